@@ -1,0 +1,21 @@
+//! Where a record lies, as 36 bits.
+
+/// A place in the log, opaque to the index: a nonzero number below 2^36. The store composes it from a
+/// segment slot and an offset in 16-byte units; zero never occurs because a segment begins with its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Location(u64);
+
+impl Location {
+    /// Width in bits of a location.
+    pub const BITS: u32 = 36;
+
+    /// The location `raw`, or `None` if it is zero or does not fit into 36 bits.
+    pub fn new(raw: u64) -> Option<Self> {
+        (raw != 0 && raw >> Self::BITS == 0).then_some(Self(raw))
+    }
+
+    /// The number behind the location: nonzero, below 2^36.
+    pub fn raw(self) -> u64 {
+        self.0
+    }
+}

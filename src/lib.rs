@@ -1,0 +1,13 @@
+//! Freyja: an embedded key-value store.
+//!
+//! The log is the truth, the index is a rebuildable view of it. Layers, from the top:
+//! `capi` (the C interface) → [`store`] → [`index`] and [`log`] → [`memory`] and [`vfs`]. Imports point
+//! downwards only; `index` knows no files and `log` knows no index.
+
+pub mod error;
+pub mod index;
+pub mod log;
+pub mod memory;
+pub mod vfs;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,89 @@
+//! Deferred freeing: a value that readers may still hold is freed only after all of them have moved on.
+//!
+//! Epoch-based reclamation as in Fraser, "Practical lock-freedom" (2004), by the crossbeam-epoch crate.
+//! This module is the only place that dereferences epoch-protected pointers; the rest of the crate uses
+//! [`EpochCell`], whose interface is safe.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::Ordering;
+
+pub use crossbeam_epoch::Guard;
+use crossbeam_epoch::{Atomic, Owned};
+
+/// Marks the calling thread as a reader until the guard is dropped. Cheap (a thread-local store and a
+/// fence), re-entrant, and never waits. Do not hold a guard while waiting for input or output of unbounded
+/// length: it delays the freeing of everything retired meanwhile.
+pub fn pin() -> Guard {
+    crossbeam_epoch::pin()
+}
+
+/// A pointer to an immutable `T` that is replaced as a whole. Readers load it under a [`Guard`] without
+/// waiting; a replaced value is dropped once no guard that could have seen it is left.
+pub struct EpochCell<T: Send + Sync + 'static> {
+    pointer: Atomic<T>,
+}
+
+impl<T: Send + Sync + 'static> EpochCell<T> {
+    /// A cell that holds `value`.
+    pub fn new(value: T) -> Self {
+        Self {
+            pointer: Atomic::new(value),
+        }
+    }
+
+    /// The current value, valid as long as `guard` is.
+    pub fn load<'g>(&self, guard: &'g Guard) -> &'g T {
+        let shared = self.pointer.load(Ordering::Acquire, guard);
+        // SAFETY: the pointer is never null (it is set at construction and only ever replaced by another
+        // owned value), and a replaced value is dropped through `defer_destroy`, which waits for `guard`.
+        unsafe { shared.deref() }
+    }
+
+    /// Replaces the value; the old one is dropped when no reader can hold it any more.
+    pub fn store(&self, value: T, guard: &Guard) {
+        let old = self
+            .pointer
+            .swap(Owned::new(value), Ordering::AcqRel, guard);
+        // SAFETY: `old` has just been unlinked by the swap, which only one caller can do for it, and no
+        // new reader can reach it; readers that loaded it earlier hold guards that defer the drop.
+        unsafe { guard.defer_destroy(old) };
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for EpochCell<T> {
+    fn drop(&mut self) {
+        let pointer = std::mem::replace(&mut self.pointer, Atomic::null());
+        // SAFETY: `&mut self` proves that nobody else can load the cell, and a reference handed out by
+        // `load` borrows the cell's value only through a guard taken while the cell was reachable; owners
+        // of cells that readers reach (store, directory) are themselves dropped only after their epoch.
+        drop(unsafe { pointer.into_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    struct CountsDrops(Arc<AtomicUsize>);
+    impl Drop for CountsDrops {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_replaced_value_outlives_the_guard_that_sees_it() {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let cell = EpochCell::new(CountsDrops(drops.clone()));
+        let guard = pin();
+        let seen = cell.load(&guard);
+        cell.store(CountsDrops(drops.clone()), &pin());
+        assert_eq!(drops.load(Ordering::SeqCst), 0);
+        assert!(Arc::ptr_eq(&seen.0, &drops));
+        drop(guard);
+        drop(cell);
+        assert!(drops.load(Ordering::SeqCst) >= 1);
+    }
+}

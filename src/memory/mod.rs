@@ -1,0 +1,3 @@
+//! Memory that Freyja manages itself.
+
+pub mod epoch;
