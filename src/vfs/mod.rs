@@ -10,9 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+mod contract;
 pub mod mapping;
+pub mod real;
 
 pub use mapping::{Mapping, MappingWriter};
+pub use real::RealVfs;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,7 @@ pub trait Vfs: Send + Sync + 'static {
 }
 
 /// An open regular file. All methods may be called from any thread at once.
+#[allow(clippy::len_without_is_empty)] // a length that can fail to be had
 pub trait File: Send + Sync {
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
@@ -113,5 +118,9 @@ pub trait File: Send + Sync {
     fn map(&self, length: usize) -> io::Result<Arc<Mapping>>;
     /// Maps `capacity` bytes, of which the first `published` are already there for readers, for appending. The file
     /// may be shorter than `capacity`: only bytes below [`MappingWriter::set_limit`] are ever touched.
-    fn map_append(&self, published: usize, capacity: usize) -> io::Result<(Arc<Mapping>, MappingWriter)>;
+    fn map_append(
+        &self,
+        published: usize,
+        capacity: usize,
+    ) -> io::Result<(Arc<Mapping>, MappingWriter)>;
 }
