@@ -73,7 +73,6 @@ impl Mapping {
 
     /// The first `length` bytes of `region`, which has at least that many, for reading. They cannot be
     /// written any more while the mapping lives.
-    #[allow(dead_code)] // for the simulated disk
     pub(super) fn of_heap(region: &Arc<HeapRegion>, length: usize) -> io::Result<Arc<Self>> {
         Self::new(Memory::Heap(region.clone()), length, length)
     }
@@ -133,7 +132,6 @@ impl MappingWriter {
     }
 
     /// The first `capacity` bytes of `region` for appending after `published`, through `writes`.
-    #[allow(dead_code)] // for the simulated disk
     pub(super) fn of_heap(
         region: &Arc<HeapRegion>,
         published: usize,
@@ -223,8 +221,6 @@ fn outside(what: &str, published: usize, offset: usize, limit: usize) -> io::Err
         format!("{what} at byte {offset} outside of {published}..{limit}"),
     )
 }
-
-#[allow(dead_code)] // for the simulated disk
 /// Zeroed heap memory of a fixed size that several handles of one simulated file and its mappings share: its
 /// page cache. Reads and writes of handles exclude each other by a lock; mappings read without it, which is
 /// sound because bytes that a mapping has published are protected from then on.
@@ -241,8 +237,6 @@ pub(super) struct HeapRegion {
 unsafe impl Send for HeapRegion {}
 // SAFETY: as above.
 unsafe impl Sync for HeapRegion {}
-
-#[allow(dead_code)] // for the simulated disk
 impl HeapRegion {
     /// A region of `capacity` zeros. Large ones cost memory only where they are written. `OutOfMemory` if
     /// there is none.
@@ -310,7 +304,7 @@ impl HeapRegion {
     }
 
     /// Nothing below `end` can be written from now on.
-    fn protect(&self, end: usize) {
+    pub(super) fn protect(&self, end: usize) {
         let mut protected = self.protected.lock();
         *protected = end.max(*protected);
     }

@@ -14,9 +14,11 @@ use std::time::Duration;
 mod contract;
 pub mod mapping;
 pub mod real;
+pub mod simulated;
 
 pub use mapping::{Mapping, MappingWriter};
 pub use real::RealVfs;
+pub use simulated::SimulatedDisk;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
