@@ -1,1 +1,12 @@
 //! Bytes on disk: records, segments, and the scanner that reads them back. Knows no index.
+//!
+//! `docs/format.md` describes the format byte by byte.
+
+pub mod footer;
+mod little_endian;
+pub mod record;
+pub mod segment_header;
+pub mod segment_name;
+#[cfg(test)]
+mod test_random;
+pub mod varint;

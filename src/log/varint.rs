@@ -1,0 +1,110 @@
+//! Unsigned LEB128: seven bits a byte, lowest first, the high bit set on every byte but the last.
+//!
+//! Only the shortest encoding of a number is accepted, so that a number has one form on disk.
+
+/// Longest encoding of a 64-bit number, in bytes.
+pub const MAX_LEN: usize = 10;
+
+/// Bytes that [`write`] needs for `number`: 1 to [`MAX_LEN`].
+pub fn len(number: u64) -> usize {
+    let significant_bits = 64 - (number | 1).leading_zeros() as usize;
+    significant_bits.div_ceil(7)
+}
+
+/// Writes `number` at `*position` and moves `*position` behind it. Panics if `bytes` ends before: callers size
+/// their array by the sum of the greatest lengths.
+pub fn write(bytes: &mut [u8], position: &mut usize, mut number: u64) {
+    while number >= 0x80 {
+        bytes[*position] = number as u8 | 0x80;
+        *position += 1;
+        number >>= 7;
+    }
+    bytes[*position] = number as u8;
+    *position += 1;
+}
+
+/// Reads the number at `*position` and moves `*position` behind it; `None`, with `*position` anywhere, if the
+/// bytes end before the number does, if it exceeds 64 bits, or if a shorter encoding exists.
+#[inline]
+pub fn read(bytes: &[u8], position: &mut usize) -> Option<u64> {
+    let first = *bytes.get(*position)?;
+    *position += 1;
+    if first < 0x80 {
+        return Some(u64::from(first));
+    }
+    read_rest(bytes, position, u64::from(first & 0x7f))
+}
+
+fn read_rest(bytes: &[u8], position: &mut usize, first: u64) -> Option<u64> {
+    let mut number = first;
+    for count in 1..MAX_LEN {
+        let byte = *bytes.get(*position)?;
+        *position += 1;
+        if count == MAX_LEN - 1 && byte > 1 {
+            return None;
+        }
+        number |= u64::from(byte & 0x7f) << (7 * count);
+        if byte < 0x80 {
+            return (byte != 0).then_some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edges() -> Vec<u64> {
+        let mut numbers = vec![0, u64::MAX];
+        for shift in 0..64 {
+            let power = 1u64 << shift;
+            numbers.extend([power - 1, power, power + 1]);
+        }
+        numbers
+    }
+
+    #[test]
+    fn every_number_reads_back_from_exactly_the_length_promised() {
+        for number in edges() {
+            let mut bytes = [0xffu8; MAX_LEN];
+            let mut end = 0;
+            write(&mut bytes, &mut end, number);
+            assert_eq!(end, len(number), "{number}");
+            let mut position = 0;
+            assert_eq!(read(&bytes[..end], &mut position), Some(number));
+            assert_eq!(position, end);
+        }
+    }
+
+    #[test]
+    fn a_number_cut_short_is_refused() {
+        for number in edges() {
+            let mut bytes = [0u8; MAX_LEN];
+            let mut end = 0;
+            write(&mut bytes, &mut end, number);
+            for cut in 0..end {
+                assert_eq!(read(&bytes[..cut], &mut 0), None, "{number} cut to {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn longer_forms_of_a_number_are_refused() {
+        for number in edges() {
+            let mut bytes = [0u8; MAX_LEN + 1];
+            let mut end = 0;
+            write(&mut bytes, &mut end, number);
+            bytes[end - 1] |= 0x80;
+            assert_eq!(read(&bytes[..end + 1], &mut 0), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_refused() {
+        let mut bytes = [0xffu8; MAX_LEN];
+        bytes[MAX_LEN - 1] = 0x02;
+        assert_eq!(read(&bytes, &mut 0), None);
+        assert_eq!(read(&[0xff; 32], &mut 0), None);
+    }
+}
