@@ -5,8 +5,15 @@
 pub mod footer;
 mod little_endian;
 pub mod record;
+pub mod record_view;
+pub mod segment;
 pub mod segment_header;
 pub mod segment_name;
 #[cfg(test)]
 mod test_random;
 pub mod varint;
+pub mod writer;
+
+pub use record_view::RecordView;
+pub use segment::{OpenedSegment, ReadMode, Segment};
+pub use writer::SegmentWriter;

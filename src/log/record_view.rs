@@ -1,0 +1,78 @@
+//! One record, as it lies in a segment.
+
+use crate::error::Result;
+use crate::log::record::{self, Head, Invalid, Kind};
+use crate::log::segment::Segment;
+
+/// A record found by [`Segment::record`]. Key and value are what the bytes say until [`Self::verify`] has shown that
+/// the bytes are what was written.
+pub struct RecordView<'a> {
+    segment: &'a Segment,
+    offset: u64,
+    // From the checksum to the end of the value.
+    bytes: &'a [u8],
+    head: Head,
+}
+
+impl<'a> RecordView<'a> {
+    #[inline]
+    pub(super) fn new(segment: &'a Segment, offset: u64, bytes: &'a [u8], head: Head) -> Self {
+        Self {
+            segment,
+            offset,
+            bytes,
+            head,
+        }
+    }
+
+    /// The record's key.
+    #[inline]
+    pub fn key(&self) -> &'a [u8] {
+        &self.bytes[self.head.head_len..self.head.head_len + self.head.key_len]
+    }
+
+    /// The record's value.
+    #[inline]
+    pub fn value(&self) -> &'a [u8] {
+        &self.bytes[self.head.head_len + self.head.key_len..]
+    }
+
+    /// What the record is.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        self.head.kind
+    }
+
+    /// The record's sequence number.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.head.sequence
+    }
+
+    /// When the pair ceases to exist, in milliseconds since 1970-01-01 UTC.
+    #[inline]
+    pub fn expires_at_ms(&self) -> Option<u64> {
+        self.head.expires_at_ms
+    }
+
+    /// Whether the next put or tombstone of the segment belongs to the same atomic batch.
+    #[inline]
+    pub fn continues(&self) -> bool {
+        self.head.continues
+    }
+
+    /// Bytes that the record takes in its segment, padding included.
+    #[inline]
+    pub fn len_on_disk(&self) -> u64 {
+        self.head.total_len
+    }
+
+    /// Checks that the bytes are what was written at this place of this segment; `Corrupt` if not.
+    #[inline]
+    pub fn verify(&self) -> Result<()> {
+        if record::checksum_matches(self.bytes, self.segment.context().salt, self.offset) {
+            return Ok(());
+        }
+        Err(self.segment.invalid_record(self.offset, Invalid::Checksum))
+    }
+}

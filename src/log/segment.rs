@@ -1,0 +1,400 @@
+//! An open segment, for reading.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::footer::{FOOTER_LEN, Footer};
+use crate::log::record::{self, Head, Invalid, MAX_HEAD_LEN, SegmentContext};
+use crate::log::record_view::RecordView;
+use crate::log::segment_header::{HEADER_LEN, HeaderFault, SegmentHeader};
+use crate::log::segment_name;
+use crate::vfs::{Access, File, Mapping, Vfs};
+
+/// How segments are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadMode {
+    /// Through a mapping: no system call and no copy, but a disk that fails to read kills the process.
+    Mapped,
+    /// By calls that read into memory of the caller: a disk that fails to read is an error.
+    Pread,
+}
+
+// Most records are shorter, and a read of this many bytes costs what a read of one byte costs.
+const FIRST_READ_LEN: u64 = 512;
+
+/// An open, readable segment. All methods may be called from any thread.
+pub struct Segment {
+    path: PathBuf,
+    header: SegmentHeader,
+    header_bytes: [u8; HEADER_LEN],
+    context: SegmentContext,
+    file: Arc<dyn File>,
+    content: Content,
+}
+
+/// Where a segment's bytes are read from.
+pub(super) enum Content {
+    Mapped(Arc<Mapping>),
+    /// The file itself, up to the end that the writer, if there is one, has published.
+    File(AtomicU64),
+}
+
+/// What [`Segment::open`] found.
+pub enum OpenedSegment {
+    /// A complete segment: whatever is invalid in it is damage.
+    Sealed {
+        /// For reading its records.
+        segment: Arc<Segment>,
+        /// What it was sealed with.
+        footer: Footer,
+        /// Set if the header is damaged and the footer's copy of it took its place.
+        header_damage: Option<Error>,
+    },
+    /// A segment that was being written, or the footer of which is damaged: only a scan tells where it ends.
+    Unsealed {
+        /// For reading its records.
+        segment: Arc<Segment>,
+    },
+    /// Neither header nor footer can be used, hence no record can be read.
+    Headless {
+        /// What is wrong with the header.
+        fault: HeaderFault,
+        /// Length of the file in bytes.
+        len: u64,
+        /// Whether nothing but zeros, or nothing at all, stands behind the header: then no record was lost.
+        empty: bool,
+    },
+}
+
+impl Segment {
+    /// Opens the segment in the file `path` for reading. The file must not be changed or cut while it is open.
+    /// Errors: `Version` if a newer version wrote it, `Corrupt` if it is not the segment that its name says, `Io`.
+    pub fn open(vfs: &dyn Vfs, path: &Path, read_mode: ReadMode) -> Result<OpenedSegment> {
+        let failed = |doing: &str, error: io::Error| Error::io(doing, path, &error);
+        let file = vfs
+            .open(path, Access::Read)
+            .map_err(|error| failed("open", error))?;
+        let file: Arc<dyn File> = Arc::from(file);
+        let len = file
+            .len()
+            .map_err(|error| failed("take the length", error))?;
+        let header = read_header(&*file, len).map_err(|error| failed("read the header", error))?;
+        if let Err(fault @ HeaderFault::Newer { .. }) = header {
+            return Err(fault.into_error(path));
+        }
+        let footer = read_footer(&*file, len).map_err(|error| failed("read the footer", error))?;
+        let new = |header: SegmentHeader, header_bytes| -> Result<Arc<Segment>> {
+            check_name(path, header.segment_id)?;
+            Self::new(
+                path.into(),
+                header,
+                header_bytes,
+                file.clone(),
+                read_mode,
+                len,
+            )
+        };
+        match (header, footer) {
+            (Ok((header, header_bytes)), Some((footer, _))) if footer.header == header_bytes => {
+                Ok(OpenedSegment::Sealed {
+                    segment: new(header, header_bytes)?,
+                    footer,
+                    header_damage: None,
+                })
+            }
+            (Ok((header, header_bytes)), _) => Ok(OpenedSegment::Unsealed {
+                segment: new(header, header_bytes)?,
+            }),
+            (Err(fault), Some((footer, header))) => Ok(OpenedSegment::Sealed {
+                segment: new(header, footer.header)?,
+                footer,
+                header_damage: Some(fault.into_error(path)),
+            }),
+            (Err(fault), None) => Ok(OpenedSegment::Headless {
+                fault,
+                len,
+                empty: only_zeros_from(&*file, HEADER_LEN as u64, len)
+                    .map_err(|error| failed("read", error))?,
+            }),
+        }
+    }
+
+    // The whole file, of `len` bytes, is readable and does not change.
+    fn new(
+        path: PathBuf,
+        header: SegmentHeader,
+        header_bytes: [u8; HEADER_LEN],
+        file: Arc<dyn File>,
+        read_mode: ReadMode,
+        len: u64,
+    ) -> Result<Arc<Self>> {
+        let content = match read_mode {
+            ReadMode::Mapped => {
+                let mapping = mapping_len(&path, len).and_then(|len| {
+                    file.map(len)
+                        .map_err(|error| Error::io("map", &path, &error))
+                });
+                Content::Mapped(mapping?)
+            }
+            ReadMode::Pread => Content::File(AtomicU64::new(len)),
+        };
+        Ok(Self::with_content(
+            path,
+            header,
+            header_bytes,
+            file,
+            content,
+        ))
+    }
+
+    pub(super) fn with_content(
+        path: PathBuf,
+        header: SegmentHeader,
+        header_bytes: [u8; HEADER_LEN],
+        file: Arc<dyn File>,
+        content: Content,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            path,
+            context: header.context(),
+            header,
+            header_bytes,
+            file,
+            content,
+        })
+    }
+
+    /// The same segment, through the same open file, after [`crate::log::writer::SegmentWriter::seal`] has written
+    /// `footer` and the caller has synced: mapped as a sealed one is.
+    pub fn reopen_sealed(&self, footer: &Footer, read_mode: ReadMode) -> Result<Arc<Self>> {
+        let len = footer.offset + FOOTER_LEN as u64;
+        Self::new(
+            self.path.clone(),
+            self.header.clone(),
+            self.header_bytes,
+            self.file.clone(),
+            read_mode,
+            len,
+        )
+    }
+
+    /// The segment's id.
+    pub fn id(&self) -> u64 {
+        self.header.segment_id
+    }
+
+    /// What the segment's header says.
+    pub fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
+    /// The segment's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// End of the readable bytes: of all records whose writing is complete, or of the file if nobody writes to it.
+    #[inline]
+    pub fn readable_end(&self) -> u64 {
+        match &self.content {
+            Content::Mapped(mapping) => mapping.published() as u64,
+            Content::File(end) => end.load(Ordering::Acquire),
+        }
+    }
+
+    /// Makes everything below [`Self::readable_end`] durable. After an error it must not be called again.
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync()
+            .map_err(|error| Error::io("sync", &self.path, &error))
+    }
+
+    /// The record at `offset`. Its checksum is not verified: see [`RecordView::verify`]. Bytes that are not in memory
+    /// already are read into `scratch`, which grows by no more than the readable bytes of the segment.
+    /// Errors: `Corrupt` if no record can lie there, `Memory`, `Io`.
+    #[inline]
+    pub fn record<'a>(&'a self, offset: u64, scratch: &'a mut Vec<u8>) -> Result<RecordView<'a>> {
+        match &self.content {
+            Content::Mapped(mapping) => {
+                let bytes = readable_from(mapping, offset);
+                match record::decode_head(bytes, bytes.len() as u64, &self.context) {
+                    Ok(head) => Ok(RecordView::new(
+                        self,
+                        offset,
+                        &bytes[..head.unpadded_len()],
+                        head,
+                    )),
+                    Err(invalid) => Err(self.invalid_record(offset, invalid)),
+                }
+            }
+            Content::File(end) => {
+                let head = self.read_record(offset, end.load(Ordering::Acquire), scratch)?;
+                Ok(RecordView::new(self, offset, scratch, head))
+            }
+        }
+    }
+
+    /// What stands before the key of the record at `offset`: enough for accounting, with nothing verified.
+    /// Errors as [`Self::record`].
+    pub fn head_at(&self, offset: u64) -> Result<Head> {
+        let mut bytes = [0; MAX_HEAD_LEN];
+        let head = match &self.content {
+            Content::Mapped(mapping) => {
+                let bytes = readable_from(mapping, offset);
+                record::decode_head(bytes, bytes.len() as u64, &self.context)
+            }
+            Content::File(end) => {
+                let available = end.load(Ordering::Acquire).saturating_sub(offset);
+                let wanted = available.min(MAX_HEAD_LEN as u64) as usize;
+                self.read_exact_at(&mut bytes[..wanted], offset)?;
+                record::decode_head(&bytes[..wanted], available, &self.context)
+            }
+        };
+        head.map_err(|invalid| self.invalid_record(offset, invalid))
+    }
+
+    fn read_record(&self, offset: u64, end: u64, scratch: &mut Vec<u8>) -> Result<Head> {
+        let available = end.saturating_sub(offset);
+        let first_len = available.min(FIRST_READ_LEN) as usize;
+        self.resize(scratch, first_len)?;
+        self.read_exact_at(scratch, offset)?;
+        let head = record::decode_head(scratch, available, &self.context)
+            .map_err(|invalid| self.invalid_record(offset, invalid))?;
+        let len = head.unpadded_len();
+        self.resize(scratch, len)?;
+        if len > first_len {
+            self.read_exact_at(&mut scratch[first_len..], offset + first_len as u64)?;
+        }
+        Ok(head)
+    }
+
+    fn resize(&self, scratch: &mut Vec<u8>, len: usize) -> Result<()> {
+        if scratch
+            .try_reserve(len.saturating_sub(scratch.len()))
+            .is_err()
+        {
+            return Err(Error::memory("a record").context(self.path.display()));
+        }
+        scratch.resize(len, 0);
+        Ok(())
+    }
+
+    /// Fills `buffer` from `offset` of the file.
+    pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    Error::corrupt(&self.path, offset, "the file was cut after it was opened")
+                }
+                _ => Error::io("read", &self.path, &error),
+            })
+    }
+
+    #[cold]
+    pub(super) fn invalid_record(&self, offset: u64, invalid: Invalid) -> Error {
+        Error::corrupt(
+            &self.path,
+            offset,
+            format_args!("{invalid}; restore the file from a backup"),
+        )
+    }
+
+    /// Lets readers see everything below `end` of a segment that is written by calls. A mapped one is published
+    /// through its mapping.
+    pub(super) fn publish(&self, end: u64) {
+        if let Content::File(published) = &self.content {
+            published.store(end, Ordering::Release);
+        }
+    }
+
+    pub(super) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    pub(super) fn header_bytes(&self) -> &[u8; HEADER_LEN] {
+        &self.header_bytes
+    }
+
+    #[inline]
+    pub(super) fn context(&self) -> &SegmentContext {
+        &self.context
+    }
+}
+
+// All readable bytes from `offset` on; none if that lies beyond the end.
+#[inline]
+fn readable_from(mapping: &Mapping, offset: u64) -> &[u8] {
+    let Ok(offset) = usize::try_from(offset) else {
+        return &[];
+    };
+    let available = mapping.published().saturating_sub(offset);
+    mapping.bytes(offset, available).unwrap_or(&[])
+}
+
+pub(super) fn mapping_len(path: &Path, len: u64) -> Result<usize> {
+    usize::try_from(len).map_err(|_| {
+        let message = format!(
+            "{}: {len} bytes cannot be mapped here; open with read_mode = pread",
+            path.display()
+        );
+        Error::new(ErrorKind::Unsupported, message)
+    })
+}
+
+type DecodedHeader = std::result::Result<(SegmentHeader, [u8; HEADER_LEN]), HeaderFault>;
+
+fn read_header(file: &dyn File, len: u64) -> io::Result<DecodedHeader> {
+    let mut bytes = [0; HEADER_LEN];
+    if len < HEADER_LEN as u64 {
+        return Ok(Err(HeaderFault::Truncated));
+    }
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(SegmentHeader::decode(&bytes).map(|header| (header, bytes)))
+}
+
+fn read_footer(file: &dyn File, len: u64) -> io::Result<Option<(Footer, SegmentHeader)>> {
+    let mut bytes = [0; FOOTER_LEN];
+    if len < (HEADER_LEN + FOOTER_LEN) as u64 {
+        return Ok(None);
+    }
+    let offset = len - FOOTER_LEN as u64;
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(Footer::decode(&bytes, offset))
+}
+
+fn check_name(path: &Path, segment_id: u64) -> Result<()> {
+    if path.file_name().and_then(segment_name::parse) == Some(segment_id) {
+        return Ok(());
+    }
+    let name = segment_name::file_name(segment_id);
+    Err(Error::corrupt(
+        path,
+        0,
+        format_args!("the file holds the segment that was called {name}; give it its name back"),
+    ))
+}
+
+fn only_zeros_from(file: &dyn File, start: u64, end: u64) -> io::Result<bool> {
+    let mut piece = [0; 4096];
+    let mut offset = start;
+    while offset < end {
+        let len = (end - offset).min(piece.len() as u64) as usize;
+        file.read_exact_at(&mut piece[..len], offset)?;
+        if piece[..len].iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        offset += len as u64;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,377 @@
+//! The one writer of the segment that is being written.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::footer::{FOOTER_LEN, Footer, Totals};
+use crate::log::record::{self, ALIGNMENT, EncodedHead, Fields, Kind, MARK_LEN};
+use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
+use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
+use crate::log::segment_name;
+use crate::vfs::{Allocation, File, MappingWriter, Vfs};
+
+const FIRST_STEP: u64 = 256 << 10;
+const LARGEST_STEP: u64 = 8 << 20;
+// A record up to this long is assembled and written by one call; a longer one is worth several calls, not a copy.
+const LARGEST_ASSEMBLED: usize = 64 << 10;
+const PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+
+/// Appends records to a segment, which readers see as soon as they are complete.
+pub struct SegmentWriter {
+    segment: Arc<Segment>,
+    output: Output,
+    /// Where the next record begins.
+    end: u64,
+    /// What the file may grow to, footer included.
+    size: u64,
+    totals: Totals,
+    /// Set once a write failed in a way that leaves the bytes behind `end` unknown.
+    failed: bool,
+}
+
+enum Output {
+    Mapped {
+        writer: MappingWriter,
+        space: Space,
+    },
+    File {
+        /// Set where the file system reserves space.
+        space: Option<Space>,
+        assembly: Vec<u8>,
+    },
+}
+
+/// Space that the file system has reserved for the file, and how much more to ask for next time.
+struct Space {
+    allocated: u64,
+    step: u64,
+}
+
+/// The size, in bytes, of a segment that holds one record of `record_len` bytes on disk and no more.
+pub fn exact_size(record_len: u64) -> u64 {
+    (HEADER_LEN + FOOTER_LEN) as u64 + record_len
+}
+
+impl SegmentWriter {
+    /// Creates the file of a new segment in `directory`, to grow to no more than `size` bytes, and writes its header.
+    /// Neither the file nor its name is durable before the caller syncs the segment and the directory. If it fails,
+    /// the file is removed again as far as that is possible.
+    pub fn create(
+        vfs: &dyn Vfs,
+        directory: &Path,
+        header: &SegmentHeader,
+        size: u64,
+        read_mode: ReadMode,
+    ) -> Result<(Self, Arc<Segment>)> {
+        if size < exact_size(0) {
+            let message =
+                format!("a segment of {size} bytes has no room for its header and footer");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let path = directory.join(segment_name::file_name(header.segment_id));
+        let file = vfs
+            .create_new(&path)
+            .map_err(|error| Error::io("create", &path, &error))?;
+        let created = Self::begin(Arc::from(file), &path, header, size, read_mode);
+        if created.is_err() {
+            // The first failure is the one to report; an empty file that stays behind does no harm.
+            let _ = vfs.remove(&path);
+        }
+        created
+    }
+
+    fn begin(
+        file: Arc<dyn File>,
+        path: &Path,
+        header: &SegmentHeader,
+        size: u64,
+        read_mode: ReadMode,
+    ) -> Result<(Self, Arc<Segment>)> {
+        let failed = |doing: &str, error: io::Error| Error::io(doing, path, &error);
+        let space = Space::begin(&*file, size).map_err(|error| failed("allocate", error))?;
+        let header_bytes = header.encode();
+        let end = HEADER_LEN as u64;
+        let (output, content) = match space {
+            Some(space) if read_mode == ReadMode::Mapped => {
+                let capacity = mapping_len(path, size)?;
+                let (mapping, mut writer) = file
+                    .map_append(0, capacity)
+                    .map_err(|error| failed("map", error))?;
+                writer.set_limit(space.allocated as usize);
+                writer
+                    .write(0, &[&header_bytes])
+                    .map_err(|error| failed("write", error))?;
+                writer.publish(HEADER_LEN);
+                (Output::Mapped { writer, space }, Content::Mapped(mapping))
+            }
+            space => {
+                file.write_all_at(&header_bytes, 0)
+                    .map_err(|error| failed("write", error))?;
+                let assembly = Vec::new();
+                (
+                    Output::File { space, assembly },
+                    Content::File(AtomicU64::new(end)),
+                )
+            }
+        };
+        let segment =
+            Segment::with_content(path.into(), header.clone(), header_bytes, file, content);
+        let writer = Self {
+            segment: segment.clone(),
+            output,
+            end,
+            size,
+            totals: Totals::default(),
+            failed: false,
+        };
+        Ok((writer, segment))
+    }
+
+    /// The segment that is being written.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Where the next record will begin, in bytes from the beginning of the file.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// What the records so far amount to.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Whether a write has failed in a way that leaves the bytes behind [`Self::end`] unknown. Nothing is written
+    /// through this writer any more; what readers see is as it was.
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Whether a record of `len` bytes on disk has room before the segment's full size.
+    pub fn fits(&self, len: u64) -> bool {
+        let full = self.end + FOOTER_LEN as u64;
+        len <= self.size.saturating_sub(full)
+    }
+
+    /// Appends a record and lets readers see it; returns its offset. A fresh segment takes consecutive sequence
+    /// numbers from its base sequence on, the output of compaction increasing ones.
+    ///
+    /// Errors that leave everything as it was, so that the record was not written and others can be: `TooLarge` and
+    /// `Invalid` for a record that this segment cannot hold, `Io` for a full disk, `Memory`. After any other error
+    /// [`Self::failed`] is true.
+    pub fn append(&mut self, fields: &Fields<'_>) -> Result<u64> {
+        if self.failed {
+            let message = format!(
+                "{}: an earlier write failed; reopen the store",
+                self.segment.path().display()
+            );
+            return Err(Error::new(ErrorKind::Failed, message));
+        }
+        self.check_sequence(fields)?;
+        let context = *self.segment.context();
+        let head = record::encode_head(fields, self.end, &context)?;
+        let len = record::encoded_len(fields, context.base_sequence);
+        self.reserve(len)?;
+        self.write(&head, fields, len)?;
+        let offset = self.end;
+        self.end += len;
+        match &mut self.output {
+            Output::Mapped { writer, .. } => writer.publish(self.end as usize),
+            Output::File { .. } => self.segment.publish(self.end),
+        }
+        self.totals.add(fields.kind, fields.sequence);
+        Ok(offset)
+    }
+
+    /// Appends a mark: every sequence number up to and including `durable_sequence` is durable now. Returns whether
+    /// there was room for it; errors as [`Self::append`].
+    pub fn append_mark(&mut self, durable_sequence: u64) -> Result<bool> {
+        if !self.fits(MARK_LEN) {
+            return Ok(false);
+        }
+        let mark = Fields {
+            kind: Kind::Mark,
+            continues: false,
+            expires_at_ms: None,
+            sequence: durable_sequence,
+            key: &[],
+            value: &[],
+        };
+        self.append(&mark).map(|_| true)
+    }
+
+    fn check_sequence(&self, fields: &Fields<'_>) -> Result<()> {
+        let header = self.segment.header();
+        let next = match (header.origin, self.totals.records) {
+            (_, 0) => header.base_sequence,
+            _ => self.totals.last_sequence + 1,
+        };
+        let fits = match (fields.kind, header.origin) {
+            (Kind::Mark, _) => true,
+            (Kind::Footer, _) => false,
+            (_, Origin::Fresh) => fields.sequence == next,
+            (_, Origin::Compaction) => fields.sequence >= next,
+        };
+        if fits {
+            return Ok(());
+        }
+        let (path, sequence) = (self.segment.path().display(), fields.sequence);
+        let message = format!("{path}: sequence number {sequence} cannot follow; {next} is next");
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
+
+    // Sees to it that a record of `len` bytes and, behind it, a footer find space.
+    fn reserve(&mut self, len: u64) -> Result<()> {
+        let path = self.segment.path();
+        if !self.fits(len) {
+            let message = format!(
+                "{}: a record of {len} bytes does not fit into the segment",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        let needed = self.end + len + FOOTER_LEN as u64;
+        let space = match &mut self.output {
+            Output::Mapped { space, .. } => space,
+            Output::File {
+                space: Some(space), ..
+            } => space,
+            Output::File { space: None, .. } => return Ok(()),
+        };
+        if needed <= space.allocated {
+            return Ok(());
+        }
+        space
+            .grow(self.segment.file(), needed, self.size)
+            .map_err(|error| Error::io("allocate", path, &error))?;
+        if let Output::Mapped { writer, space } = &mut self.output {
+            writer.set_limit(space.allocated as usize);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, head: &EncodedHead, fields: &Fields<'_>, len: u64) -> Result<()> {
+        let unpadded_len = head.as_bytes().len() + fields.key.len() + fields.value.len();
+        let padding = &PADDING[..len as usize - unpadded_len];
+        let parts = [head.as_bytes(), fields.key, fields.value, padding];
+        let written = match &mut self.output {
+            Output::Mapped { writer, .. } => writer.write(self.end as usize, &parts),
+            Output::File { assembly, .. } => {
+                let assembled = if len as usize <= LARGEST_ASSEMBLED {
+                    parts.len()
+                } else {
+                    2
+                };
+                assemble(assembly, &parts[..assembled])?;
+                write_parts(self.segment.file(), self.end, assembly, &parts[assembled..])
+            }
+        };
+        written.map_err(|error| self.write_failed(&error))
+    }
+
+    // A full disk leaves at most a part of the record behind; cut off again, it never was there.
+    fn write_failed(&mut self, error: &io::Error) -> Error {
+        let full = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        let plain = matches!(self.output, Output::File { space: None, .. });
+        self.failed = !(full && plain && self.segment.file().set_len(self.end).is_ok());
+        Error::io("write", self.segment.path(), error)
+    }
+
+    /// Writes the footer and cuts the file behind it. The caller has synced the segment since the last record, syncs
+    /// it again now, and then has [`Segment::reopen_sealed`]. After an error the file is in an unknown state.
+    pub fn seal(self) -> Result<Footer> {
+        write_footer(&self.segment, self.segment.file(), &self.totals, self.end)
+    }
+}
+
+/// Writes the footer of `segment` at `end`, where its valid records, which amount to `totals` and are durable, end, and
+/// cuts `file`, which is the segment's file open for writing, behind it.
+pub fn write_footer(
+    segment: &Segment,
+    file: &dyn File,
+    totals: &Totals,
+    end: u64,
+) -> Result<Footer> {
+    let footer = Footer {
+        totals: *totals,
+        offset: end,
+        header: *segment.header_bytes(),
+    };
+    let bytes = footer.encode(segment.context())?;
+    let failed = |doing: &str, error: io::Error| Error::io(doing, segment.path(), &error);
+    file.write_all_at(&bytes, end)
+        .map_err(|error| failed("write the footer", error))?;
+    file.set_len(end + FOOTER_LEN as u64)
+        .map_err(|error| failed("cut to length", error))?;
+    Ok(footer)
+}
+
+impl Space {
+    // `None` where the file system reserves nothing.
+    fn begin(file: &dyn File, size: u64) -> io::Result<Option<Self>> {
+        let allocated = FIRST_STEP.min(size);
+        Ok(match file.allocate(allocated)? {
+            Allocation::Reserved => Some(Self {
+                allocated,
+                step: FIRST_STEP,
+            }),
+            Allocation::Unsupported => None,
+        })
+    }
+
+    // To at least `needed` bytes: by a whole step if the disk has room for it, else by what is needed.
+    fn grow(&mut self, file: &dyn File, needed: u64, size: u64) -> io::Result<()> {
+        let step = (self.step * 2).min(LARGEST_STEP);
+        let wanted = (self.allocated + step).min(size).max(needed);
+        let allocated = match allocate(file, wanted) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && wanted > needed => {
+                allocate(file, needed).map(|()| needed)
+            }
+            answer => answer.map(|()| wanted),
+        };
+        self.allocated = allocated?;
+        self.step = step;
+        Ok(())
+    }
+}
+
+fn allocate(file: &dyn File, len: u64) -> io::Result<()> {
+    match file.allocate(len)? {
+        Allocation::Reserved => Ok(()),
+        Allocation::Unsupported => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+fn assemble(assembly: &mut Vec<u8>, parts: &[&[u8]]) -> Result<()> {
+    assembly.clear();
+    let len = parts.iter().map(|part| part.len()).sum();
+    assembly
+        .try_reserve(len)
+        .map_err(|_| Error::memory("writing a record"))?;
+    for part in parts {
+        assembly.extend_from_slice(part);
+    }
+    Ok(())
+}
+
+fn write_parts(file: &dyn File, offset: u64, assembled: &[u8], rest: &[&[u8]]) -> io::Result<()> {
+    file.write_all_at(assembled, offset)?;
+    let mut offset = offset + assembled.len() as u64;
+    for part in rest {
+        if !part.is_empty() {
+            file.write_all_at(part, offset)?;
+            offset += part.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
