@@ -10,6 +10,8 @@ pub mod segment;
 pub mod segment_header;
 pub mod segment_name;
 #[cfg(test)]
+mod test_files;
+#[cfg(test)]
 mod test_random;
 pub mod varint;
 pub mod writer;

@@ -315,10 +315,6 @@ impl Segment {
         &*self.file
     }
 
-    pub(super) fn content(&self) -> &Content {
-        &self.content
-    }
-
     pub(super) fn header_bytes(&self) -> &[u8; HEADER_LEN] {
         &self.header_bytes
     }
