@@ -2,20 +2,28 @@
 //!
 //! `docs/format.md` describes the format byte by byte.
 
+mod byte_source;
+mod checksum_index;
 pub mod footer;
 mod little_endian;
 pub mod record;
 pub mod record_view;
+pub mod scan_event;
+pub mod scanner;
 pub mod segment;
 pub mod segment_header;
 pub mod segment_name;
 #[cfg(test)]
 mod test_files;
 #[cfg(test)]
+mod test_image;
+#[cfg(test)]
 mod test_random;
 pub mod varint;
 pub mod writer;
 
 pub use record_view::RecordView;
+pub use scan_event::Event;
+pub use scanner::Scanner;
 pub use segment::{OpenedSegment, ReadMode, Segment};
 pub use writer::SegmentWriter;

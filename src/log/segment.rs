@@ -303,6 +303,14 @@ impl Segment {
         )
     }
 
+    /// All readable bytes, where they are in memory.
+    pub(super) fn mapped_bytes(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::Mapped(mapping) => Some(readable_from(mapping, 0)),
+            Content::File(_) => None,
+        }
+    }
+
     /// Lets readers see everything below `end` of a segment that is written by calls. A mapped one is published
     /// through its mapping.
     pub(super) fn publish(&self, end: u64) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::little_endian::{read_u32, read_u64, write_u32, write_u64};
-use crate::log::record::SegmentContext;
+use crate::log::record::{MAX_SEQUENCE, SegmentContext};
 
 /// Length of a segment's header in bytes; the first record begins here.
 pub const HEADER_LEN: usize = 128;
@@ -50,7 +50,7 @@ pub struct SegmentHeader {
     pub store_id: [u8; 16],
     /// The segment's id, from 1 upwards, never reused within a store.
     pub segment_id: u64,
-    /// No put or tombstone of the segment has a smaller sequence number.
+    /// No put or tombstone of the segment has a smaller sequence number; from 1 upwards.
     pub base_sequence: u64,
     /// The last sequence number of the commit order before the segment's first record.
     pub predecessor_sequence: u64,
@@ -150,8 +150,9 @@ impl SegmentHeader {
             predecessor_sequence: read_u64(bytes, PREDECESSOR_SEQUENCE_AT),
             durable_sequence: read_u64(bytes, DURABLE_SEQUENCE_AT),
         };
-        if version == 0 || header.segment_id == 0 {
-            return Err(HeaderFault::Invalid("its version or segment id is zero"));
+        let sequences = 1..=MAX_SEQUENCE;
+        if version == 0 || header.segment_id == 0 || !sequences.contains(&header.base_sequence) {
+            return Err(HeaderFault::Invalid("a number in it is outside its range"));
         }
         Ok(header)
     }
@@ -287,12 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_ids_that_never_existed_are_damage() {
-        for position in [VERSION_AT, SEGMENT_ID_AT] {
+    fn versions_and_numbers_that_never_existed_are_damage() {
+        for position in [VERSION_AT, SEGMENT_ID_AT, BASE_SEQUENCE_AT] {
             let mut bytes = example().encode();
             bytes[position] = 0;
             let fault = SegmentHeader::decode(&with_valid_checksum(bytes));
             assert!(matches!(fault, Err(HeaderFault::Invalid(_))));
         }
+        let mut bytes = example().encode();
+        bytes[BASE_SEQUENCE_AT + 7] = 0x80;
+        let fault = SegmentHeader::decode(&with_valid_checksum(bytes));
+        assert!(matches!(fault, Err(HeaderFault::Invalid(_))));
     }
 }

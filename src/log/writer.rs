@@ -66,6 +66,10 @@ impl SegmentWriter {
         size: u64,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
+        if SegmentHeader::decode(&header.encode()).is_err() {
+            let message = "a segment's id and base sequence begin with 1 and end before 2^63";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         if size < exact_size(0) {
             let message =
                 format!("a segment of {size} bytes has no room for its header and footer");

@@ -302,6 +302,19 @@ fn a_segment_that_cannot_be_created_leaves_no_file_behind() {
             .err()
             .unwrap();
         assert_eq!(error.kind(), ErrorKind::Invalid);
+        for impossible in [
+            SegmentHeader {
+                segment_id: 0,
+                ..header()
+            },
+            SegmentHeader {
+                base_sequence: 0,
+                ..header()
+            },
+        ] {
+            let error = disk.create(&impossible, SIZE, way).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        }
         disk.controls.full_at.store(100, Relaxed);
         let error = disk.create(&header(), SIZE, way).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Io);
