@@ -1,3 +1,8 @@
 //! Memory that Freyja manages itself.
 
 pub mod epoch;
+pub mod key_slab;
+pub mod page_arena;
+pub mod page_list;
+
+mod region;

@@ -1,0 +1,341 @@
+//! The key slab: keys back to back, each as {varint length, bytes}, in a stream of bytes over pages.
+//!
+//! A record may run across pages, so nothing is lost at their ends. Records never change once published;
+//! one appender adds to the end while any number of threads read.
+#![allow(unsafe_code)]
+
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::page_arena::{LARGEST_RUN_BYTES, PAGE_BYTES, PageArena};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Longest key in bytes.
+pub const MAX_KEY_BYTES: usize = 65536;
+
+/// Most bytes a slab can hold: what a 24-bit reference can address.
+pub const MAX_SLAB_BYTES: usize = 1 << 24;
+
+/// The list of pages is made of blocks of 8, 16, 32 … entries, so that it grows without moving under readers.
+const FIRST_BLOCK: usize = 8;
+const BLOCKS: usize = 10;
+const _: () = assert!(FIRST_BLOCK * ((1 << BLOCKS) - 1) >= MAX_SLAB_BYTES / PAGE_BYTES);
+
+type Block = Box<[AtomicPtr<u8>]>;
+
+/// The readers' side of a slab. All methods may be called from any thread.
+pub struct KeySlab {
+    arena: Arc<PageArena>,
+    page_shift: u32,
+    /// Every byte below is written and will not change.
+    published: AtomicU32,
+    pages: AtomicU32,
+    blocks: [OnceLock<Block>; BLOCKS],
+}
+
+/// The one writer of a slab.
+pub struct KeyAppender {
+    slab: Arc<KeySlab>,
+    /// End of the prepared record, or of the published ones if none is prepared.
+    prepared_end: u32,
+}
+
+/// Bytes that a key of `key_length` bytes takes in a slab.
+pub fn record_bytes(key_length: usize) -> usize {
+    key_length + varint(key_length).1
+}
+
+/// The LEB128 encoding of `value`, which is below 2^21, and its length.
+fn varint(value: usize) -> ([u8; 3], usize) {
+    debug_assert!(value < 1 << 21);
+    let low = (value & 0x7f) as u8;
+    let middle = (value >> 7 & 0x7f) as u8;
+    match value {
+        0..0x80 => ([low, 0, 0], 1),
+        0x80..0x4000 => ([low | 0x80, middle, 0], 2),
+        _ => ([low | 0x80, middle | 0x80, (value >> 14) as u8], 3),
+    }
+}
+
+impl KeySlab {
+    /// An empty slab over pages of `page_bytes`, and its appender.
+    ///
+    /// # Errors
+    /// `Invalid` unless `page_bytes` is a power of two from 4 KiB to 1 MiB.
+    pub fn new(arena: Arc<PageArena>, page_bytes: usize) -> Result<(Arc<Self>, KeyAppender)> {
+        if !page_bytes.is_power_of_two() || !(PAGE_BYTES..=LARGEST_RUN_BYTES).contains(&page_bytes)
+        {
+            let message = format!(
+                "slab pages of {page_bytes} bytes: give a power of two from {PAGE_BYTES} to {LARGEST_RUN_BYTES}"
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let slab = Arc::new(Self {
+            arena,
+            page_shift: page_bytes.trailing_zeros(),
+            published: AtomicU32::new(0),
+            pages: AtomicU32::new(0),
+            blocks: Default::default(),
+        });
+        let appender = KeyAppender {
+            slab: slab.clone(),
+            prepared_end: 0,
+        };
+        Ok((slab, appender))
+    }
+
+    /// Bytes of all published records, dead ones too.
+    pub fn published_bytes(&self) -> usize {
+        self.published.load(Ordering::Acquire) as usize
+    }
+
+    /// Number of pages.
+    pub fn page_count(&self) -> usize {
+        self.pages.load(Ordering::Relaxed) as usize
+    }
+
+    /// Bytes of all pages.
+    pub fn allocated_bytes(&self) -> usize {
+        self.page_count() << self.page_shift
+    }
+
+    /// Whether the record at `reference` holds exactly `key`.
+    ///
+    /// # Errors
+    /// `Invalid` if no record can begin at `reference`.
+    #[inline]
+    pub fn matches(&self, reference: u32, key: &[u8]) -> Result<bool> {
+        let (start, length) = self.record(reference)?;
+        if length != key.len() {
+            return Ok(false);
+        }
+        let mut compared = 0;
+        self.for_each_part(start, length, |part| {
+            let equal = part == &key[compared..compared + part.len()];
+            compared += if equal { part.len() } else { 0 };
+            equal
+        });
+        Ok(compared == length)
+    }
+
+    /// Length in bytes of the key at `reference`.
+    ///
+    /// # Errors
+    /// `Invalid` if no record can begin at `reference`.
+    pub fn key_length(&self, reference: u32) -> Result<usize> {
+        Ok(self.record(reference)?.1)
+    }
+
+    /// The key at `reference`: in place where it lies in one page, else put together in `scratch`.
+    ///
+    /// # Errors
+    /// `Invalid` if no record can begin at `reference`; `Memory` if `scratch` cannot grow.
+    #[inline]
+    pub fn key<'a>(&'a self, reference: u32, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let (start, length) = self.record(reference)?;
+        let first = self.part(start, length);
+        if first.len() == length {
+            return Ok(first);
+        }
+        scratch.clear();
+        let reserved = scratch.try_reserve(length);
+        reserved.map_err(|_| Error::memory("a copy of a key"))?;
+        self.for_each_part(start, length, |part| {
+            scratch.extend_from_slice(part);
+            true
+        });
+        Ok(scratch)
+    }
+
+    /// Where the key of the record at `reference` begins, and its length; both lie below the published end.
+    #[inline]
+    fn record(&self, reference: u32) -> Result<(usize, usize)> {
+        let published = self.published_bytes();
+        let mut start = reference as usize;
+        let mut length = 0;
+        for shift in [0, 7, 14] {
+            if start >= published {
+                break;
+            }
+            let byte = self.part(start, 1)[0];
+            start += 1;
+            length |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return if length <= published - start {
+                    Ok((start, length))
+                } else {
+                    Err(Self::bad_reference(reference, published))
+                };
+            }
+        }
+        Err(Self::bad_reference(reference, published))
+    }
+
+    #[cold]
+    fn bad_reference(reference: u32, published: usize) -> Error {
+        let message = format!("no key begins at byte {reference} of a slab of {published} bytes");
+        Error::new(ErrorKind::Invalid, message)
+    }
+
+    /// Calls `visit` with the published bytes `start..start + length`, page by page, while it answers true.
+    #[inline]
+    fn for_each_part(&self, start: usize, length: usize, mut visit: impl FnMut(&[u8]) -> bool) {
+        let mut done = 0;
+        while done < length {
+            let part = self.part(start + done, length - done);
+            done += part.len();
+            if !visit(part) {
+                return;
+            }
+        }
+    }
+
+    /// The published bytes from `start` on, at most `length`, as far as their page reaches.
+    #[inline]
+    fn part(&self, start: usize, length: usize) -> &[u8] {
+        // One load of a register-sized value; private callers have done the same check with more context.
+        assert!(start + length <= self.published_bytes());
+        if length == 0 {
+            return &[];
+        }
+        let offset = start & ((1 << self.page_shift) - 1);
+        let length = length.min((1 << self.page_shift) - offset);
+        let page = self.page_pointer(start >> self.page_shift);
+        // SAFETY: the range is published, so its page is in the list, it was written before the publishing
+        // store that the load above acquired, and no one writes there again; it ends inside the page, which
+        // the slab owns as long as `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(page.add(offset), length) }
+    }
+
+    /// Address of a page below the page count.
+    #[inline]
+    fn page_pointer(&self, page: usize) -> *mut u8 {
+        let (block, entry) = Self::block_entry(page);
+        let block = self.blocks[block].get();
+        block.expect("a page in use has an entry")[entry].load(Ordering::Relaxed)
+    }
+
+    fn block_entry(page: usize) -> (usize, usize) {
+        let number = page + FIRST_BLOCK;
+        let block = (number / FIRST_BLOCK).ilog2() as usize;
+        (block, number - (FIRST_BLOCK << block))
+    }
+
+    /// Bytes of the slab's own administration.
+    pub fn overhead_bytes(&self) -> usize {
+        let blocks = self.blocks.iter().filter_map(OnceLock::get);
+        size_of::<Self>() + blocks.map(|block| size_of_val(&**block)).sum::<usize>()
+    }
+}
+
+impl Drop for KeySlab {
+    fn drop(&mut self) {
+        let bytes = 1 << self.page_shift;
+        for page in 0..self.page_count() {
+            if let Some(page) = NonNull::new(self.page_pointer(page)) {
+                // SAFETY: allocated by `add_page` with the same length, released once, all borrows have ended.
+                unsafe { self.arena.release(page, bytes) };
+            }
+        }
+    }
+}
+
+impl KeyAppender {
+    /// The slab this appends to.
+    pub fn slab(&self) -> &Arc<KeySlab> {
+        &self.slab
+    }
+
+    /// Writes `key` behind the published records, where no reader looks yet, and answers the reference it
+    /// will have. Replaces what an earlier call prepared and did not publish.
+    ///
+    /// # Errors
+    /// `TooLarge` if the key is longer than [`MAX_KEY_BYTES`] or the slab is full; `Memory` if no page can be had.
+    pub fn prepare(&mut self, key: &[u8]) -> Result<u32> {
+        let start = self.slab.published_bytes();
+        self.prepared_end = start as u32;
+        if key.len() > MAX_KEY_BYTES {
+            let message = format!(
+                "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
+                key.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        let (length, length_bytes) = varint(key.len());
+        let end = start + length_bytes + key.len();
+        if end > MAX_SLAB_BYTES {
+            let message = format!(
+                "a slab of {start} bytes has no room for a key of {} bytes",
+                key.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        while self.slab.allocated_bytes() < end {
+            self.add_page()?;
+        }
+        self.write(start, &length[..length_bytes]);
+        self.write(start + length_bytes, key);
+        self.prepared_end = end as u32;
+        Ok(start as u32)
+    }
+
+    /// Shows the prepared record to readers.
+    pub fn publish(&mut self) {
+        self.slab
+            .published
+            .store(self.prepared_end, Ordering::Release);
+    }
+
+    /// [`KeyAppender::prepare`] and [`KeyAppender::publish`] in one.
+    ///
+    /// # Errors
+    /// Those of [`KeyAppender::prepare`].
+    pub fn append(&mut self, key: &[u8]) -> Result<u32> {
+        let reference = self.prepare(key)?;
+        self.publish();
+        Ok(reference)
+    }
+
+    fn add_page(&mut self) -> Result<()> {
+        let page = self.slab.page_count();
+        let (block, entry) = KeySlab::block_entry(page);
+        if self.slab.blocks[block].get().is_none() {
+            let entries = FIRST_BLOCK << block;
+            let mut list = Vec::new();
+            let reserved = list.try_reserve_exact(entries);
+            reserved.map_err(|_| Error::memory("a list of slab pages"))?;
+            list.resize_with(entries, || AtomicPtr::new(ptr::null_mut()));
+            self.slab.blocks[block].get_or_init(|| list.into_boxed_slice());
+        }
+        let pointer = self.slab.arena.allocate(1 << self.slab.page_shift)?;
+        let block = self.slab.blocks[block].get();
+        let block = block.expect("filled just above");
+        block[entry].store(pointer.as_ptr(), Ordering::Relaxed);
+        self.slab.pages.store(page as u32 + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes `bytes` at `start`, at or behind the published end and within the pages.
+    fn write(&mut self, mut start: usize, mut bytes: &[u8]) {
+        let page_bytes = 1 << self.slab.page_shift;
+        assert!(
+            start >= self.slab.published_bytes()
+                && start + bytes.len() <= self.slab.allocated_bytes()
+        );
+        while !bytes.is_empty() {
+            let offset = start & (page_bytes - 1);
+            let (head, tail) = bytes.split_at(bytes.len().min(page_bytes - offset));
+            let page = self.slab.page_pointer(start >> self.slab.page_shift);
+            // SAFETY: the range lies in an allocated page, behind the published end, where no reader looks;
+            // there is one appender per slab and it is borrowed mutably, so nobody else writes.
+            unsafe { ptr::copy_nonoverlapping(head.as_ptr(), page.add(offset), head.len()) };
+            start += head.len();
+            bytes = tail;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "key_slab_tests.rs"]
+mod tests;

@@ -1,0 +1,142 @@
+//! A list of pages seen as 64-byte lines of atomic words: the memory of a packed table.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::page_arena::{PAGE_BYTES, PageArena};
+use crate::error::{Error, Result};
+
+/// Number of lines in a page.
+pub const LINES: usize = PAGE_BYTES / size_of::<Line>();
+
+/// One cache line: eight 64-bit words that any thread may read and write.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Line(pub [AtomicU64; 8]);
+
+/// A fixed number of zeroed pages. The addresses of the first `INLINE` pages lie in the list itself, which
+/// saves readers a dependent load; more are possible.
+pub struct PageList<const INLINE: usize> {
+    arena: Arc<PageArena>,
+    count: usize,
+    /// The first `count.min(INLINE)` are pages; the rest dangle.
+    inline: [NonNull<[Line; LINES]>; INLINE],
+    more: Vec<NonNull<[Line; LINES]>>,
+}
+
+// SAFETY: the list owns its pages, and they are reached only as atomic words.
+unsafe impl<const INLINE: usize> Send for PageList<INLINE> {}
+// SAFETY: as above; the list itself does not change after construction.
+unsafe impl<const INLINE: usize> Sync for PageList<INLINE> {}
+
+impl<const INLINE: usize> PageList<INLINE> {
+    /// A list of `count` zeroed pages.
+    ///
+    /// # Errors
+    /// `Memory` if the arena has no more; then nothing is kept.
+    pub fn new(arena: Arc<PageArena>, count: usize) -> Result<Self> {
+        let mut list = Self {
+            arena,
+            count: 0,
+            inline: [NonNull::dangling(); INLINE],
+            more: Vec::new(),
+        };
+        let beyond = count.saturating_sub(INLINE);
+        let reserved = list.more.try_reserve_exact(beyond);
+        reserved.map_err(|_| Error::memory("a list of pages"))?;
+        for page in 0..count {
+            let pointer = list.arena.allocate(PAGE_BYTES)?.cast();
+            match list.inline.get_mut(page) {
+                Some(inline) => *inline = pointer,
+                None => list.more.push(pointer),
+            }
+            list.count += 1;
+        }
+        Ok(list)
+    }
+
+    /// Number of pages.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The lines of page `page`, which must be below [`PageList::count`]; beyond it panics.
+    #[inline]
+    pub fn lines(&self, page: usize) -> &[Line; LINES] {
+        assert!(page < self.count, "a page beyond the end of the list");
+        let pointer = if page < INLINE {
+            self.inline[page]
+        } else {
+            self.more[page - INLINE]
+        };
+        // SAFETY: entries below `count` are zeroed pages of PAGE_BYTES bytes aligned to as much, which the
+        // list owns until it is dropped; zeros are valid atomics, and all access is through the atomics.
+        unsafe { pointer.as_ref() }
+    }
+}
+
+impl<const INLINE: usize> Drop for PageList<INLINE> {
+    fn drop(&mut self) {
+        let inline = &self.inline[..self.count.min(INLINE)];
+        for page in inline.iter().chain(&self.more) {
+            // SAFETY: allocated by `new` with PAGE_BYTES, released once, and `&mut self` ends all borrows.
+            unsafe { self.arena.release(page.cast(), PAGE_BYTES) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn pages_are_zeroed_distinct_and_shared_between_threads() {
+        let arena = Arc::new(PageArena::new(usize::MAX));
+        for _ in 0..2 {
+            let list = PageList::<2>::new(arena.clone(), 4).unwrap();
+            assert_eq!(list.count(), 4);
+            std::thread::scope(|scope| {
+                for page in 0..4 {
+                    let list = &list;
+                    scope.spawn(move || {
+                        for (number, line) in list.lines(page).iter().enumerate() {
+                            for word in &line.0 {
+                                assert_eq!(word.load(Relaxed), 0);
+                                word.store((page * LINES + number) as u64 + 1, Relaxed);
+                            }
+                        }
+                    });
+                }
+            });
+            for page in 0..4 {
+                for (number, line) in list.lines(page).iter().enumerate() {
+                    assert_eq!(line.0[7].load(Relaxed), (page * LINES + number) as u64 + 1);
+                }
+            }
+        }
+        assert_eq!(arena.statistics().allocated_bytes, 0);
+    }
+
+    #[test]
+    fn a_list_that_does_not_fit_is_refused_and_leaves_nothing_behind() {
+        let arena = Arc::new(PageArena::new(2 << 20));
+        let result = PageList::<4>::new(arena.clone(), 513);
+        assert_eq!(
+            result.err().map(|error| error.kind()),
+            Some(ErrorKind::Memory)
+        );
+        assert_eq!(arena.statistics().allocated_bytes, 0);
+        assert!(PageList::<4>::new(arena, 512).is_ok());
+    }
+
+    #[test]
+    #[should_panic(expected = "beyond the end")]
+    fn a_page_beyond_the_end_is_never_handed_out() {
+        let arena = Arc::new(PageArena::new(usize::MAX));
+        PageList::<4>::new(arena, 2).unwrap().lines(2);
+    }
+}
