@@ -377,7 +377,7 @@ mod tests {
     fn holds(run: NonNull<u8>, bytes: usize, value: u8) -> bool {
         // SAFETY: the run is `bytes` long, initialised and ours.
         let run = unsafe { std::slice::from_raw_parts(run.as_ptr(), bytes) };
-        run.iter().all(|&byte| byte == value)
+        run == vec![value; bytes]
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! The extendible directory: which shard a hash belongs to (Fagin and others, "Extendible hashing", 1979).
+
+use std::sync::Arc;
+
+use super::shard::Shard;
+use crate::error::{Error, Result};
+
+/// Most leading hash bits that choose a shard.
+pub(super) const MAX_DEPTH: u32 = 24;
+
+/// An array of 2^depth shards, chosen by the leading `depth` bits of the hash. A shard of lower depth stands in
+/// as many neighbouring entries as hashes lead to it. Immutable: a split makes a new one.
+pub(super) struct Directory {
+    depth: u32,
+    shards: Box<[Arc<Shard>]>,
+}
+
+impl Directory {
+    /// A directory of 2^depth shards of that depth.
+    pub(super) fn new(depth: u32, mut shard: impl FnMut() -> Result<Shard>) -> Result<Self> {
+        let mut shards = reserve(1 << depth)?;
+        for _ in 0..1_usize << depth {
+            shards.push(Arc::new(shard()?));
+        }
+        Ok(Self {
+            depth,
+            shards: shards.into_boxed_slice(),
+        })
+    }
+
+    #[inline]
+    pub(super) fn shard(&self, hash: u64) -> &Shard {
+        &self.shards[self.entry(hash)]
+    }
+
+    #[inline]
+    fn entry(&self, hash: u64) -> usize {
+        // Two shifts, because one by 64 would not be defined.
+        (hash >> 1 >> (u64::BITS - 1 - self.depth)) as usize
+    }
+
+    /// This directory with `halves` in place of the one shard that `hash` leads to.
+    pub(super) fn split(&self, hash: u64, halves: [Shard; 2]) -> Result<Self> {
+        let [lower, upper] = halves.map(Arc::new);
+        let depth = self.depth.max(lower.depth());
+        let mut shards = reserve(1 << depth)?;
+        let copies = 1 << (depth - self.depth);
+        for shard in &self.shards {
+            shards.extend(std::iter::repeat_n(shard, copies).cloned());
+        }
+        let mut directory = Self {
+            depth,
+            shards: shards.into_boxed_slice(),
+        };
+        let span = 1 << (depth - lower.depth());
+        let first = directory.entry(hash) & !(2 * span - 1);
+        directory.shards[first..first + span].fill(lower);
+        directory.shards[first + span..first + 2 * span].fill(upper);
+        Ok(directory)
+    }
+
+    /// Every shard once, by rising hashes.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &Shard> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let shard = self.shards.get(next)?;
+            next += 1 << (self.depth - shard.depth());
+            Some(&**shard)
+        })
+    }
+
+    /// Bytes of the directory's own.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.shards)
+    }
+}
+
+fn reserve(entries: usize) -> Result<Vec<Arc<Shard>>> {
+    let mut shards = Vec::new();
+    let reserved = shards.try_reserve_exact(entries);
+    reserved.map_err(|_| Error::memory("the index directory"))?;
+    Ok(shards)
+}

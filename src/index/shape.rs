@@ -1,0 +1,169 @@
+//! How large a table is.
+
+use super::bucket::SLOTS;
+use crate::memory::page_list::LINES;
+
+/// Pages of buckets a table may have: each step is about an eighth above the one before, and the last is
+/// where a shard splits into two of half the size.
+const STEPS: [u32; 26] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 31, 35, 39, 44, 50, 56,
+];
+
+/// Most pages of buckets, the stash of a shard with colliding hashes aside.
+pub(super) const MAX_PAGES: usize = STEPS[STEPS.len() - 1] as usize;
+
+/// Entries per thousand slots at most when a table is made for entries that are expected: a table takes about 970,
+/// and chance gives some shards a few per cent more than others.
+const EXPECTED: u64 = 940;
+
+/// Entries per thousand slots at most when a table is made for entries that are there already, so that the
+/// next insertions do not make it grow at once.
+const COMFORTABLE: u64 = 880;
+
+/// Below this many entries per thousand slots a failed placement is the fault of colliding hashes.
+const CROWDED: u64 = 900;
+
+/// Below this many entries per thousand slots a table is worth shrinking.
+const SPARSE: u64 = 625;
+
+/// Number of buckets that keys have as home or second bucket, and of stash buckets behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) main: u32,
+    pub(super) stash: u32,
+}
+
+impl Shape {
+    /// `pages` of buckets, of which one in 256 serves as stash, and `more_stash` pages of stash behind.
+    fn new(pages: u32, more_stash: u32) -> Self {
+        let buckets = pages * LINES as u32;
+        let stash = (buckets / 256).max(1);
+        Self {
+            main: buckets - stash,
+            stash: stash + more_stash * LINES as u32,
+        }
+    }
+
+    /// The largest table.
+    pub(super) fn largest() -> Self {
+        Self::new(MAX_PAGES as u32, 0)
+    }
+
+    /// How often to halve `entries` so that each part fits into such a table.
+    pub(super) fn depth_for(self, entries: u64) -> u32 {
+        let fits = |depth: &u32| (entries >> depth) * 1000 <= self.slots() * EXPECTED;
+        (0..u64::BITS).find(fits).unwrap_or(0)
+    }
+
+    /// The smallest table in which `entries` leave room for more; the largest if there is none.
+    pub(super) fn for_entries(entries: u64) -> Self {
+        Self::at_load(entries, COMFORTABLE)
+    }
+
+    /// The smallest table in which `entries`, give or take a few per cent, are not too many.
+    pub(super) fn for_expected(entries: u64) -> Self {
+        Self::at_load(entries, EXPECTED)
+    }
+
+    fn at_load(entries: u64, per_thousand: u64) -> Self {
+        let shapes = STEPS.iter().map(|&pages| Self::new(pages, 0));
+        let mut fitting = shapes.filter(|shape| entries * 1000 <= shape.slots() * per_thousand);
+        fitting.next().unwrap_or(Self::largest())
+    }
+
+    /// The next larger table; `None` from the largest.
+    pub(super) fn larger(self) -> Option<Self> {
+        let mut shapes = STEPS.iter().map(|&pages| Self::new(pages, 0));
+        shapes.find(|shape| shape.main > self.main)
+    }
+
+    /// The same with about twice the stash.
+    pub(super) fn with_more_stash(self) -> Self {
+        let pages = self.stash.div_ceil(LINES as u32);
+        Self {
+            main: self.main,
+            stash: self.stash + pages * LINES as u32,
+        }
+    }
+
+    /// The same with room for `entries` in the stash.
+    pub(super) fn with_stash_for(mut self, entries: u64) -> Self {
+        while u64::from(self.stash) * (SLOTS as u64) < entries {
+            self = self.with_more_stash();
+        }
+        self
+    }
+
+    /// Pages for 64-byte lines.
+    pub(super) fn pages(self) -> usize {
+        (self.main + self.stash) as usize / LINES
+    }
+
+    /// All slots.
+    pub(super) fn all_slots(self) -> u64 {
+        u64::from(self.main + self.stash) * SLOTS as u64
+    }
+
+    /// Slots outside the stash.
+    pub(super) fn slots(self) -> u64 {
+        u64::from(self.main) * SLOTS as u64
+    }
+
+    /// Whether so many `entries` outside the stash explain that one finds no place.
+    pub(super) fn is_crowded(self, entries: u64) -> bool {
+        entries * 1000 >= self.slots() * CROWDED
+    }
+
+    /// Whether so few `entries` deserve a smaller table.
+    pub(super) fn is_sparse(self, entries: u64) -> bool {
+        entries * 1000 < self.slots() * SPARSE && self != Self::for_entries(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = Shape> {
+        std::iter::successors(Some(Shape::for_entries(0)), |shape| shape.larger())
+    }
+
+    #[test]
+    fn tables_are_whole_pages_and_grow_by_an_eighth_or_a_page() {
+        assert_eq!(all().count(), STEPS.len());
+        for shape in all() {
+            assert_eq!((shape.main + shape.stash) as usize, shape.pages() * LINES);
+            if let Some(larger) = shape.larger() {
+                let step = larger.pages() - shape.pages();
+                assert!(step == 1 || step * 100 <= shape.pages() * 15);
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_made_for_its_entries_neither_grows_nor_shrinks_at_once() {
+        for entries in 0..Shape::largest().slots() * COMFORTABLE / 1000 {
+            let shape = Shape::for_entries(entries);
+            assert!(
+                (entries + entries / 20) * 1000 < shape.slots() * EXPECTED,
+                "{entries}"
+            );
+            assert!(!shape.is_sparse(entries - entries / 5), "{entries}");
+        }
+    }
+
+    #[test]
+    fn both_halves_of_a_full_shard_take_less_than_it_did() {
+        let largest = Shape::largest();
+        let half = Shape::for_entries(largest.slots() * 485 / 1000);
+        assert!(2 * half.pages() <= largest.pages() * 9 / 8);
+    }
+
+    #[test]
+    fn the_stash_grows_without_the_buckets() {
+        let shape = Shape::for_entries(0).with_stash_for(5000);
+        assert_eq!(shape.main, Shape::for_entries(0).main);
+        assert!(shape.stash >= 500);
+        assert_eq!((shape.main + shape.stash) as usize, shape.pages() * LINES);
+    }
+}

@@ -1,0 +1,184 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+
+/// Locations say which key they belong to: the number in the upper bits, a version in the lower 8.
+fn versioned(number: u64, version: u64) -> Location {
+    location((number + 1) << 8 | version & 0xff)
+}
+
+fn number_of(location: Location) -> u64 {
+    (location.raw() >> 8) - 1
+}
+
+fn put<H: KeyHash>(index: &Index<H>, number: u64, version: u64) {
+    let key = number.to_le_bytes();
+    let guard = epoch::pin();
+    match index.entry(&guard, index.hash(&key), &key).unwrap() {
+        Entry::Occupied(entry) => {
+            assert_eq!(number_of(entry.location()), number);
+            entry.replace(versioned(number, version));
+        }
+        Entry::Vacant(entry) => entry.insert(versioned(number, version)),
+    }
+}
+
+fn remove<H: KeyHash>(index: &Index<H>, number: u64) -> bool {
+    let key = number.to_le_bytes();
+    let guard = epoch::pin();
+    let Some(entry) = index.occupied(&guard, index.hash(&key), &key) else {
+        return false;
+    };
+    assert_eq!(number_of(entry.location()), number);
+    entry.remove();
+    true
+}
+
+/// Whether a reader sees the key, by each of the three ways to look.
+fn look<H: KeyHash>(index: &Index<H>, number: u64) -> [bool; 3] {
+    let key = number.to_le_bytes();
+    let guard = epoch::pin();
+    let hash = index.hash(&key);
+    let found = index.find(&guard, hash, |location| {
+        (number_of(location) == number).then_some(location)
+    });
+    let located = index.locate(&guard, hash, &key);
+    let other = located.is_some_and(|location| number_of(location) != number);
+    assert!(!other, "another key's location");
+    let contained = index.contains(&guard, hash, &key);
+    [found.is_some(), located.is_some(), contained]
+}
+
+/// Keys divisible by four are there throughout and only change; the others come and go in floods, so that
+/// shards grow, split, shrink, compact and move entries under the readers.
+fn readers_beside_writers<H: KeyHash>(index: &Index<H>, universe: u64, rounds: u64) {
+    (0..universe)
+        .step_by(4)
+        .for_each(|number| put(index, number, 0));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let done = &done;
+            scope.spawn(move || {
+                let mut random = Random::new(thread);
+                while !done.load(Ordering::Relaxed) {
+                    let number = random.below(universe);
+                    let seen = look(index, number);
+                    assert!(
+                        seen == [true; 3] || number % 4 != 0,
+                        "key {number} was there throughout: {seen:?}"
+                    );
+                    assert_eq!(
+                        look(index, number + universe),
+                        [false; 3],
+                        "that key never was"
+                    );
+                }
+            });
+        }
+        let writers: Vec<_> = (1..4)
+            .map(|thread| {
+                scope.spawn(move || {
+                    let mut random = Random::new(thread + 100);
+                    for round in 0..rounds {
+                        for step in 0..universe / 2 {
+                            let number = random.below(universe);
+                            if number % 4 == 0 {
+                                put(index, number, step);
+                            } else if round % 2 == 0 && step % 8 != 0 {
+                                put(index, number / 4 * 4 + thread, step);
+                            } else {
+                                remove(index, number / 4 * 4 + thread);
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().unwrap());
+        done.store(true, Ordering::Relaxed);
+    });
+    let mut counted = 0;
+    let each = index.for_each(|key, location| {
+        let number = u64::from_le_bytes(key.try_into().unwrap());
+        assert_eq!(number_of(location), number);
+        counted += 1;
+    });
+    each.unwrap();
+    assert_eq!(counted, index.len());
+    let present = (0..universe)
+        .filter(|&number| look(index, number) == [true; 3])
+        .count();
+    assert_eq!(present as u64, counted);
+}
+
+#[test]
+fn readers_always_find_keys_that_are_there_while_others_come_and_go() {
+    readers_beside_writers(&Index::new(&OPTIONS).unwrap(), 100_000, 4);
+}
+
+#[test]
+fn readers_always_find_keys_in_a_small_crowded_index() {
+    readers_beside_writers(&Index::new(&OPTIONS).unwrap(), 2_000, 100);
+}
+
+#[test]
+fn readers_always_find_keys_whose_hashes_collide() {
+    struct FewHashes;
+    impl KeyHash for FewHashes {
+        fn hash(&self, key: &[u8]) -> u64 {
+            SeededHash::new(1).hash(&[key[0] % 5])
+        }
+    }
+    let index = Index::with_hash(&OPTIONS, FewHashes, usize::MAX).unwrap();
+    readers_beside_writers(&index, 240, 60);
+}
+
+#[test]
+fn writers_of_one_key_exclude_each_other_until_the_entry_is_used() {
+    let index = &Index::new(&OPTIONS).unwrap();
+    put(index, 0, 0);
+    let threads = 4;
+    let each = 5000_u64;
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(move || {
+                for _ in 0..each {
+                    let key = 0_u64.to_le_bytes();
+                    let guard = epoch::pin();
+                    let Ok(Entry::Occupied(entry)) = index.entry(&guard, index.hash(&key), &key)
+                    else {
+                        panic!("the key is there");
+                    };
+                    let next = location(entry.location().raw() + 1);
+                    entry.replace(next);
+                }
+            });
+        }
+    });
+    let guard = epoch::pin();
+    let key = 0_u64.to_le_bytes();
+    let last = index.locate(&guard, index.hash(&key), &key).unwrap();
+    assert_eq!(
+        last.raw(),
+        versioned(0, 0).raw() + threads * each,
+        "no increment was lost"
+    );
+}
+
+#[test]
+fn threads_that_insert_the_same_keys_insert_each_once() {
+    let index = &Index::new(&OPTIONS).unwrap();
+    let count = 60_000;
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                (0..count).for_each(|step| put(index, (step * 7 + thread * 1000) % count, thread));
+            });
+        }
+    });
+    assert_eq!(index.len(), count);
+    assert!((0..count).all(|number| look(index, number) == [true; 3]));
+}

@@ -1,0 +1,187 @@
+use super::*;
+use crate::ErrorKind;
+
+fn key(number: u64) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&number.to_le_bytes());
+    key[8..].copy_from_slice(&(!number).to_be_bytes());
+    key
+}
+
+/// Lets replaced tables be freed: nothing holds a guard, so a few rounds of collection suffice.
+fn settle() {
+    for _ in 0..100 {
+        epoch::pin().flush();
+        std::thread::yield_now();
+    }
+}
+
+fn put(index: &Index, number: u64) -> crate::Result<()> {
+    let guard = epoch::pin();
+    match index.entry(&guard, index.hash(&key(number)), &key(number))? {
+        Entry::Occupied(entry) => entry.replace(location(number + 1)),
+        Entry::Vacant(entry) => entry.insert(location(number + 1)),
+    }
+    Ok(())
+}
+
+fn remove(index: &Index, number: u64) {
+    let guard = epoch::pin();
+    index
+        .occupied(&guard, index.hash(&key(number)), &key(number))
+        .unwrap()
+        .remove();
+}
+
+fn overhead(index: &Index) -> f64 {
+    let figures = index.statistics();
+    (figures.index_bytes + figures.slab_allocated_bytes - figures.key_bytes) as f64
+        / figures.keys as f64
+}
+
+#[test]
+fn sixteen_byte_keys_cost_at_most_thirteen_bytes_more_at_any_number_of_keys() {
+    let index = Index::new(&OPTIONS).unwrap();
+    let mut worst: f64 = 0.0;
+    for number in 0..300_000 {
+        put(&index, number).unwrap();
+        if number > 20_000 && number % 1000 == 0 {
+            worst = worst.max(overhead(&index));
+        }
+    }
+    assert!(worst <= 13.0, "{worst} bytes a key");
+}
+
+#[test]
+fn an_empty_index_takes_three_pages_at_most() {
+    let figures = Index::new(&OPTIONS).unwrap().statistics();
+    assert!(
+        figures.index_bytes + figures.slab_allocated_bytes <= 3 * 4096,
+        "{figures:?}"
+    );
+}
+
+#[test]
+fn memory_falls_after_a_mass_of_removals_and_churn_adds_little() {
+    let index = Index::new(&OPTIONS).unwrap();
+    let total = |index: &Index| {
+        let figures = index.statistics();
+        figures.index_bytes + figures.slab_allocated_bytes
+    };
+    let count = 200_000;
+    (0..count).for_each(|number| put(&index, number).unwrap());
+    let full = total(&index);
+    for round in 0..2 {
+        for number in (0..count).filter(|number| number % 2 == round) {
+            remove(&index, number);
+            put(&index, number).unwrap();
+        }
+    }
+    assert!(
+        total(&index) as f64 <= full as f64 * 1.12,
+        "{} after churn, {full} before",
+        total(&index)
+    );
+    let churned = total(&index);
+    (0..count)
+        .filter(|number| number % 10 != 0)
+        .for_each(|number| remove(&index, number));
+    assert_eq!(index.len(), count / 10);
+    assert!(
+        total(&index) * 5 < churned,
+        "{} of {churned} left",
+        total(&index)
+    );
+    settle();
+    let arena = index.arena.statistics();
+    assert!(arena.idle_bytes <= 1 << 20, "{arena:?}");
+    (0..count)
+        .filter(|number| number % 10 == 0)
+        .for_each(|number| remove(&index, number));
+    settle();
+    assert_eq!(index.statistics().key_bytes, 0);
+}
+
+#[test]
+fn inserting_and_removing_at_a_boundary_does_not_rebuild_again_and_again() {
+    let index = Index::new(&OPTIONS).unwrap();
+    let mut rebuilds = 0;
+    let mut slots = 0;
+    for number in 0..3000 {
+        put(&index, number).unwrap();
+        for _ in 0..5 {
+            remove(&index, number);
+            put(&index, number).unwrap();
+            let now = index.statistics().slots;
+            rebuilds += u32::from(now != slots);
+            slots = now;
+        }
+    }
+    assert!(
+        rebuilds <= 10,
+        "{rebuilds} changes of size on the way to 3000 keys"
+    );
+}
+
+#[test]
+fn without_memory_an_insertion_fails_cleanly_and_goes_on_when_there_is_room() {
+    let index = Index::with_hash(&OPTIONS, SeededHash::new(1), 6 << 20).unwrap();
+    let mut count = 0;
+    let error = loop {
+        match put(&index, count) {
+            Ok(()) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Memory);
+    assert!(count > 100_000, "{count} keys in 6 MiB");
+    assert_eq!(index.len(), count);
+    let guard = epoch::pin();
+    for number in 0..count {
+        let found = index.locate(&guard, index.hash(&key(number)), &key(number));
+        assert_eq!(found, Some(location(number + 1)));
+    }
+    assert!(!index.contains(&guard, index.hash(&key(count)), &key(count)));
+    drop(guard);
+    (0..count).for_each(|number| remove(&index, number));
+    settle();
+    (0..count / 2).for_each(|number| put(&index, number).unwrap());
+    assert_eq!(index.len(), count / 2);
+}
+
+#[test]
+fn dropping_an_index_frees_all_its_pages() {
+    let index = Index::new(&OPTIONS).unwrap();
+    (0..50_000).for_each(|number| put(&index, number).unwrap());
+    let arena = std::sync::Arc::downgrade(&index.arena);
+    drop(index);
+    for _ in 0..10_000 {
+        if arena.strong_count() == 0 {
+            return;
+        }
+        settle();
+    }
+    panic!("tables are still held");
+}
+
+#[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "a million keys take long without optimisation"
+)]
+fn a_million_keys_stay_reachable_and_small() {
+    let index = Index::new(&OPTIONS).unwrap();
+    let count = 1_000_000;
+    (0..count).for_each(|number| put(&index, number).unwrap());
+    let guard = epoch::pin();
+    for number in 0..count {
+        let found = index.locate(&guard, index.hash(&key(number)), &key(number));
+        assert_eq!(found, Some(location(number + 1)));
+    }
+    assert!((count..2 * count).all(|number| !index.contains(
+        &guard,
+        index.hash(&key(number)),
+        &key(number)
+    )));
+    assert!(overhead(&index) <= 13.0);
+}
