@@ -77,6 +77,7 @@ impl Footer {
         let fields = Fields {
             kind: Kind::Footer,
             continues: false,
+            follows_durable: false,
             expires_at_ms: None,
             sequence: context.base_sequence,
             key: &[],

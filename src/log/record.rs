@@ -31,6 +31,7 @@ const EXPIRY_LEN: usize = 8;
 const KIND_MASK: u8 = 0x0f;
 const FLAG_EXPIRES: u8 = 0x10;
 const FLAG_CONTINUES: u8 = 0x20;
+const FLAG_FOLLOWS_DURABLE: u8 = 0x40;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,9 @@ pub struct Fields<'a> {
     pub kind: Kind,
     /// Whether the next put or tombstone of the segment belongs to the same atomic batch.
     pub continues: bool,
+    /// Whether every smaller sequence number was durable when the record was written, which saves a mark; puts and
+    /// tombstones only.
+    pub follows_durable: bool,
     /// When the pair ceases to exist, in milliseconds since 1970-01-01 UTC; puts only.
     pub expires_at_ms: Option<u64>,
     /// The record's own sequence number, or the durable one of a mark.
@@ -86,6 +90,8 @@ pub struct Head {
     pub kind: Kind,
     /// Whether the next put or tombstone of the segment belongs to the same atomic batch.
     pub continues: bool,
+    /// Whether every smaller sequence number was durable when the record was written.
+    pub follows_durable: bool,
     /// When the pair ceases to exist, in milliseconds since 1970-01-01 UTC.
     pub expires_at_ms: Option<u64>,
     /// The record's own sequence number, or the durable one of a mark.
@@ -208,7 +214,7 @@ fn check_fields(fields: &Fields<'_>, context: &SegmentContext) -> Result<()> {
     if !flags_fit(
         fields.kind,
         fields.expires_at_ms.is_some(),
-        fields.continues,
+        fields.continues || fields.follows_durable,
     ) || !shape_fits(fields.kind, fields.key.len(), fields.value.len(), stored)
     {
         let message = format!("a {:?} record cannot have these fields", fields.kind);
@@ -230,15 +236,20 @@ fn kind_and_flags(fields: &Fields<'_>) -> u8 {
         0
     };
     let continues = if fields.continues { FLAG_CONTINUES } else { 0 };
-    kind | expires | continues
+    let follows_durable = if fields.follows_durable {
+        FLAG_FOLLOWS_DURABLE
+    } else {
+        0
+    };
+    kind | expires | continues | follows_durable
 }
 
 #[inline]
-fn flags_fit(kind: Kind, expires: bool, continues: bool) -> bool {
+fn flags_fit(kind: Kind, expires: bool, others: bool) -> bool {
     match kind {
         Kind::Put => true,
         Kind::Tombstone => !expires,
-        Kind::Mark | Kind::Footer => !expires && !continues,
+        Kind::Mark | Kind::Footer => !expires && !others,
     }
 }
 
@@ -270,8 +281,9 @@ pub fn decode_head(
     };
     let expires = kind_byte & FLAG_EXPIRES != 0;
     let continues = kind_byte & FLAG_CONTINUES != 0;
-    if kind_byte & !(KIND_MASK | FLAG_EXPIRES | FLAG_CONTINUES) != 0
-        || !flags_fit(kind, expires, continues)
+    let follows_durable = kind_byte & FLAG_FOLLOWS_DURABLE != 0;
+    if kind_byte & !(KIND_MASK | FLAG_EXPIRES | FLAG_CONTINUES | FLAG_FOLLOWS_DURABLE) != 0
+        || !flags_fit(kind, expires, continues || follows_durable)
     {
         return Err(Invalid::Kind);
     }
@@ -310,6 +322,7 @@ pub fn decode_head(
     Ok(Head {
         kind,
         continues,
+        follows_durable,
         expires_at_ms,
         sequence,
         head_len,

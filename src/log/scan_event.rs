@@ -82,7 +82,8 @@ pub struct End {
     pub totals: Totals,
     /// The greatest sequence number of a valid record; the segment's base sequence less one if there is none.
     pub last_sequence: u64,
-    /// The highest sequence number that a valid mark, wherever it stands, says was durable.
+    /// The highest sequence number that a valid mark, or a record that follows durable ones, says was durable, wherever
+    /// it stands.
     pub highest_durable_mark: Option<u64>,
 }
 

@@ -116,6 +116,9 @@ impl<'s> Scanner<'s> {
             });
         }
         self.skipped = 0;
+        if head.follows_durable {
+            self.highest_durable_mark = self.highest_durable_mark.max(Some(head.sequence - 1));
+        }
         self.last_sequence = head.sequence;
         self.totals.add(head.kind, head.sequence);
         Ok(Event::Record(ScannedRecord {
@@ -260,9 +263,12 @@ impl<'s> Scanner<'s> {
     fn collect_marks(&mut self, start: u64, end: u64) -> Result<()> {
         let mut place = start;
         while let Some(head) = self.next_valid(&mut place, end)? {
-            if head.kind == Kind::Mark {
-                self.highest_durable_mark = self.highest_durable_mark.max(Some(head.sequence));
-            }
+            let durable = match head.kind {
+                Kind::Mark => Some(head.sequence),
+                _ if head.follows_durable => Some(head.sequence - 1),
+                _ => None,
+            };
+            self.highest_durable_mark = self.highest_durable_mark.max(durable);
         }
         Ok(())
     }

@@ -205,6 +205,27 @@ impl Segment {
         }
     }
 
+    /// Bytes that the file takes on disk, with what is allocated for coming records.
+    pub fn disk_bytes(&self) -> u64 {
+        self.file.len().unwrap_or_else(|_| self.readable_end())
+    }
+
+    /// Offset behind the last readable byte that is not zero. Errors: `Corrupt` if the file was cut, `Io`.
+    pub fn content_end(&self) -> Result<u64> {
+        let mut piece = [0; 4096];
+        let mut end = self.readable_end();
+        while end > 0 {
+            let start = end.saturating_sub(piece.len() as u64);
+            let piece = &mut piece[..(end - start) as usize];
+            self.read_exact_at(piece, start)?;
+            if let Some(last) = piece.iter().rposition(|&byte| byte != 0) {
+                return Ok(start + last as u64 + 1);
+            }
+            end = start;
+        }
+        Ok(0)
+    }
+
     /// Makes everything below [`Self::readable_end`] durable. After an error it must not be called again.
     pub fn sync(&self) -> Result<()> {
         self.file
@@ -282,8 +303,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Fills `buffer` from `offset` of the file.
-    pub(super) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+    /// Fills `buffer` from byte `offset` of the file. Errors: `Corrupt` if the file was cut, `Io`.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         self.file
             .read_exact_at(buffer, offset)
             .map_err(|error| match error.kind() {

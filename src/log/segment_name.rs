@@ -1,19 +1,36 @@
-//! File names of segments: sixteen lower-case hexadecimal digits of the id, then `.seg`.
+//! File names of segments: sixteen lower-case hexadecimal digits of the id, then `.seg`, or `.new` until the header is
+//! durable.
 
 use std::ffi::OsStr;
 
 const DIGITS: usize = 16;
 const SUFFIX: &str = ".seg";
+const NEW_SUFFIX: &str = ".new";
 
 /// The name of the file that holds segment `id`.
 pub fn file_name(id: u64) -> String {
     format!("{id:016x}{SUFFIX}")
 }
 
+/// The name under which the file of segment `id` is created. It gets its proper name once its header is durable, so
+/// that no crash leaves a segment without a header.
+pub fn new_file_name(id: u64) -> String {
+    format!("{id:016x}{NEW_SUFFIX}")
+}
+
+/// Whether a file called `name` is a segment whose creation was cut short; it holds no record.
+pub fn is_new(name: &OsStr) -> bool {
+    parse_with(name, NEW_SUFFIX).is_some()
+}
+
 /// The id of the segment that a file called `name` holds; `None` for every name that [`file_name`] does not
 /// make of an id from 1 upwards.
 pub fn parse(name: &OsStr) -> Option<u64> {
-    let digits = name.to_str()?.strip_suffix(SUFFIX)?;
+    parse_with(name, SUFFIX)
+}
+
+fn parse_with(name: &OsStr, suffix: &str) -> Option<u64> {
+    let digits = name.to_str()?.strip_suffix(suffix)?;
     let lower_hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if digits.len() != DIGITS || !digits.bytes().all(lower_hexadecimal) {
         return None;

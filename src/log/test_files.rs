@@ -248,6 +248,7 @@ pub fn put<'a>(sequence: u64, key: &'a [u8], value: &'a [u8]) -> Fields<'a> {
     Fields {
         kind: Kind::Put,
         continues: false,
+        follows_durable: false,
         expires_at_ms: None,
         sequence,
         key,

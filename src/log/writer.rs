@@ -11,7 +11,7 @@ use crate::log::record::{self, ALIGNMENT, EncodedHead, Fields, Kind, MARK_LEN};
 use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::segment_name;
-use crate::vfs::{Allocation, File, MappingWriter, Vfs};
+use crate::vfs::{Access, Allocation, File, MappingWriter, Vfs};
 
 const FIRST_STEP: u64 = 256 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
@@ -57,8 +57,8 @@ pub fn exact_size(record_len: u64) -> u64 {
 
 impl SegmentWriter {
     /// Creates the file of a new segment in `directory`, to grow to no more than `size` bytes, and writes its header.
-    /// Neither the file nor its name is durable before the caller syncs the segment and the directory. If it fails,
-    /// the file is removed again as far as that is possible.
+    /// Header and name are durable when this returns; the name only appears when the header is durable. If it fails, the
+    /// file is removed again as far as that is possible.
     pub fn create(
         vfs: &dyn Vfs,
         directory: &Path,
@@ -75,16 +75,26 @@ impl SegmentWriter {
                 format!("a segment of {size} bytes has no room for its header and footer");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
+        let new_path = directory.join(segment_name::new_file_name(header.segment_id));
         let path = directory.join(segment_name::file_name(header.segment_id));
         let file = vfs
-            .create_new(&path)
-            .map_err(|error| Error::io("create", &path, &error))?;
+            .create_new(&new_path)
+            .map_err(|error| Error::io("create", &new_path, &error))?;
         let created = Self::begin(Arc::from(file), &path, header, size, read_mode);
-        if created.is_err() {
-            // The first failure is the one to report; an empty file that stays behind does no harm.
-            let _ = vfs.remove(&path);
+        let named = created.and_then(|created| {
+            created.1.sync()?;
+            refuse_taken_name(vfs, &path)?;
+            vfs.rename(&new_path, &path)
+                .map_err(|error| Error::io("rename", &new_path, &error))?;
+            vfs.sync_directory(directory)
+                .map_err(|error| Error::io("sync directory", directory, &error))?;
+            Ok(created)
+        });
+        if named.is_err() {
+            // The first failure is the one to report; recovery removes what stays behind.
+            let _ = vfs.remove(&new_path);
         }
-        created
+        named
     }
 
     fn begin(
@@ -200,6 +210,7 @@ impl SegmentWriter {
         let mark = Fields {
             kind: Kind::Mark,
             continues: false,
+            follows_durable: false,
             expires_at_ms: None,
             sequence: durable_sequence,
             key: &[],
@@ -292,6 +303,19 @@ impl SegmentWriter {
     /// it again now, and then has [`Segment::reopen_sealed`]. After an error the file is in an unknown state.
     pub fn seal(self) -> Result<Footer> {
         write_footer(&self.segment, self.segment.file(), &self.totals, self.end)
+    }
+}
+
+/// A rename would replace a segment of the same name. The lock on the directory keeps others from creating one meanwhile.
+fn refuse_taken_name(vfs: &dyn Vfs, path: &Path) -> Result<()> {
+    match vfs.open(path, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("look for", path, &error)),
+        Ok(_) => Err(Error::io(
+            "create",
+            path,
+            &io::ErrorKind::AlreadyExists.into(),
+        )),
     }
 }
 

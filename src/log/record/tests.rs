@@ -30,6 +30,7 @@ fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Fields<'a> {
     Fields {
         kind: Kind::Put,
         continues: false,
+        follows_durable: false,
         expires_at_ms: None,
         sequence: 1000,
         key,
@@ -44,6 +45,7 @@ fn random_fields<'a>(random: &mut Random, key: &'a [u8], value: &'a [u8]) -> Fie
     Fields {
         kind,
         continues: kind != Kind::Mark && random.below(2) == 0,
+        follows_durable: kind != Kind::Mark && random.below(2) == 0,
         expires_at_ms: (kind == Kind::Put && random.below(2) == 0).then(|| random.next()),
         sequence: if kind == Kind::Mark {
             distance
@@ -68,6 +70,7 @@ fn every_record_reads_back_as_written() {
         let head = read(&bytes, offset, &CONTEXT).unwrap();
         assert_eq!(head.kind, fields.kind);
         assert_eq!(head.continues, fields.continues);
+        assert_eq!(head.follows_durable, fields.follows_durable);
         assert_eq!(head.expires_at_ms, fields.expires_at_ms);
         assert_eq!(head.sequence, fields.sequence);
         assert_eq!(head.total_len, bytes.len() as u64);
@@ -322,7 +325,12 @@ fn unknown_kinds_and_flags_are_refused() {
             decode_head(&bytes, 32, &CONTEXT).is_ok()
         })
         .collect();
-    assert_eq!(accepted, [0x01, 0x02, 0x03, 0x11, 0x21, 0x22, 0x31]);
+    assert_eq!(
+        accepted,
+        [
+            0x01, 0x02, 0x03, 0x11, 0x21, 0x22, 0x31, 0x41, 0x42, 0x51, 0x61, 0x62, 0x71
+        ]
+    );
 }
 
 #[test]

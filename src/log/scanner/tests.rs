@@ -748,3 +748,19 @@ fn a_failed_read_is_an_error_and_not_the_end() {
     assert_eq!(error.unwrap().kind(), crate::ErrorKind::Corrupt);
     assert!(scanner.next_event().is_err());
 }
+
+#[test]
+fn a_record_that_follows_durable_ones_proves_them_durable_as_a_mark_does() {
+    let way = WAYS[0];
+    let disk = TestDisk::new(way);
+    let (mut writer, segment) = disk.create(&header(), 64 << 20, way).unwrap();
+    for sequence in 100..=102 {
+        let fields = Fields {
+            follows_durable: sequence == 102,
+            ..put(sequence, b"key", b"value")
+        };
+        writer.append(&fields).unwrap();
+    }
+    let (_, end) = scan(&segment);
+    assert_eq!(end.highest_durable_mark, Some(101));
+}
