@@ -1,6 +1,7 @@
 //! Memory that Freyja manages itself.
 
 pub mod epoch;
+pub mod epoch_table;
 pub mod key_slab;
 pub mod page_arena;
 pub mod page_list;

@@ -1,0 +1,202 @@
+//! A sparse array of shared values that readers index without waiting and one writer at a time changes.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::epoch::Guard;
+use crate::error::{Error, Result};
+
+const LEAF: usize = 1024;
+const LEAVES: usize = 1024;
+
+struct Leaf<T>([AtomicPtr<T>; LEAF]);
+
+/// A fixed-size sparse array of `Arc<T>`: 2^20 places, memory only for the touched thousands. Reading
+/// a place costs two dependent loads and writes nothing. A replaced value is released once no [`Guard`]
+/// that could have seen it is left.
+pub struct EpochTable<T: Send + Sync + 'static> {
+    leaves: Box<[AtomicPtr<Leaf<T>>]>,
+}
+
+impl<T: Send + Sync + 'static> EpochTable<T> {
+    /// Number of places.
+    pub const CAPACITY: usize = LEAF * LEAVES;
+
+    /// A table whose places are all empty.
+    pub fn new() -> Result<Self> {
+        let mut leaves = Vec::new();
+        leaves
+            .try_reserve_exact(LEAVES)
+            .map_err(|_| Error::memory("a table of segments"))?;
+        leaves.resize_with(LEAVES, || AtomicPtr::new(ptr::null_mut()));
+        Ok(Self {
+            leaves: leaves.into_boxed_slice(),
+        })
+    }
+
+    /// The value at `place`, valid as long as `guard` is; `None` if the place is empty or beyond the table.
+    #[inline]
+    pub fn get<'g>(&self, place: usize, _guard: &'g Guard) -> Option<&'g T> {
+        let leaf = self.leaves.get(place / LEAF)?.load(Ordering::Acquire);
+        if leaf.is_null() {
+            return None;
+        }
+        // SAFETY: a leaf is published fully built and freed only by `drop`, which has the table to itself.
+        let value = unsafe { &(*leaf).0[place % LEAF] }.load(Ordering::Acquire);
+        if value.is_null() {
+            return None;
+        }
+        // SAFETY: the pointer came from `Arc::into_raw`, and the table's share of it is given up only
+        // through a deferred drop that waits for `guard`.
+        Some(unsafe { &*value })
+    }
+
+    /// Makes sure that [`EpochTable::set`] on `places` will find memory.
+    pub fn reserve(&self, places: std::ops::Range<usize>) -> Result<()> {
+        if places.end > Self::CAPACITY {
+            return Err(Error::new(
+                crate::ErrorKind::TooLarge,
+                "the store has reached its limit of 1 TiB of log",
+            ));
+        }
+        for leaf in places.start / LEAF..places.end.div_ceil(LEAF) {
+            if self.leaves[leaf].load(Ordering::Acquire).is_null() {
+                self.add_leaf(leaf)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_leaf(&self, index: usize) -> Result<()> {
+        let mut places: Vec<AtomicPtr<T>> = Vec::new();
+        places
+            .try_reserve_exact(LEAF)
+            .map_err(|_| Error::memory("a table of segments"))?;
+        places.resize_with(LEAF, || AtomicPtr::new(ptr::null_mut()));
+        let Ok(places) = <Box<[AtomicPtr<T>; LEAF]>>::try_from(places.into_boxed_slice()) else {
+            return Err(Error::memory("a table of segments"));
+        };
+        let leaf = Box::into_raw(places).cast::<Leaf<T>>();
+        let raced = self.leaves[index].compare_exchange(
+            ptr::null_mut(),
+            leaf,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if raced.is_err() {
+            // SAFETY: the leaf was never published; it is still the box made above.
+            drop(unsafe { Box::from_raw(leaf) });
+        }
+        Ok(())
+    }
+
+    /// Puts `value` at `place`, which [`EpochTable::reserve`] has covered. Answers whether it could.
+    #[must_use]
+    pub fn set(&self, place: usize, value: Option<Arc<T>>, guard: &Guard) -> bool {
+        let Some(leaf) = self.leaves.get(place / LEAF) else {
+            return false;
+        };
+        let leaf = leaf.load(Ordering::Acquire);
+        if leaf.is_null() {
+            return false;
+        }
+        let new = value.map_or(ptr::null_mut(), |value| Arc::into_raw(value).cast_mut());
+        // SAFETY: as in `get`: a published leaf lives as long as the table.
+        let old = unsafe { &(*leaf).0[place % LEAF] }.swap(new, Ordering::AcqRel);
+        if !old.is_null() {
+            let old = Retired(old);
+            // SAFETY: `old` has just been unlinked and no new reader can reach it; the share that the
+            // table held is given up only after every guard that could have loaded it is gone.
+            unsafe { guard.defer_unchecked(move || old.release()) };
+        }
+        true
+    }
+}
+
+/// A share of an `Arc<T>` on its way to be released by whichever thread runs the deferred call.
+struct Retired<T>(*const T);
+// SAFETY: it stands for an `Arc<T>`, which may be sent where `T: Send + Sync`, as `EpochTable` demands.
+unsafe impl<T: Send + Sync> Send for Retired<T> {}
+impl<T> Retired<T> {
+    fn release(self) {
+        // SAFETY: the pointer came from `Arc::into_raw` and is released exactly once, here.
+        drop(unsafe { Arc::from_raw(self.0) });
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for EpochTable<T> {
+    fn drop(&mut self) {
+        for leaf in &mut self.leaves {
+            let leaf = *leaf.get_mut();
+            if leaf.is_null() {
+                continue;
+            }
+            // SAFETY: `&mut self` proves that nobody reads the table any more; each leaf was made by
+            // `Box::into_raw` in `add_leaf`.
+            let mut leaf = unsafe { Box::from_raw(leaf) };
+            for place in &mut leaf.0 {
+                let value = *place.get_mut();
+                if !value.is_null() {
+                    Retired(value).release();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::epoch;
+
+    #[test]
+    fn a_place_holds_what_was_set_and_empty_places_are_none() {
+        let table = EpochTable::new().unwrap();
+        let guard = epoch::pin();
+        assert!(table.get(5, &guard).is_none());
+        assert!(!table.set(5, Some(Arc::new(1)), &guard), "not reserved");
+        table.reserve(1020..1030).unwrap();
+        assert!(table.set(1023, Some(Arc::new(7)), &guard));
+        assert!(table.set(1024, Some(Arc::new(8)), &guard));
+        assert_eq!(table.get(1023, &guard), Some(&7));
+        assert_eq!(table.get(1024, &guard), Some(&8));
+        assert!(table.get(1025, &guard).is_none());
+        assert!(table.get(usize::MAX, &guard).is_none());
+    }
+
+    #[test]
+    fn a_replaced_value_outlives_the_guard_that_sees_it() {
+        let table = EpochTable::new().unwrap();
+        table.reserve(0..1).unwrap();
+        let value = Arc::new(41);
+        let guard = epoch::pin();
+        assert!(table.set(0, Some(value.clone()), &guard));
+        let seen = table.get(0, &guard).unwrap();
+        assert!(table.set(0, None, &epoch::pin()));
+        assert!(table.get(0, &guard).is_none());
+        assert_eq!(*seen, 41);
+        assert_eq!(Arc::strong_count(&value), 2);
+    }
+
+    #[test]
+    fn the_table_ends_at_its_capacity() {
+        let table = EpochTable::<u8>::new().unwrap();
+        let end = EpochTable::<u8>::CAPACITY;
+        assert!(table.reserve(end - 1..end).is_ok());
+        assert!(table.reserve(end..end + 1).is_err());
+    }
+
+    #[test]
+    fn dropping_the_table_releases_its_values() {
+        let value = Arc::new(1);
+        let table = EpochTable::new().unwrap();
+        table.reserve(0..3).unwrap();
+        for place in 0..3 {
+            assert!(table.set(place, Some(value.clone()), &epoch::pin()));
+        }
+        drop(table);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+}
