@@ -8,6 +8,7 @@ pub mod error;
 pub mod index;
 pub mod log;
 pub mod memory;
+pub mod store;
 pub mod vfs;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,112 @@
+//! The store's one background thread: seals full segments and syncs at a fixed rate.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Shared;
+use super::commit_log::Scope;
+use super::options::SyncMode;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A running thread; dropping it stops and joins it.
+pub struct Background {
+    signal: Arc<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Signal {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stop: bool,
+    work: bool,
+}
+
+impl Background {
+    /// Starts the thread for `shared`, which is open for writing.
+    pub fn start(shared: Arc<Shared>) -> Result<Self> {
+        let signal = Arc::new(Signal::default());
+        let thread = std::thread::Builder::new()
+            .name("freyja".into())
+            .spawn({
+                let signal = signal.clone();
+                move || run(&shared, &signal)
+            })
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::Memory,
+                    format!("a background thread could not be started: {error}"),
+                )
+            })?;
+        Ok(Self {
+            signal,
+            thread: Some(thread),
+        })
+    }
+
+    /// Tells the thread that a segment is full.
+    pub fn wake(&self) {
+        self.signal.state.lock().work = true;
+        self.signal.changed.notify_one();
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.signal.state.lock().stop = true;
+        self.signal.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // It catches nothing and holds nothing that a panic of it could leave half done.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Shared, signal: &Signal) {
+    let Some(log) = &shared.log else {
+        return;
+    };
+    let interval = Duration::from_millis(u64::from(shared.options.sync_interval_ms));
+    let clock = || log.place().vfs.monotonic();
+    let mut next_sync = clock() + interval;
+    while let Some(full) = next_task(shared, signal, || next_sync.saturating_sub(clock())) {
+        // A failure has stopped writing and is kept there; whoever writes next hears of it.
+        let _ = if full {
+            log.sync(Scope::FullSegments)
+        } else {
+            // Counted from the last due time, so that the rate holds however long a sync takes and
+            // whatever is written meanwhile.
+            next_sync = (next_sync + interval).max(clock());
+            log.sync(Scope::Everything)
+        };
+    }
+}
+
+/// Waits for work: `Some(true)` to seal full segments, `Some(false)` to sync everything, `None` to end.
+fn next_task(shared: &Shared, signal: &Signal, until_sync: impl Fn() -> Duration) -> Option<bool> {
+    let mut state = signal.state.lock();
+    loop {
+        if state.stop {
+            return None;
+        }
+        if std::mem::take(&mut state.work) {
+            return Some(true);
+        }
+        if shared.options.sync_mode != SyncMode::Interval {
+            signal.changed.wait(&mut state);
+        } else if signal
+            .changed
+            .wait_for(&mut state, until_sync())
+            .timed_out()
+        {
+            return Some(false);
+        }
+    }
+}

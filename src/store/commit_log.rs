@@ -1,0 +1,393 @@
+//! The writing end of the log: appending in commit order, rotation, durability.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::commit::GroupCommit;
+use super::failure::Failure;
+use super::options::Options;
+use super::segment_set::{LiveSegment, SegmentSet};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Location;
+use crate::log::record::Fields;
+use crate::log::record::{MAX_SEQUENCE, encoded_len};
+use crate::log::segment_header::{Origin, SegmentHeader};
+use crate::log::writer::exact_size;
+use crate::log::{Segment, SegmentWriter};
+use crate::memory::epoch;
+use crate::vfs::Vfs;
+
+/// Where a store's files are and how they are made.
+pub struct Place {
+    /// The file system and clock.
+    pub vfs: Arc<dyn Vfs>,
+    /// The store's directory.
+    pub directory: PathBuf,
+    /// The store's identity, in every segment.
+    pub store_id: [u8; 16],
+    /// How the store was opened.
+    pub options: Options,
+}
+
+/// Where recovery left off.
+#[derive(Clone, Copy, Debug)]
+pub struct Resume {
+    /// Sequence number of the last record of the commit order.
+    pub last_sequence: u64,
+    /// Sequence number that the next record gets: above all ever seen.
+    pub next_sequence: u64,
+    /// Id that the next segment gets: above all ever seen.
+    pub next_segment_id: u64,
+}
+
+/// A record that has been appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Appended {
+    /// Where it lies.
+    pub location: Location,
+    /// Its sequence number; see [`CommitLog::wait`].
+    pub sequence: u64,
+    /// Whether it began a new segment and so left a full one behind.
+    pub filled_a_segment: bool,
+    /// How many full segments wait to be synced and sealed.
+    pub full_segments: usize,
+}
+
+/// What a sync covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything appended so far.
+    Everything,
+    /// Only segments that are full, so that they can be sealed.
+    FullSegments,
+}
+
+struct OpenSegment {
+    writer: SegmentWriter,
+    live: Arc<LiveSegment>,
+    last_sequence: u64,
+    /// Every sequence up to this one is proven durable by a mark or the header of this segment.
+    proven: u64,
+}
+
+impl OpenSegment {
+    fn has_room_for(&self, fields: &Fields<'_>) -> bool {
+        let base_sequence = self.live.segment.header().base_sequence;
+        self.writer.fits(encoded_len(fields, base_sequence))
+    }
+}
+
+struct Tail {
+    active: Option<OpenSegment>,
+    full: Vec<OpenSegment>,
+    last_sequence: u64,
+    next_sequence: u64,
+    next_segment_id: u64,
+    closed: bool,
+}
+
+/// The log of a store that is open for writing. All methods may be called from any thread; appends are
+/// serialised, and the order in which they happen is the commit order.
+pub struct CommitLog {
+    place: Place,
+    segments: Arc<SegmentSet>,
+    failure: Arc<Failure>,
+    tail: Mutex<Tail>,
+    commit: GroupCommit,
+    syncs: AtomicU64,
+    last_sync_ms: AtomicU64,
+}
+
+impl CommitLog {
+    /// The log that goes on from where recovery left off. Everything that recovery kept is durable.
+    pub fn new(
+        place: Place,
+        segments: Arc<SegmentSet>,
+        failure: Arc<Failure>,
+        resume: Resume,
+    ) -> Self {
+        let log = Self {
+            place,
+            segments,
+            failure,
+            tail: Mutex::new(Tail {
+                active: None,
+                full: Vec::new(),
+                last_sequence: resume.last_sequence,
+                next_sequence: resume.next_sequence,
+                next_segment_id: resume.next_segment_id,
+                closed: false,
+            }),
+            commit: GroupCommit::new(resume.last_sequence),
+            syncs: AtomicU64::new(0),
+            last_sync_ms: AtomicU64::new(0),
+        };
+        log.last_sync_ms.store(log.now_ms(), Ordering::Relaxed);
+        log
+    }
+
+    /// Appends one record; `fields.sequence` is set here. An error leaves the log as it was, or stops all writing.
+    pub fn append(&self, mut fields: Fields<'_>) -> Result<Appended> {
+        self.failure.check_writable()?;
+        let mut tail = self.tail.lock();
+        if tail.closed {
+            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+        }
+        fields.sequence = tail.next_sequence;
+        if fields.sequence > MAX_SEQUENCE {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                "the store's sequence numbers are used up",
+            ));
+        }
+        // Costs nothing and saves a mark: with one writer at a time each record says it of all before.
+        fields.follows_durable = self.commit.durable() >= tail.last_sequence;
+        let full_before = tail.full.len();
+        if !tail
+            .active
+            .as_ref()
+            .is_some_and(|active| active.has_room_for(&fields))
+        {
+            self.rotate(&mut tail, &fields)?;
+        }
+        let Some(active) = tail.active.as_mut() else {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the store has no active segment",
+            ));
+        };
+        let appended = active.writer.append(&fields);
+        let offset = appended.map_err(|error| match active.writer.failed() {
+            true => self.stop(error),
+            // A full disk, say: nothing was exposed, and writing may go on when there is space.
+            false => error,
+        })?;
+        let location = active.live.location(offset)?;
+        active.last_sequence = fields.sequence;
+        if fields.follows_durable {
+            active.proven = fields.sequence - 1;
+        }
+        tail.last_sequence = fields.sequence;
+        tail.next_sequence += 1;
+        Ok(Appended {
+            location,
+            sequence: fields.sequence,
+            filled_a_segment: tail.full.len() > full_before,
+            full_segments: tail.full.len(),
+        })
+    }
+
+    fn rotate(&self, tail: &mut Tail, fields: &Fields<'_>) -> Result<()> {
+        let id = tail.next_segment_id;
+        tail.next_segment_id += 1;
+        let header = SegmentHeader {
+            origin: Origin::Fresh,
+            salt: self.salt()?,
+            store_id: self.place.store_id,
+            segment_id: id,
+            base_sequence: tail.next_sequence,
+            predecessor_sequence: tail.last_sequence,
+            durable_sequence: self.commit.durable(),
+        };
+        let active = self.create(&header, fields)?;
+        tail.full.extend(tail.active.replace(active));
+        Ok(())
+    }
+
+    fn salt(&self) -> Result<u32> {
+        let random = self.place.vfs.random();
+        let bytes =
+            random.map_err(|error| Error::io("random bytes", &self.place.directory, &error))?;
+        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    /// Creates a segment whose header and name are durable before any record goes into it: so an unreadable
+    /// header is damage, never the trace of a crash.
+    fn create(&self, header: &SegmentHeader, first: &Fields<'_>) -> Result<OpenSegment> {
+        let Place {
+            vfs,
+            directory,
+            options,
+            ..
+        } = &self.place;
+        let size = exact_size(encoded_len(first, header.base_sequence)).max(options.segment_size);
+        let created = SegmentWriter::create(&**vfs, directory, header, size, options.read_mode);
+        let (writer, segment) = created.map_err(|error| match is_shortage(&error) {
+            true => error,
+            false => self.stop(error),
+        })?;
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        match self.segments.add(segment.clone(), size, &epoch::pin()) {
+            Ok(live) => Ok(OpenSegment {
+                proven: header.durable_sequence,
+                last_sequence: header.predecessor_sequence,
+                writer,
+                live,
+            }),
+            Err(error) => {
+                // Nothing was written into it; recovery removes it if this fails.
+                let _ = vfs.remove(segment.path());
+                Err(error)
+            }
+        }
+    }
+
+    fn stop(&self, error: Error) -> Error {
+        self.failure.stop_writing(&error);
+        error
+    }
+
+    fn sync_segment(&self, segment: &Segment) -> Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        segment.sync().map_err(|error| self.stop(error))
+    }
+
+    /// Returns when everything up to `sequence` is durable, sharing syncs with other waiting writers.
+    pub fn wait(&self, sequence: u64) -> Result<()> {
+        self.commit
+            .wait(sequence, || self.sync_as_leader(Scope::Everything))
+    }
+
+    /// Makes what `scope` covers durable, and seals full segments.
+    pub fn sync(&self, scope: Scope) -> Result<()> {
+        self.commit.sync_now(|| self.sync_as_leader(scope))
+    }
+
+    /// Whether the sync interval has passed since the last sync of everything.
+    pub fn interval_has_passed(&self) -> bool {
+        let elapsed = self
+            .now_ms()
+            .saturating_sub(self.last_sync_ms.load(Ordering::Relaxed));
+        elapsed >= u64::from(self.place.options.sync_interval_ms)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.place.vfs.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn sync_as_leader(&self, scope: Scope) -> Result<()> {
+        self.failure.check_writable()?;
+        if scope == Scope::Everything {
+            self.last_sync_ms.store(self.now_ms(), Ordering::Relaxed);
+        }
+        let (full, active, target) = self.snapshot(scope)?;
+        for segment in &full {
+            self.sync_segment(&segment.live.segment)?;
+        }
+        if let Some(active) = active {
+            self.sync_segment(&active)?;
+        }
+        self.commit.advance(target);
+        for segment in full {
+            self.seal(segment);
+        }
+        Ok(())
+    }
+
+    /// Takes over the full segments and says what else to sync, and up to which sequence that is durable then.
+    fn snapshot(&self, scope: Scope) -> Result<(Vec<OpenSegment>, Option<Arc<Segment>>, u64)> {
+        let mut tail = self.tail.lock();
+        let durable = self.commit.durable();
+        let full = std::mem::take(&mut tail.full);
+        let target = match scope {
+            Scope::Everything => tail.last_sequence,
+            Scope::FullSegments => full.last().map_or(durable, |segment| segment.last_sequence),
+        };
+        let mut to_sync = None;
+        if let Some(active) = tail.active.as_mut()
+            && scope == Scope::Everything
+            && target > durable
+        {
+            if durable > active.proven {
+                self.mark(active, durable)?;
+            }
+            to_sync = Some(active.live.segment.clone());
+        }
+        Ok((full, to_sync, target))
+    }
+
+    /// Records in the log that everything up to `durable` is on the disk, which later tells damage from a torn
+    /// tail. Where there is no room for it, nothing but that distinction is lost.
+    fn mark(&self, active: &mut OpenSegment, durable: u64) -> Result<()> {
+        match active.writer.append_mark(durable) {
+            Ok(true) => active.proven = durable,
+            Ok(false) => {}
+            Err(error) if active.writer.failed() => return Err(self.stop(error)),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Seals a segment whose content is durable. If that fails it stays unsealed, which costs the next
+    /// open a scan of it and nothing else.
+    fn seal(&self, full: OpenSegment) {
+        let OpenSegment { writer, live, .. } = full;
+        let sealed = writer.seal().and_then(|footer| {
+            live.segment
+                .reopen_sealed(&footer, self.place.options.read_mode)
+        });
+        if let Ok(sealed) = sealed {
+            let guard = epoch::pin();
+            self.segments
+                .replace(Arc::new(live.replaced_by(sealed)), &guard);
+        }
+    }
+
+    /// Refuses all further appends, makes everything durable and seals the active segment.
+    /// Answers [`ErrorKind::Closed`] if that has been done before.
+    pub fn close(&self) -> Result<()> {
+        {
+            let mut tail = self.tail.lock();
+            if std::mem::replace(&mut tail.closed, true) {
+                return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+            }
+        }
+        self.commit.sync_now(|| {
+            self.sync_as_leader(Scope::Everything)?;
+            let active = self.tail.lock().active.take();
+            let Some(active) = active else {
+                return Ok(());
+            };
+            let segment = active.live.segment.clone();
+            self.seal(active);
+            self.sync_segment(&segment)
+        })
+    }
+
+    /// Sequence number of the newest record.
+    pub fn last_sequence(&self) -> u64 {
+        self.tail.lock().last_sequence
+    }
+
+    /// Everything up to this sequence number is durable.
+    pub fn durable_sequence(&self) -> u64 {
+        self.commit.durable()
+    }
+
+    /// Syncs of log data so far.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// The store's file system, clock, directory and options.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+/// Whether `error` says that something has run out. Creating a segment has then changed nothing, and may succeed later.
+fn is_shortage(error: &Error) -> bool {
+    let shortages = [
+        libc::ENOSPC,
+        libc::EDQUOT,
+        libc::EFBIG,
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+    ];
+    matches!(error.kind(), ErrorKind::Memory | ErrorKind::TooLarge)
+        || shortages.contains(&error.os_code())
+}

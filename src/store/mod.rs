@@ -1,0 +1,174 @@
+//! The store: marries the log, which is the truth, with the index, which is a rebuildable view of it.
+
+mod background;
+mod commit;
+mod commit_log;
+mod counters;
+mod failure;
+mod open;
+mod options;
+mod read;
+mod recovery;
+mod report;
+mod segment_set;
+mod stats;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Index;
+use crate::vfs::real::RealVfs;
+use crate::vfs::{DirectoryLock, Vfs};
+use background::Background;
+use commit_log::{CommitLog, Scope};
+use counters::{Counters, Operation};
+use failure::Failure;
+use segment_set::SegmentSet;
+
+pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+pub use read::RecordLocation;
+pub use report::{DamagedSpan, RecoveryReport};
+pub use stats::Stats;
+
+/// An open store. Every method may be called from any thread at any time; reads never wait for writes'
+/// input and output, nor for growth of the index.
+///
+/// A write is visible to other threads as soon as it is in the log; it is durable, as the
+/// [`SyncMode`] demands, when the call that made it returns.
+///
+/// Dropping a store closes it; [`Store::close`] tells whether that went well.
+pub struct Store {
+    shared: Arc<Shared>,
+    background: Mutex<Option<Background>>,
+    lock: Mutex<Option<Box<dyn DirectoryLock>>>,
+}
+
+/// What the calls and the background thread share.
+struct Shared {
+    index: Index,
+    segments: Arc<SegmentSet>,
+    failure: Arc<Failure>,
+    /// Absent in a store opened read-only.
+    log: Option<CommitLog>,
+    options: Options,
+    counters: Counters,
+    report: RecoveryReport,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    #[inline]
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> Result<&CommitLog> {
+        self.log
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::ReadOnly, "the store was opened read-only"))
+    }
+}
+
+impl Store {
+    /// Opens the store in the directory `path` on the real file system.
+    ///
+    /// Fails with [`ErrorKind::Busy`] if another opener holds it, [`ErrorKind::Version`] if a newer
+    /// format wrote it, and as the [`OpenMode`] says.
+    pub fn open(path: &Path, options: &Options) -> Result<Self> {
+        Self::open_on(Arc::new(RealVfs), path, options)
+    }
+
+    /// Opens the store in the directory `path` of `vfs`.
+    pub fn open_on(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Self> {
+        open::open(vfs, path, options)
+    }
+
+    /// Number of keys present.
+    pub fn count(&self) -> u64 {
+        self.shared.index.len()
+    }
+
+    /// Makes every write that has returned durable, whatever the [`SyncMode`].
+    pub fn sync(&self) -> Result<()> {
+        self.shared.check_open()?;
+        match &self.shared.log {
+            Some(log) => log.sync(Scope::Everything),
+            None => Ok(()),
+        }
+    }
+
+    /// What opening found and mended.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.shared.report
+    }
+
+    /// The first failure of this store: a failed write or sync, after which writing is refused with
+    /// [`ErrorKind::Failed`], or damage that opening or reading met, which costs only the records concerned.
+    pub fn failure(&self) -> Option<Error> {
+        self.shared.failure.first()
+    }
+
+    /// Figures of the store. Taken one after the other, not at one instant.
+    pub fn stats(&self) -> Stats {
+        let shared = &*self.shared;
+        let index = shared.index.statistics();
+        let (segments, disk_bytes, dead_bytes) = shared.segments.totals();
+        let report = &shared.report;
+        let log = shared.log.as_ref();
+        Stats {
+            keys: index.keys,
+            index_bytes: index.index_bytes,
+            key_bytes: index.key_bytes,
+            slab_count: index.slab_count,
+            slab_allocated_bytes: index.slab_allocated_bytes,
+            slab_live_bytes: index.slab_live_bytes,
+            slab_wasted_bytes: index.slab_wasted_bytes,
+            disk_bytes,
+            dead_bytes,
+            segments,
+            puts: shared.counters.total(Operation::Put),
+            gets: shared.counters.total(Operation::Get),
+            deletes: shared.counters.total(Operation::Delete),
+            syncs: log.map_or(0, CommitLog::syncs),
+            last_sequence: log.map_or(report.last_sequence, CommitLog::last_sequence),
+            durable_sequence: log.map_or(report.last_sequence, CommitLog::durable_sequence),
+            recovered_records: report.records,
+            recovery_cut_bytes: report.cut_bytes,
+            recovery_damaged_spans: report.damaged.len() as u64 + report.damaged_beyond,
+            recovery_damaged_bytes: report.damaged_bytes,
+            recovery_missing_segments: report.missing_segments,
+            recovery_microseconds: report.microseconds,
+        }
+    }
+
+    /// Makes everything durable, seals the log and releases the directory. Calls that are under way in
+    /// other threads finish; later ones answer [`ErrorKind::Closed`], a second close too.
+    pub fn close(&self) -> Result<()> {
+        if self.shared.closed.swap(true, Ordering::AcqRel) {
+            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+        }
+        // Stopped first, so that it does not wait in line for a sync that nobody needs.
+        drop(self.background.lock().take());
+        let result = match &self.shared.log {
+            Some(log) => log.close(),
+            None => Ok(()),
+        };
+        drop(self.lock.lock().take());
+        result
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Who wants to know calls `close`; a failure here has already stopped writing.
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,146 @@
+//! Opening: the directory, its lock, recovery.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+
+use super::background::Background;
+use super::commit_log::{CommitLog, Place};
+use super::counters::Counters;
+use super::failure::Failure;
+use super::options::{OpenMode, Options, SyncMode};
+use super::recovery::Recovery;
+use super::segment_set::SegmentSet;
+use super::{Shared, Store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{Index, IndexOptions};
+use crate::log::segment_name;
+use crate::vfs::{DirectoryLock, LockMode, Vfs};
+
+/// Name of the file through which a store's directory is locked.
+pub const LOCK_FILE: &str = "LOCK";
+
+/// Opens the store in `path` of `vfs`.
+pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
+    options.check()?;
+    let read_only = options.mode == OpenMode::ReadOnly;
+    prepare_directory(&*vfs, path, options.mode)?;
+    let present = is_store(&*vfs, path)?;
+    if !present && matches!(options.mode, OpenMode::MustExist | OpenMode::ReadOnly) {
+        return Err(absent(path));
+    }
+    let lock = lock(&*vfs, path, read_only)?;
+    let recovery = Recovery::list(&*vfs, path, options)?;
+    if options.mode == OpenMode::MustBeNew && (present || recovery.found_segments()) {
+        return Err(Error::new(
+            ErrorKind::Exists,
+            format!("{}: there is a store already", path.display()),
+        ));
+    }
+
+    let random = vfs
+        .random()
+        .map_err(|error| Error::io("random bytes", path, &error))?;
+    let (seed, _) = random.split_at(8);
+    let index = Index::new(&IndexOptions {
+        seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
+        slab_page_bytes: usize::try_from(options.slab_size).unwrap_or(usize::MAX),
+        expected_keys: options.expected_keys,
+    })?;
+    let segments = Arc::new(SegmentSet::new()?);
+    let failure = Arc::new(Failure::default());
+    let recovered = recovery.run(&index, &segments)?;
+    if let Some(error) = recovered.report.first_failure() {
+        failure.record(&error);
+    }
+    let log = (!read_only).then(|| {
+        let place = Place {
+            vfs,
+            directory: path.to_path_buf(),
+            store_id: recovered.store_id.unwrap_or(random),
+            options: options.clone(),
+        };
+        CommitLog::new(place, segments.clone(), failure.clone(), recovered.resume)
+    });
+    let needs_thread =
+        log.is_some() && options.background_threads > 0 && options.sync_mode != SyncMode::Always;
+    let shared = Arc::new(Shared {
+        index,
+        segments,
+        failure,
+        log,
+        options: options.clone(),
+        counters: Counters::default(),
+        report: recovered.report,
+        closed: AtomicBool::new(false),
+    });
+    let background = match needs_thread {
+        true => Some(Background::start(shared.clone())?),
+        false => None,
+    };
+    Ok(Store {
+        shared,
+        background: Mutex::new(background),
+        lock: Mutex::new(lock),
+    })
+}
+
+/// Creates the directory where the mode allows, and makes its creation durable.
+fn prepare_directory(vfs: &dyn Vfs, path: &Path, mode: OpenMode) -> Result<()> {
+    if !matches!(mode, OpenMode::CreateIfMissing | OpenMode::MustBeNew) {
+        return Ok(());
+    }
+    match vfs.create_directory(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(Error::io("create directory", path, &error)),
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    vfs.sync_directory(parent)
+        .map_err(|error| Error::io("sync directory", parent, &error))
+}
+
+fn lock(vfs: &dyn Vfs, path: &Path, read_only: bool) -> Result<Option<Box<dyn DirectoryLock>>> {
+    let file = path.join(LOCK_FILE);
+    let mode = if read_only {
+        LockMode::Shared
+    } else {
+        LockMode::Exclusive
+    };
+    match vfs.lock(&file, mode) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Error::new(
+            ErrorKind::Busy,
+            format!(
+                "{}: the store is open elsewhere, in this process or another; close it there first",
+                path.display()
+            ),
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent(path)),
+        Err(error) => Err(Error::io("lock", &file, &error)),
+    }
+}
+
+/// Whether `path` holds a store: its lock file, which every opener for writing leaves, or a segment.
+fn is_store(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
+    match vfs.list(path) {
+        Ok(entries) => Ok(entries
+            .iter()
+            .any(|entry| entry.name == LOCK_FILE || segment_name::parse(&entry.name).is_some())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("list", path, &error)),
+    }
+}
+
+fn absent(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("{}: there is no store", path.display()),
+    )
+}

@@ -1,0 +1,142 @@
+//! How a store is opened.
+
+use crate::error::{Error, ErrorKind, Result};
+pub use crate::log::ReadMode;
+
+/// What must be there when a store is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Opens the store, creating it if there is none.
+    #[default]
+    CreateIfMissing,
+    /// Opens the store; [`ErrorKind::NotFound`] if there is none.
+    MustExist,
+    /// Creates the store; [`ErrorKind::Exists`] if there is one.
+    MustBeNew,
+    /// Opens an existing store for reading; nothing on disk is changed.
+    ReadOnly,
+}
+
+/// When a put or delete returns, and so what it survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// When its bytes are synced; concurrent writers share one sync. Survives power loss.
+    #[default]
+    Always,
+    /// When its bytes are in the system's page cache; they are synced at a fixed rate. Survives a killed
+    /// process; a power cut takes at most the last interval.
+    Interval,
+    /// When its bytes are in the system's page cache. Survives a killed process; a power cut leaves a
+    /// prefix of the commit order.
+    None,
+}
+
+/// Where the keys live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyStorage {
+    /// In memory, packed back to back: a miss or an overwrite reads no disk.
+    #[default]
+    InMemory,
+    /// On disk only. Not supported yet.
+    OnDisk,
+}
+
+/// How a store is opened. `Options::default()` is the safe choice.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What must be there.
+    pub mode: OpenMode,
+    /// When a write returns.
+    pub sync_mode: SyncMode,
+    /// Milliseconds between two syncs with [`SyncMode::Interval`]; 1 to 3,600,000.
+    pub sync_interval_ms: u32,
+    /// Where the keys live.
+    pub key_storage: KeyStorage,
+    /// How records are read.
+    pub read_mode: ReadMode,
+    /// Number of threads the store may run in the background: 0 or 1. With 0 the work is done by
+    /// the calls that make it necessary.
+    pub background_threads: u32,
+    /// Size in bytes at which a segment file is full: 4 KiB to 1 GiB.
+    pub segment_size: u64,
+    /// Size in bytes of a page of key bytes: a power of two from 4 KiB to 1 MiB.
+    pub slab_size: u64,
+    /// Limit in bytes for the store's own memory. Only 0, no limit, is supported yet.
+    pub memory_budget: u64,
+    /// How many keys are expected; 0 if unknown. A hint that saves growing.
+    pub expected_keys: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: OpenMode::default(),
+            sync_mode: SyncMode::default(),
+            sync_interval_ms: 1000,
+            key_storage: KeyStorage::default(),
+            read_mode: ReadMode::Mapped,
+            background_threads: 1,
+            segment_size: 64 << 20,
+            slab_size: 4096,
+            memory_budget: 0,
+            expected_keys: 0,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses values outside their documented ranges, naming the field.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |kind, message: String| Err(Error::new(kind, message));
+        if self.key_storage == KeyStorage::OnDisk {
+            return refuse(
+                ErrorKind::Unsupported,
+                "key_storage: keys on disk are not supported yet; use keys in memory".into(),
+            );
+        }
+        if self.memory_budget != 0 {
+            return refuse(
+                ErrorKind::Unsupported,
+                "memory_budget: a limit is not supported yet; use 0".into(),
+            );
+        }
+        if self.sync_mode == SyncMode::Interval && !(1..=3_600_000).contains(&self.sync_interval_ms)
+        {
+            return refuse(
+                ErrorKind::Invalid,
+                format!(
+                    "sync_interval_ms is {}; it must be 1 to 3600000",
+                    self.sync_interval_ms
+                ),
+            );
+        }
+        if self.background_threads > 1 {
+            return refuse(
+                ErrorKind::Invalid,
+                format!(
+                    "background_threads is {}; it must be 0 or 1",
+                    self.background_threads
+                ),
+            );
+        }
+        if !(4096..=1 << 30).contains(&self.segment_size) {
+            return refuse(
+                ErrorKind::Invalid,
+                format!(
+                    "segment_size is {}; it must be 4096 to 1073741824",
+                    self.segment_size
+                ),
+            );
+        }
+        if !self.slab_size.is_power_of_two() || !(4096..=1 << 20).contains(&self.slab_size) {
+            return refuse(
+                ErrorKind::Invalid,
+                format!(
+                    "slab_size is {}; it must be a power of two from 4096 to 1048576",
+                    self.slab_size
+                ),
+            );
+        }
+        Ok(())
+    }
+}

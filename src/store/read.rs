@@ -1,0 +1,153 @@
+//! Gets, existence checks and lookups of a record's place.
+
+use std::cell::Cell;
+
+use super::counters::Operation;
+use super::{Shared, Store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Location;
+use crate::log::RecordView;
+use crate::log::record::MAX_KEY_LEN;
+use crate::memory::epoch;
+use crate::memory::epoch::Guard;
+
+/// Where the newest record of a key lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordLocation {
+    /// Id of the segment file.
+    pub segment_id: u64,
+    /// Offset in bytes of the record in that file.
+    pub offset: u64,
+    /// Bytes that the record takes there, with its head and padding.
+    pub length: u64,
+    /// The record's sequence number: its version, higher for every later write of the store.
+    pub sequence: u64,
+}
+
+thread_local! {
+    /// Where records are read to when segments are not mapped; kept, so that a get allocates nothing.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A scratch buffer larger than this is given back after use.
+const SCRATCH_KEPT: usize = 1 << 20;
+
+impl Store {
+    /// The value of `key`, or `None`. See [`Store::get_with`] for a way without an allocation.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let copied = self.get_with(key, |value| {
+            let mut copy = Vec::new();
+            copy.try_reserve_exact(value.len())
+                .map_err(|_| Error::memory("a value"))?;
+            copy.extend_from_slice(value);
+            Ok(copy)
+        })?;
+        copied.transpose()
+    }
+
+    /// Calls `use_value` with the value of `key`, which is verified and stays valid during the call.
+    /// `use_value` must not wait for long: it delays the freeing of memory that readers might still see.
+    ///
+    /// Fails with [`ErrorKind::Corrupt`] if the newest record of the key is damaged; an older version is
+    /// never given instead.
+    pub fn get_with<R>(&self, key: &[u8], use_value: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        self.with_record(key, |_, view| use_value(view.value()))
+    }
+
+    /// Whether `key` is present. Reads no disk.
+    pub fn exists(&self, key: &[u8]) -> Result<bool> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        check_key(key)?;
+        let guard = epoch::pin();
+        let found = shared.index.contains(&guard, shared.index.hash(key), key);
+        shared.counters.count(Operation::Get);
+        Ok(found)
+    }
+
+    /// Where the newest record of `key` lies, and its version; `None` if the key is not there.
+    pub fn locate(&self, key: &[u8]) -> Result<Option<RecordLocation>> {
+        self.with_record(key, |place, _| place)
+    }
+
+    fn with_record<R>(
+        &self,
+        key: &[u8],
+        use_record: impl FnOnce(RecordLocation, &RecordView<'_>) -> R,
+    ) -> Result<Option<R>> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        check_key(key)?;
+        let guard = epoch::pin();
+        let hash = shared.index.hash(key);
+        // `find` may offer several candidates, but at most one of them holds the key.
+        let mut use_record = Some(use_record);
+        // Taken out, so that `use_record` may itself read from a store.
+        let mut scratch = SCRATCH.take();
+        let found = shared.index.find(&guard, hash, |location| {
+            match shared.read(&guard, location, key, &mut scratch) {
+                Ok(Some((place, view))) => use_record
+                    .take()
+                    .map(|use_record| Ok(use_record(place, &view))),
+                Ok(None) => None,
+                // Damage may have hit the very bytes that tell whose record it is: the index knows.
+                Err(error) => {
+                    (shared.index.locate(&guard, hash, key) == Some(location)).then_some(Err(error))
+                }
+            }
+        });
+        if scratch.capacity() <= SCRATCH_KEPT {
+            SCRATCH.set(scratch);
+        }
+        shared.counters.count(Operation::Get);
+        match found {
+            Some(Err(error)) => {
+                shared.failure.record(&error);
+                Err(error)
+            }
+            Some(Ok(result)) => Ok(Some(result)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Shared {
+    /// The record at `location`, verified, if it is one of `key`.
+    fn read<'a>(
+        &'a self,
+        guard: &'a Guard,
+        location: Location,
+        key: &[u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Option<(RecordLocation, RecordView<'a>)>> {
+        let Some(live) = self.segments.find(location, guard) else {
+            return Ok(None);
+        };
+        let offset = live.offset(location);
+        let view = live.segment.record(offset, scratch)?;
+        if view.key() != key {
+            return Ok(None);
+        }
+        view.verify()?;
+        let place = RecordLocation {
+            segment_id: live.segment.id(),
+            offset,
+            length: view.len_on_disk(),
+            sequence: view.sequence(),
+        };
+        Ok(Some((place, view)))
+    }
+}
+
+fn check_key(key: &[u8]) -> Result<()> {
+    if key.len() > MAX_KEY_LEN {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "the key has {} bytes; the limit is {MAX_KEY_LEN}",
+                key.len()
+            ),
+        ));
+    }
+    Ok(())
+}

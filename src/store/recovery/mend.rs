@@ -1,0 +1,114 @@
+//! Makes what counts durable and seals it; removes what does not count. Nothing is derived from the adopted tail
+//! before that: its bytes may be in the page cache only.
+
+use std::path::{Path, PathBuf};
+
+use super::extent::Extent;
+use super::survey::Survey;
+use crate::error::{Error, Result};
+use crate::log::footer::FOOTER_LEN;
+use crate::log::writer::write_footer;
+use crate::log::{Segment, segment_name};
+use crate::vfs::{Access, File, Vfs};
+
+const PIECE: usize = 1 << 20;
+
+/// Carries out what `survey` decided and removes `unborn` files, whose creation was cut short. Repeating it after a crash
+/// in between comes to the same result.
+pub fn mend(vfs: &dyn Vfs, directory: &Path, survey: &Survey, unborn: &[PathBuf]) -> Result<()> {
+    // From the end backwards and before the torn segment is sealed, so that at no moment a later segment
+    // follows a gap that looks complete.
+    for path in survey.rejected.iter().rev() {
+        remove(vfs, path)?;
+        sync_directory(vfs, directory)?;
+    }
+    for path in unborn {
+        remove(vfs, path)?;
+    }
+    for kept in &survey.kept {
+        if let Some(extent) = &kept.unsealed {
+            adopt(vfs, directory, &kept.segment, extent)?;
+        }
+    }
+    // An open that was cut short may have left names that are not durable.
+    sync_directory(vfs, directory)
+}
+
+fn remove(vfs: &dyn Vfs, path: &Path) -> Result<()> {
+    vfs.remove(path)
+        .map_err(|error| Error::io("remove", path, &error))
+}
+
+fn sync_directory(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
+    vfs.sync_directory(directory)
+        .map_err(|error| Error::io("sync directory", directory, &error))
+}
+
+/// Seals `segment` at the end of what counts.
+fn adopt(vfs: &dyn Vfs, directory: &Path, segment: &Segment, extent: &Extent) -> Result<()> {
+    if !extent.has_footer && extent.unproven_from < extent.end {
+        match replace_by_copy(vfs, directory, segment, extent) {
+            Err(error) if error.os_code() == libc::ENOSPC => {}
+            result => return result,
+        }
+    }
+    let path = segment.path();
+    let file = vfs
+        .open(path, Access::Write)
+        .map_err(|error| Error::io("open for writing", path, &error))?;
+    sync(&*file, path)?;
+    if extent.has_footer {
+        file.set_len(extent.end + FOOTER_LEN as u64)
+            .map_err(|error| Error::io("cut to length", path, &error))?;
+    } else {
+        write_footer(segment, &*file, &extent.totals, extent.end)?;
+    }
+    sync(&*file, path)
+}
+
+fn sync(file: &dyn File, path: &Path) -> Result<()> {
+    file.sync().map_err(|error| Error::io("sync", path, &error))
+}
+
+/// Writes what counts into a new file that takes the segment's place. If an earlier sync of the old one failed, the
+/// system has marked its bytes clean though they never reached the disk, and syncing it again would prove nothing; and
+/// writing the bytes again in place could, at the next crash, take what is on the disk already.
+fn replace_by_copy(
+    vfs: &dyn Vfs,
+    directory: &Path,
+    segment: &Segment,
+    extent: &Extent,
+) -> Result<()> {
+    let new_path = directory.join(segment_name::new_file_name(segment.id()));
+    let file = vfs
+        .create_new(&new_path)
+        .map_err(|error| Error::io("create", &new_path, &error))?;
+    let result = copy(segment, &*file, &new_path, extent.end)
+        .and_then(|()| write_footer(segment, &*file, &extent.totals, extent.end))
+        .and_then(|_| sync(&*file, &new_path))
+        .and_then(|()| {
+            vfs.rename(&new_path, segment.path())
+                .map_err(|error| Error::io("rename", &new_path, &error))
+        });
+    if result.is_err() {
+        let _ = vfs.remove(&new_path);
+        return result;
+    }
+    sync_directory(vfs, directory)
+}
+
+fn copy(segment: &Segment, to: &dyn File, to_path: &Path, end: u64) -> Result<()> {
+    // The padding behind the last record may be missing.
+    let end = end.min(segment.readable_end());
+    let mut piece = Vec::new();
+    piece
+        .try_reserve_exact(end.min(PIECE as u64) as usize)
+        .map_err(|_| Error::memory("recovery"))?;
+    for offset in (0..end).step_by(PIECE) {
+        piece.resize((end - offset).min(PIECE as u64) as usize, 0);
+        segment.read_exact_at(&mut piece, offset)?;
+        to.write_all_at(&piece, offset)
+            .map_err(|error| Error::io("write", to_path, &error))?;
+    }
+    Ok(())
+}

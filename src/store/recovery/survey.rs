@@ -1,0 +1,240 @@
+//! Decides, without changing anything, which segments and which part of them count.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::extent::{self, Extent};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::footer::Footer;
+use crate::log::segment_header::HEADER_LEN;
+use crate::log::{OpenedSegment, ReadMode, Segment};
+use crate::store::report::{DamagedSpan, RecoveryReport};
+use crate::vfs::Vfs;
+
+/// A segment that counts.
+pub struct Kept {
+    /// For reading by calls.
+    pub segment: Arc<Segment>,
+    /// For a segment that no footer ends: how far it counts.
+    pub unsealed: Option<Extent>,
+}
+
+/// What counts, and what goes.
+#[derive(Default)]
+pub struct Survey {
+    /// In commit order.
+    pub kept: Vec<Kept>,
+    /// Files that hold nothing that counts, in the order of their ids.
+    pub rejected: Vec<PathBuf>,
+    /// The store's identity, unless there is no readable segment.
+    pub store_id: Option<[u8; 16]>,
+    /// Sequence number of the last record that counts.
+    pub last_sequence: u64,
+    /// The highest sequence number seen anywhere, whether it counts or not.
+    pub highest_sequence: u64,
+}
+
+enum Candidate {
+    Sealed {
+        segment: Arc<Segment>,
+        footer: Footer,
+    },
+    Unsealed {
+        segment: Arc<Segment>,
+    },
+    /// Not readable as a segment of this store. A segment gets its name when its header is durable, so no crash
+    /// explains this: it is damage.
+    Unusable {
+        length: u64,
+    },
+}
+
+impl Candidate {
+    fn segment(&self) -> Option<&Arc<Segment>> {
+        match self {
+            Self::Sealed { segment, .. } | Self::Unsealed { segment } => Some(segment),
+            Self::Unusable { .. } => None,
+        }
+    }
+}
+
+/// Surveys the segment files `files`, given in the order of their ids. Damage to whole files and to headers goes
+/// into `report`, as do torn bytes; other damage is found when the segments are replayed.
+pub fn survey(
+    vfs: &dyn Vfs,
+    files: &[(u64, PathBuf)],
+    report: &mut RecoveryReport,
+) -> Result<Survey> {
+    let mut candidates = Vec::new();
+    for (id, path) in files {
+        candidates.push((*id, path.as_path(), open(vfs, path, report)?));
+    }
+    let proven = proven_durable(&candidates)?;
+    let mut walk = Walk {
+        survey: Survey {
+            store_id: candidates
+                .iter()
+                .find_map(|(_, _, candidate)| Some(candidate.segment()?.header().store_id)),
+            highest_sequence: proven,
+            ..Survey::default()
+        },
+        report,
+        proven,
+        previous_id: 0,
+        gap_explained: false,
+        torn: false,
+    };
+    for position in 0..candidates.len() {
+        let (id, path, candidate) = &candidates[position];
+        let next = candidates.get(position + 1);
+        let successor = next.and_then(|(_, _, candidate)| candidate.segment());
+        walk.step(*id, path, candidate, successor)?;
+    }
+    let mut survey = walk.survey;
+    survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
+    Ok(survey)
+}
+
+fn open(vfs: &dyn Vfs, path: &Path, report: &mut RecoveryReport) -> Result<Candidate> {
+    // Not mapped: an unsealed segment may still be cut and rewritten.
+    match Segment::open(vfs, path, ReadMode::Pread) {
+        Ok(OpenedSegment::Sealed {
+            segment,
+            footer,
+            header_damage,
+        }) => {
+            if header_damage.is_some() {
+                report.add_damage(DamagedSpan::new(path, 0, HEADER_LEN as u64));
+            }
+            Ok(Candidate::Sealed { segment, footer })
+        }
+        Ok(OpenedSegment::Unsealed { segment }) => Ok(Candidate::Unsealed { segment }),
+        Ok(OpenedSegment::Headless { len, .. }) => Ok(Candidate::Unusable { length: len }),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Candidate::Unusable {
+            length: file_len(vfs, path)?,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn file_len(vfs: &dyn Vfs, path: &Path) -> Result<u64> {
+    vfs.open(path, crate::vfs::Access::Read)
+        .and_then(|file| file.len())
+        .map_err(|error| Error::io("take the length", path, &error))
+}
+
+/// The highest sequence number that anything in the log proves to have been durable: what a segment's header
+/// states, what a mark states, and the whole of a sealed segment.
+fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> Result<u64> {
+    let mut proven = 0;
+    for (_, _, candidate) in candidates {
+        let Some(segment) = candidate.segment() else {
+            continue;
+        };
+        proven = proven
+            .max(segment.header().durable_sequence)
+            .max(match candidate {
+                Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+                _ => extent::proven_durable(segment)?,
+            });
+    }
+    Ok(proven)
+}
+
+/// The way along the segments in commit order.
+struct Walk<'r> {
+    survey: Survey,
+    report: &'r mut RecoveryReport,
+    proven: u64,
+    previous_id: u64,
+    /// Whether the last file could not be used, so that missing sequence numbers need no other reason.
+    gap_explained: bool,
+    torn: bool,
+}
+
+impl Walk<'_> {
+    fn step(
+        &mut self,
+        id: u64,
+        path: &Path,
+        candidate: &Candidate,
+        successor: Option<&Arc<Segment>>,
+    ) -> Result<()> {
+        let previous_id = std::mem::replace(&mut self.previous_id, id);
+        let segment = match candidate {
+            Candidate::Unusable { length } => {
+                self.damaged(path, *length);
+                return Ok(());
+            }
+            Candidate::Sealed { segment, .. } | Candidate::Unsealed { segment } => segment,
+        };
+        let header = segment.header();
+        let repeats = !self.torn && header.base_sequence <= self.survey.last_sequence;
+        if repeats
+            || self
+                .survey
+                .store_id
+                .is_some_and(|store_id| store_id != header.store_id)
+        {
+            self.damaged(path, segment.readable_end());
+            return Ok(());
+        }
+        let gap = header.predecessor_sequence > self.survey.last_sequence;
+        if gap && !std::mem::take(&mut self.gap_explained) && !self.torn {
+            if self.survey.last_sequence >= self.proven {
+                self.torn = true;
+            } else {
+                self.report.missing_segments += (id - previous_id).saturating_sub(1).max(1);
+            }
+        }
+        if self.torn {
+            return self.reject(path, segment);
+        }
+        // Nothing of this segment can be missing beyond what came before the next one: invalid bytes behind that
+        // are a torn footer.
+        let held = successor.map_or(u64::MAX, |next| next.header().predecessor_sequence);
+        self.keep(segment, candidate, self.proven.min(held))
+    }
+
+    fn damaged(&mut self, path: &Path, length: u64) {
+        self.gap_explained = true;
+        self.report.add_damage(DamagedSpan::new(path, 0, length));
+    }
+
+    /// Gives up a segment that comes after the torn end of the log. Its sequence numbers are not used again.
+    fn reject(&mut self, path: &Path, segment: &Arc<Segment>) -> Result<()> {
+        let highest = extent::measure(segment, u64::MAX)?.totals.last_sequence;
+        self.survey.highest_sequence = self.survey.highest_sequence.max(highest);
+        self.report.cut_bytes += segment.content_end()?;
+        self.survey.rejected.push(path.to_path_buf());
+        Ok(())
+    }
+
+    fn keep(&mut self, segment: &Arc<Segment>, candidate: &Candidate, proven: u64) -> Result<()> {
+        let mut unsealed = None;
+        let last = match candidate {
+            Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+            _ => {
+                let extent = extent::measure(segment, proven)?;
+                let content_end = segment.content_end()?;
+                if content_end > extent.end && !extent.has_footer {
+                    self.report.cut_bytes += content_end - extent.end;
+                    let highest = extent::measure(segment, u64::MAX)?.totals.last_sequence;
+                    self.survey.highest_sequence = self.survey.highest_sequence.max(highest);
+                }
+                if extent.is_empty() {
+                    self.survey.rejected.push(segment.path().to_path_buf());
+                    return Ok(());
+                }
+                unsealed = Some(extent);
+                extent.totals.last_sequence
+            }
+        };
+        self.survey.last_sequence = self.survey.last_sequence.max(last);
+        self.survey.kept.push(Kept {
+            segment: segment.clone(),
+            unsealed,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! What opening a store found and mended.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// A span of a segment file whose bytes are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedSpan {
+    /// The segment file.
+    pub path: PathBuf,
+    /// Where the span begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub length: u64,
+}
+
+impl DamagedSpan {
+    pub(super) fn new(path: &Path, offset: u64, length: u64) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            offset,
+            length,
+        }
+    }
+}
+
+/// What opening a store found and mended. Torn tails are what a crash leaves and are cut; damage is never
+/// cut, costs the records it hit, and is reported here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Puts and deletes read back.
+    pub records: u64,
+    /// Sequence number of the last record kept.
+    pub last_sequence: u64,
+    /// Bytes of torn tail that were cut off, or, in a store opened read-only, passed over.
+    pub cut_bytes: u64,
+    /// The first [`RecoveryReport::SPANS_KEPT`] damaged spans.
+    pub damaged: Vec<DamagedSpan>,
+    /// How many more damaged spans there are.
+    pub damaged_beyond: u64,
+    /// Bytes in all damaged spans.
+    pub damaged_bytes: u64,
+    /// Segment files that should be there, by the sequence numbers of the others, and are not.
+    pub missing_segments: u64,
+    /// Time that reading back took, in microseconds.
+    pub microseconds: u64,
+}
+
+impl RecoveryReport {
+    /// How many damaged spans are listed one by one.
+    pub const SPANS_KEPT: usize = 64;
+
+    pub(super) fn add_damage(&mut self, span: DamagedSpan) {
+        self.damaged_bytes += span.length;
+        if self.damaged.len() < Self::SPANS_KEPT {
+            self.damaged.push(span);
+        } else {
+            self.damaged_beyond += 1;
+        }
+    }
+
+    /// The damage as an error that names the first place, if there is any.
+    pub fn first_failure(&self) -> Option<Error> {
+        if let Some(first) = self.damaged.first() {
+            return Some(Error::corrupt(
+                &first.path,
+                first.offset,
+                format_args!(
+                    "{} damaged bytes ({} damaged spans in all); the records there are lost, restore them from a backup",
+                    first.length,
+                    self.damaged.len() as u64 + self.damaged_beyond,
+                ),
+            ));
+        }
+        (self.missing_segments > 0).then(|| {
+            Error::new(
+                crate::ErrorKind::Corrupt,
+                format!(
+                    "{} segment files are missing from the store; put them back from a backup",
+                    self.missing_segments
+                ),
+            )
+        })
+    }
+}

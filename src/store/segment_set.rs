@@ -1,0 +1,163 @@
+//! The segments of an open store, and what a location means.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Location;
+use crate::log::Segment;
+use crate::memory::epoch::Guard;
+use crate::memory::epoch_table::EpochTable;
+
+/// Locations count in units of this many bytes; every record begins at a multiple of it.
+const UNIT: u64 = crate::log::record::ALIGNMENT;
+/// A segment occupies whole chunks of the location space, so that a chunk number leads to its segment.
+const CHUNK_BITS: u32 = 16;
+const CHUNK_BYTES: u64 = UNIT << CHUNK_BITS;
+
+/// A segment with its place in the location space.
+pub struct LiveSegment {
+    /// The readable segment.
+    pub segment: Arc<Segment>,
+    /// How much of it is garbage; shared by the open and the sealed form of one segment.
+    pub usage: Arc<Usage>,
+    first_chunk: u64,
+}
+
+/// What is known of a segment's content.
+#[derive(Default)]
+pub struct Usage {
+    dead_bytes: AtomicU64,
+}
+
+impl LiveSegment {
+    /// The location of the record at byte `offset` of this segment.
+    pub fn location(&self, offset: u64) -> Result<Location> {
+        let unit = (self.first_chunk << CHUNK_BITS) + offset / UNIT;
+        Location::new(unit).ok_or_else(|| {
+            Error::new(
+                ErrorKind::TooLarge,
+                "the store has reached its limit of 1 TiB of log",
+            )
+        })
+    }
+
+    /// The byte offset in this segment that `location`, one of its own, stands for.
+    pub fn offset(&self, location: Location) -> u64 {
+        (location.raw() - (self.first_chunk << CHUNK_BITS)) * UNIT
+    }
+
+    /// The same segment in another form, as when it has been sealed.
+    pub fn replaced_by(&self, segment: Arc<Segment>) -> Self {
+        Self {
+            segment,
+            usage: self.usage.clone(),
+            first_chunk: self.first_chunk,
+        }
+    }
+}
+
+/// All segments of a store. Looking one up by location takes no lock and writes nothing; changes are
+/// rare and serialised.
+pub struct SegmentSet {
+    by_chunk: EpochTable<LiveSegment>,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    by_id: BTreeMap<u64, (Arc<LiveSegment>, Range<usize>)>,
+    next_chunk: usize,
+}
+
+impl SegmentSet {
+    /// An empty set.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            by_chunk: EpochTable::new()?,
+            members: Mutex::default(),
+        })
+    }
+
+    /// Adds `segment`, whose records all begin below `capacity` bytes.
+    pub fn add(
+        &self,
+        segment: Arc<Segment>,
+        capacity: u64,
+        guard: &Guard,
+    ) -> Result<Arc<LiveSegment>> {
+        let mut members = self.members.lock();
+        let count = usize::try_from(capacity.div_ceil(CHUNK_BYTES).max(1)).unwrap_or(usize::MAX);
+        let chunks = members.next_chunk..members.next_chunk.saturating_add(count);
+        self.by_chunk.reserve(chunks.clone())?;
+        let live = Arc::new(LiveSegment {
+            segment,
+            usage: Arc::default(),
+            first_chunk: chunks.start as u64,
+        });
+        members.next_chunk = chunks.end;
+        self.publish(&mut members, live.clone(), chunks, guard);
+        Ok(live)
+    }
+
+    /// Puts `live` in the place of the member with the same segment id.
+    pub fn replace(&self, live: Arc<LiveSegment>, guard: &Guard) {
+        let mut members = self.members.lock();
+        let Some((_, chunks)) = members.by_id.get(&live.segment.id()) else {
+            return;
+        };
+        let chunks = chunks.clone();
+        self.publish(&mut members, live, chunks, guard);
+    }
+
+    fn publish(
+        &self,
+        members: &mut Members,
+        live: Arc<LiveSegment>,
+        chunks: Range<usize>,
+        guard: &Guard,
+    ) {
+        for chunk in chunks.clone() {
+            let covered = self.by_chunk.set(chunk, Some(live.clone()), guard);
+            debug_assert!(covered, "chunks are reserved before they are set");
+        }
+        members.by_id.insert(live.segment.id(), (live, chunks));
+    }
+
+    /// The segment that `location` lies in.
+    #[inline]
+    pub fn find<'g>(&self, location: Location, guard: &'g Guard) -> Option<&'g LiveSegment> {
+        self.by_chunk
+            .get((location.raw() >> CHUNK_BITS) as usize, guard)
+    }
+
+    /// Counts the record at `location` as dead.
+    pub fn bury(&self, location: Location, guard: &Guard) {
+        let Some(live) = self.find(location, guard) else {
+            return;
+        };
+        // A head that can't be read is damage, which whoever reads the record itself hears of.
+        if let Ok(head) = live.segment.head_at(live.offset(location)) {
+            live.usage
+                .dead_bytes
+                .fetch_add(head.total_len, Ordering::Relaxed);
+        }
+    }
+
+    /// Number of segments, their size on disk, and the dead bytes in them.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let members = self.members.lock();
+        let live = || members.by_id.values().map(|(live, _)| live);
+        (
+            members.by_id.len() as u64,
+            live().map(|live| live.segment.disk_bytes()).sum(),
+            live()
+                .map(|live| live.usage.dead_bytes.load(Ordering::Relaxed))
+                .sum(),
+        )
+    }
+}

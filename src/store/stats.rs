@@ -1,0 +1,50 @@
+//! What a store tells about itself.
+
+/// Figures of an open store. Counters count from the opening; sizes are in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys present.
+    pub keys: u64,
+    /// RAM of the index besides the key slabs: tables, directory, shard descriptors.
+    pub index_bytes: u64,
+    /// Bytes of all present keys.
+    pub key_bytes: u64,
+    /// Pages of key bytes.
+    pub slab_count: u64,
+    /// RAM taken by those pages.
+    pub slab_allocated_bytes: u64,
+    /// Bytes in them that belong to present keys, with their length prefixes.
+    pub slab_live_bytes: u64,
+    /// Bytes in them that do not: dead keys and unused ends of pages.
+    pub slab_wasted_bytes: u64,
+    /// Size of all segment files, with what is preallocated for coming writes.
+    pub disk_bytes: u64,
+    /// Bytes on disk of superseded and deleted records and of tombstones.
+    pub dead_bytes: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Successful puts.
+    pub puts: u64,
+    /// Gets and existence checks, whatever they found.
+    pub gets: u64,
+    /// Deletes that removed a key.
+    pub deletes: u64,
+    /// Syncs of log data.
+    pub syncs: u64,
+    /// Sequence number of the newest write.
+    pub last_sequence: u64,
+    /// Every write up to this sequence number is known to be durable.
+    pub durable_sequence: u64,
+    /// Puts and deletes read back from the log when the store was opened.
+    pub recovered_records: u64,
+    /// Bytes of torn tail that opening cut off.
+    pub recovery_cut_bytes: u64,
+    /// Damaged spans found when the store was opened; the first is what `failure` tells.
+    pub recovery_damaged_spans: u64,
+    /// Bytes in damaged spans.
+    pub recovery_damaged_bytes: u64,
+    /// Segment files that should be there and are not.
+    pub recovery_missing_segments: u64,
+    /// Time that reading back the log took, in microseconds.
+    pub recovery_microseconds: u64,
+}

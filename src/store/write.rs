@@ -1,0 +1,137 @@
+//! Puts and deletes.
+
+use super::Store;
+use super::commit_log::{Appended, CommitLog, Scope};
+use super::counters::Operation;
+use super::options::SyncMode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Entry;
+use crate::log::record::{Fields, Kind, MAX_KEY_LEN, MAX_VALUE_LEN};
+use crate::memory::epoch;
+
+/// How many full segments may wait to be sealed by the background thread before writers do it themselves.
+const FULL_SEGMENTS_IN_BACKGROUND: usize = 4;
+
+impl Store {
+    /// Stores `value` under `key`, replacing what was there. Both may be empty.
+    ///
+    /// Fails with [`ErrorKind::TooLarge`] for a key above [`MAX_KEY_LEN`] or a value above
+    /// [`MAX_VALUE_LEN`] bytes, and with the system's error when the disk is full: then the put did not happen and
+    /// writing can go on. Any other failure of the disk stops all writing; whether this put took place shows at the
+    /// next open.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        check_lengths(key, value)?;
+        let log = shared.log()?;
+        let appended = {
+            let guard = epoch::pin();
+            let hash = shared.index.hash(key);
+            // Index space is reserved before the log is written, so that nothing can be durable and unknown.
+            let entry = shared.index.entry(&guard, hash, key)?;
+            let appended = log.append(record(Kind::Put, key, value))?;
+            match entry {
+                Entry::Occupied(occupied) => {
+                    let old = occupied.location();
+                    occupied.replace(appended.location);
+                    shared.segments.bury(old, &guard);
+                }
+                Entry::Vacant(vacant) => vacant.insert(appended.location),
+            }
+            appended
+        };
+        self.acknowledge(log, appended)?;
+        shared.counters.count(Operation::Put);
+        Ok(())
+    }
+
+    /// Removes `key`; answers whether it was there. A key that is not there costs no write.
+    /// Fails as [`Store::put`] does.
+    pub fn delete(&self, key: &[u8]) -> Result<bool> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        check_lengths(key, &[])?;
+        let log = shared.log()?;
+        let appended = {
+            let guard = epoch::pin();
+            let hash = shared.index.hash(key);
+            let Some(occupied) = shared.index.occupied(&guard, hash, key) else {
+                return Ok(false);
+            };
+            let appended = log.append(record(Kind::Tombstone, key, &[]))?;
+            let old = occupied.location();
+            occupied.remove();
+            shared.segments.bury(old, &guard);
+            // The tombstone is garbage itself as soon as nothing older can come back.
+            shared.segments.bury(appended.location, &guard);
+            appended
+        };
+        self.acknowledge(log, appended)?;
+        shared.counters.count(Operation::Delete);
+        Ok(true)
+    }
+
+    /// Returns when the record is as durable as the store's mode demands.
+    fn acknowledge(&self, log: &CommitLog, appended: Appended) -> Result<()> {
+        if self.shared.options.sync_mode == SyncMode::Always {
+            return log.wait(appended.sequence);
+        }
+        let background = self.shared.options.background_threads > 0;
+        if background {
+            if appended.filled_a_segment {
+                self.wake_background();
+            }
+            if appended.full_segments > FULL_SEGMENTS_IN_BACKGROUND {
+                log.sync(Scope::FullSegments)?;
+            }
+            return Ok(());
+        }
+        if self.shared.options.sync_mode == SyncMode::Interval && log.interval_has_passed() {
+            return log.sync(Scope::Everything);
+        }
+        if appended.full_segments > 0 {
+            log.sync(Scope::FullSegments)?;
+        }
+        Ok(())
+    }
+
+    fn wake_background(&self) {
+        if let Some(background) = &*self.background.lock() {
+            background.wake();
+        }
+    }
+}
+
+fn record<'a>(kind: Kind, key: &'a [u8], value: &'a [u8]) -> Fields<'a> {
+    Fields {
+        kind,
+        continues: false,
+        follows_durable: false,
+        expires_at_ms: None,
+        sequence: 0,
+        key,
+        value,
+    }
+}
+
+fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
+    if key.len() > MAX_KEY_LEN {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "the key has {} bytes; the limit is {MAX_KEY_LEN}",
+                key.len()
+            ),
+        ));
+    }
+    if value.len() > MAX_VALUE_LEN {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "the value has {} bytes; the limit is {MAX_VALUE_LEN}",
+                value.len()
+            ),
+        ));
+    }
+    Ok(())
+}
