@@ -2,7 +2,8 @@
 //! runs either on real files or, deterministically, on a simulated disk.
 //!
 //! Contract for every implementation: `EINTR` and short reads or writes are dealt with inside; a call either
-//! did everything or returns an error. All descriptors are close-on-exec and never below 3.
+//! did everything or returns an error, after which any part of it may have happened. All descriptors are
+//! close-on-exec and never below 3.
 
 use std::ffi::OsString;
 use std::io;
@@ -87,7 +88,8 @@ pub trait Vfs: Send + Sync + 'static {
     /// Makes creations, renames and removals in `directory` durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
     /// Locks a store's directory through the file `path`, created if need be and writable;
-    /// `WouldBlock` if another holder, in this process or another, stands against it.
+    /// `WouldBlock` if another holder, in this process or another, stands against it. On a read-only file
+    /// system a shared lock does without the file if there is none.
     fn lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn DirectoryLock>>;
     /// Milliseconds since 1970-01-01 UTC; may step backwards.
     fn wall_clock_ms(&self) -> u64;
@@ -108,7 +110,8 @@ pub trait File: Send + Sync {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Grows the file to `length` bytes of really allocated blocks that read as zeros, so that later writes
     /// into them, through a mapping as well, find space. Only file systems known to keep that promise
-    /// answer [`Allocation::Reserved`]. `StorageFull` if there is no room.
+    /// answer [`Allocation::Reserved`]. Never cuts a longer file. `StorageFull` if there is no room; the file
+    /// may have grown by a part then.
     fn allocate(&self, length: u64) -> io::Result<Allocation>;
     /// Cuts or grows (with zeros) the file to `length`.
     fn set_len(&self, length: u64) -> io::Result<()>;
@@ -119,7 +122,9 @@ pub trait File: Send + Sync {
     /// bytes do not change and the file is not cut below `length` while the mapping lives.
     fn map(&self, length: usize) -> io::Result<Arc<Mapping>>;
     /// Maps `capacity` bytes, of which the first `published` are already there for readers, for appending. The file
-    /// may be shorter than `capacity`: only bytes below [`MappingWriter::set_limit`] are ever touched.
+    /// may be shorter than `capacity`: only bytes below [`MappingWriter::set_limit`] are ever touched. Fails if it
+    /// is shorter than `published`. The caller promises what it promises for [`Self::map`] of all bytes published
+    /// now or later, and lets a file have one writer at a time.
     fn map_append(
         &self,
         published: usize,

@@ -16,6 +16,9 @@ pub enum SectorFate {
     Garbage(u64),
     /// Those before this position in the sector are new, the others old.
     Shorn(u16),
+    /// Each of them, by this seed, is old or new: more than a device with sectors can do, which makes it the
+    /// hardest test of what tells whole records from torn ones.
+    Mixed(u64),
     /// They are what another file, removed ones included, has or had on the disk; which one follows from
     /// this seed.
     Stale(u64),
@@ -185,17 +188,18 @@ fn shorn(random: &mut Random) -> SectorFate {
 }
 
 fn damaged(random: &mut Random) -> SectorFate {
-    match random.below(5) {
+    match random.below(6) {
         0 => SectorFate::Old,
         1 => SectorFate::Zeros,
         2 => SectorFate::Garbage(random.next()),
         3 => shorn(random),
+        4 => SectorFate::Mixed(random.next()),
         _ => SectorFate::Stale(random.next()),
     }
 }
 
 fn any(random: &mut Random) -> SectorFate {
-    if random.below(6) == 0 {
+    if random.below(7) == 0 {
         SectorFate::New
     } else {
         damaged(random)

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::contents::Contents;
 use super::crash;
-use super::random::mix;
 use super::state::{Shared, State};
 use super::tree::{File, Node, Tree};
 use super::{
@@ -149,12 +148,7 @@ impl SimulatedDisk {
     }
 
     fn copy(&self, seed: u64, crash: impl FnOnce(&Tree) -> io::Result<Tree>) -> Self {
-        Self::with(self.shared.look(|state| {
-            let tree = crash(&state.tree).expect(
-                "copying fails only when memory does, which ends the process elsewhere too",
-            );
-            state.reopened(tree, mix(seed))
-        }))
+        Self::with(self.shared.look(|state| state.copy(seed, crash)))
     }
 
     /// How much a power loss could take now.

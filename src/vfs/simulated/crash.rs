@@ -103,6 +103,7 @@ fn decide(
             file.read(replacement, window.start);
             kept = window.end.min(window.start + u64::from(position));
         }
+        SectorFate::Mixed(seed) => mixed(file, image, window.start, seed, replacement),
         SectorFate::Garbage(seed) => Random::new(seed).fill(replacement),
         SectorFate::Stale(seed) => stale(tree, number, window.start, seed, replacement),
     }
@@ -112,6 +113,17 @@ fn decide(
     for range in file.unsynced(window.start..kept) {
         let from = (range.start - window.start) as usize..(range.end - window.start) as usize;
         image[range.start as usize..range.end as usize].copy_from_slice(&replacement[from]);
+    }
+}
+
+/// Byte by byte what `file` has in the cache or what `image` has, at `offset`.
+fn mixed(file: &Contents, image: &[u8], offset: u64, seed: u64, bytes: &mut [u8]) {
+    file.read(bytes, offset);
+    let mut random = Random::new(seed);
+    for (at, byte) in (offset as usize..).zip(bytes) {
+        if random.coin() {
+            *byte = image.get(at).copied().unwrap_or(0);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::crash;
 use super::faults::{Call, Effect, Faults, Operation, Verdict};
-use super::random::Random;
+use super::random::{Random, mix};
 use super::tree::{Number, Tree};
 use crate::vfs::{Allocation, LockMode};
 
@@ -82,7 +82,7 @@ pub(super) enum Extent {
 
 impl State {
     /// The disk as a process finds it after all others are gone: no faults, no trace, calls from 0 on.
-    pub(super) fn reopened(&self, tree: Tree, seed: u64) -> Self {
+    fn reopened(&self, tree: Tree, seed: u64) -> Self {
         Self {
             tree,
             settings: self.settings.clone(),
@@ -129,15 +129,18 @@ impl State {
         self.locks.remove(&number);
     }
 
+    /// A copy with the tree that `crash` leaves.
+    pub(super) fn copy(&self, seed: u64, crash: impl FnOnce(&Tree) -> io::Result<Tree>) -> Self {
+        let tree = crash(&self.tree)
+            .expect("copying fails only when memory does, which ends the process elsewhere too");
+        self.reopened(tree, mix(seed))
+    }
+
     fn take_picture(&mut self) {
-        let Some(pictures) = &self.pictures else {
-            return;
-        };
-        let index = self.faults.calls();
-        let seed = index ^ pictures.len() as u64;
-        let picture = crash::after_kill(&self.tree).map(|tree| self.reopened(tree, seed));
-        if let (Ok(picture), Some(pictures)) = (picture, &mut self.pictures) {
-            pictures.push((index, picture));
+        if self.pictures.is_some() {
+            let index = self.faults.calls();
+            let picture = self.copy(index, crash::after_kill);
+            self.pictures.get_or_insert_default().push((index, picture));
         }
     }
 }

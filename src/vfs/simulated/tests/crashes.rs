@@ -45,7 +45,7 @@ fn half_synced() -> (SimulatedDisk, Box<dyn File>) {
 
 #[test]
 fn every_unsynced_sector_meets_its_own_fate_and_synced_bytes_none() {
-    use SectorFate::{Garbage, New, Old, Shorn, Stale, Zeros};
+    use SectorFate::{Garbage, Mixed, New, Old, Shorn, Stale, Zeros};
     let (disk, _file) = half_synced();
     let expect = |fates: [SectorFate; 3], runs: &[(usize, u8)]| {
         let expected: Vec<u8> = runs
@@ -74,6 +74,13 @@ fn every_unsynced_sector_meets_its_own_fate_and_synced_bytes_none() {
     assert!(different.len() > 100);
     assert_ne!(noise[100..200], noise[612..712]);
     assert_eq!(noise[1024..], [0; 176]);
+
+    let mixed = deal(&disk, &[Mixed(1), Mixed(2), Old], None);
+    assert_eq!(mixed[..100], [1; 100]);
+    let count = |byte: u8| mixed.iter().filter(|other| **other == byte).count();
+    assert_eq!(count(0) + count(2), 1100);
+    assert!(count(2) > 300 && count(0) > 476);
+    assert_ne!(mixed[100..512], mixed[612..1024]);
 }
 
 #[test]
@@ -130,6 +137,7 @@ fn writes_through_a_mapping_are_unsynced_like_any_other() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow, and nothing for Miri")]
 fn seeds_find_every_kind_of_damage() {
     let disk = disk();
     let path = Path::new("/file");
@@ -153,6 +161,7 @@ fn seeds_find_every_kind_of_damage() {
                 (2, None) => "new",
                 (9, None) => "stale",
                 (2, Some(at)) if sector[at..].iter().all(|byte| *byte == 0) => "shorn",
+                _ if sector.iter().all(|byte| [0, 2].contains(byte)) => "mixed",
                 _ => "garbage",
             });
         }
@@ -165,6 +174,7 @@ fn seeds_find_every_kind_of_damage() {
     }
     let expected = [
         "garbage",
+        "mixed",
         "new",
         "no file",
         "shorn",

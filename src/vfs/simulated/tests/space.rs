@@ -100,6 +100,7 @@ fn a_file_may_outgrow_its_mappings_but_not_its_mapped_writer() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri really allocates what is never touched")]
 fn large_mappings_of_small_files_cost_little() {
     let disk = disk();
     let mut open = Vec::new();
@@ -117,6 +118,7 @@ fn large_mappings_of_small_files_cost_little() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri gives up where memory runs out")]
 fn impossible_lengths_are_refused() {
     let disk = disk();
     let file = durable_file(&disk, "/file", b"x");
