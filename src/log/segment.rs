@@ -64,8 +64,6 @@ pub enum OpenedSegment {
         fault: HeaderFault,
         /// Length of the file in bytes.
         len: u64,
-        /// Whether nothing but zeros, or nothing at all, stands behind the header: then no record was lost.
-        empty: bool,
     },
 }
 
@@ -113,12 +111,7 @@ impl Segment {
                 footer,
                 header_damage: Some(fault.into_error(path)),
             }),
-            (Err(fault), None) => Ok(OpenedSegment::Headless {
-                fault,
-                len,
-                empty: only_zeros_from(&*file, HEADER_LEN as u64, len)
-                    .map_err(|error| failed("read", error))?,
-            }),
+            (Err(fault), None) => Ok(OpenedSegment::Headless { fault, len }),
         }
     }
 
@@ -405,20 +398,6 @@ fn check_name(path: &Path, segment_id: u64) -> Result<()> {
         0,
         format_args!("the file holds the segment that was called {name}; give it its name back"),
     ))
-}
-
-fn only_zeros_from(file: &dyn File, start: u64, end: u64) -> io::Result<bool> {
-    let mut piece = [0; 4096];
-    let mut offset = start;
-    while offset < end {
-        let len = (end - offset).min(piece.len() as u64) as usize;
-        file.read_exact_at(&mut piece[..len], offset)?;
-        if piece[..len].iter().any(|&byte| byte != 0) {
-            return Ok(false);
-        }
-        offset += len as u64;
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
