@@ -91,21 +91,30 @@ impl<'s> Scanner<'s> {
     }
 
     fn finish(&mut self, state: EndState) -> Event<'_> {
-        let end = End {
+        let end = self.end_with(state);
+        self.end = Some(end);
+        Event::End(end)
+    }
+
+    fn end_with(&self, state: EndState) -> End {
+        End {
             state,
             valid_end: self.valid_end.min(self.source.end()),
             totals: self.totals,
             last_sequence: self.last_sequence,
             highest_durable_mark: self.highest_durable_mark,
-        };
-        self.end = Some(end);
-        Event::End(end)
+        }
     }
 
+    // Here as everywhere, all that can fail comes before the scanner's state changes, so that after an error the
+    // scan goes on where it was.
     fn accept(&mut self, offset: u64, head: &Head) -> Result<Event<'_>> {
         if head.kind == Kind::Footer {
             return self.accept_footer(offset);
         }
+        let key = self
+            .source
+            .bytes(offset + head.head_len as u64, head.key_len)?;
         self.valid_end = offset + head.total_len;
         self.resume = self.valid_end;
         if head.kind == Kind::Mark {
@@ -128,9 +137,7 @@ impl<'s> Scanner<'s> {
             continues: head.continues,
             expires_at_ms: head.expires_at_ms,
             sequence: head.sequence,
-            key: self
-                .source
-                .bytes(offset + head.head_len as u64, head.key_len)?,
+            key,
             value_len: head.value_len,
         }))
     }
@@ -184,27 +191,26 @@ impl<'s> Scanner<'s> {
             self.following(next, zeros)? == Following::Sequence(self.last_sequence + 1);
         let probable = head.filter(|head| leads_on(head) && !nothing_lost);
         let end = if at_end { self.span_end(zeros) } else { next };
-        let sequence_before = self.last_sequence;
+        let ending = at_end.then(|| self.end_with(EndState::Invalid { at: start }));
+        let probable = match probable {
+            None => None,
+            Some(head) => Some(ProbableRecord {
+                kind: head.kind,
+                sequence: head.sequence,
+                key: self
+                    .source
+                    .bytes(start + head.head_len as u64, head.key_len)?,
+            }),
+        };
+        self.end = ending;
         self.resume = next;
         self.skipped += next - start;
-        if at_end {
-            self.finish(EndState::Invalid { at: start });
-        }
         Ok(Event::Damaged(DamagedSpan {
             offset: start,
             len: end - start,
-            sequence_before,
+            sequence_before: self.last_sequence,
             reason,
-            probable: match probable {
-                None => None,
-                Some(head) => Some(ProbableRecord {
-                    kind: head.kind,
-                    sequence: head.sequence,
-                    key: self
-                        .source
-                        .bytes(start + head.head_len as u64, head.key_len)?,
-                }),
-            },
+            probable,
         }))
     }
 

@@ -52,6 +52,8 @@ pub struct Controls {
     pub full_at: AtomicU64,
     /// Writes by calls fail with EIO after having written half.
     pub writes_fail: AtomicBool,
+    /// The read by a call that fails, once, with EIO: how many go before it.
+    pub reads_until_failure: AtomicU64,
     /// Bytes read by calls so far.
     pub bytes_read: AtomicU64,
 }
@@ -69,6 +71,7 @@ impl TestDisk {
             reserves: way.reserves,
             full_at: AtomicU64::new(u64::MAX),
             writes_fail: AtomicBool::new(false),
+            reads_until_failure: AtomicU64::new(u64::MAX),
             bytes_read: AtomicU64::new(0),
         };
         Self {
@@ -136,6 +139,10 @@ impl File for TestFile {
         self.real.len()
     }
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let reads_left = &self.controls.reads_until_failure;
+        if reads_left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         self.controls
             .bytes_read
             .fetch_add(buffer.len() as u64, Ordering::Relaxed);

@@ -35,37 +35,44 @@ enum Found {
     },
 }
 
+fn own(event: Event<'_>) -> Found {
+    match event {
+        Event::Record(it) => Found::Record {
+            offset: it.offset,
+            len: it.len,
+            kind: it.kind,
+            continues: it.continues,
+            expires_at_ms: it.expires_at_ms,
+            sequence: it.sequence,
+            key: it.key.into(),
+            value_len: it.value_len,
+        },
+        Event::Mark {
+            offset,
+            durable_sequence,
+        } => Found::Mark(offset, durable_sequence),
+        Event::Damaged(it) => Found::Damaged {
+            offset: it.offset,
+            len: it.len,
+            sequence_before: it.sequence_before,
+            reason: it.reason,
+            probable: it.probable.map(|it| (it.kind, it.sequence, it.key.into())),
+        },
+        Event::End(_) => panic!("the end is not an event to keep"),
+    }
+}
+
 fn scan(segment: &Segment) -> (Vec<Found>, End) {
     let mut scanner = Scanner::new(segment).unwrap();
     let mut found = Vec::new();
     loop {
-        found.push(match scanner.next_event().unwrap() {
-            Event::Record(it) => Found::Record {
-                offset: it.offset,
-                len: it.len,
-                kind: it.kind,
-                continues: it.continues,
-                expires_at_ms: it.expires_at_ms,
-                sequence: it.sequence,
-                key: it.key.into(),
-                value_len: it.value_len,
-            },
-            Event::Mark {
-                offset,
-                durable_sequence,
-            } => Found::Mark(offset, durable_sequence),
-            Event::Damaged(it) => Found::Damaged {
-                offset: it.offset,
-                len: it.len,
-                sequence_before: it.sequence_before,
-                reason: it.reason,
-                probable: it.probable.map(|it| (it.kind, it.sequence, it.key.into())),
-            },
+        match scanner.next_event().unwrap() {
             Event::End(end) => {
                 assert_eq!(scanner.next_event().unwrap(), Event::End(end));
                 return (found, end);
             }
-        });
+            event => found.push(own(event)),
+        }
     }
 }
 
@@ -722,8 +729,60 @@ fn crafted_bytes_cannot_make_a_scan_take_time_that_grows_with_the_square() {
     println!("alternating: {reads}");
 }
 
+/// Scans `segment`, going on after errors; returns what was found and how many errors there were.
+fn scan_over_errors(segment: &Segment) -> (Vec<Found>, End, u64) {
+    let mut scanner = Scanner::new(segment).unwrap();
+    let (mut found, mut errors) = (Vec::new(), 0);
+    loop {
+        match scanner.next_event() {
+            Ok(Event::End(end)) => return (found, end, errors),
+            Ok(event) => found.push(own(event)),
+            Err(error) => {
+                assert_eq!((error.kind(), error.os_code()), (crate::ErrorKind::Io, 5));
+                errors += 1;
+            }
+        }
+    }
+}
+
 #[test]
-fn a_failed_read_is_an_error_and_not_the_end() {
+fn whichever_read_fails_it_is_an_error_behind_which_the_scan_goes_on_and_misses_nothing() {
+    let disk = plain_disk();
+    let mut random = Random::new(34);
+    let mut image = Image::new(header());
+    for sequence in 100..130 {
+        let longest = if sequence % 10 == 0 { 2 << 20 } else { 9000 };
+        let value_len = random.below(longest) as usize;
+        let value = vec![sequence as u8; value_len];
+        let key_len = random.below(3000) as usize;
+        image.push(&put(sequence, &vec![7; key_len], &value));
+        if random.below(3) == 0 {
+            image.push_mark(sequence);
+        }
+    }
+    image.push_footer();
+    let len = image.bytes.len();
+    for position in [len / 3, len / 2, len - 300] {
+        image.bytes[position] ^= 1;
+    }
+    let segment = image.open(&disk, ReadMode::Pread);
+    let (whole, whole_end) = scan(&segment);
+    let mut reads = 0;
+    loop {
+        disk.controls.reads_until_failure.store(reads, Relaxed);
+        let (found, end, errors) = scan_over_errors(&segment);
+        assert_eq!((&found, end), (&whole, whole_end), "read {reads}");
+        if errors == 0 {
+            break;
+        }
+        assert_eq!(errors, 1);
+        reads += 1;
+    }
+    assert!(reads > 20, "{reads}");
+}
+
+#[test]
+fn a_file_that_is_cut_during_the_scan_is_an_error_and_not_the_end() {
     let disk = plain_disk();
     let mut image = Image::new(header());
     for sequence in 100..200 {
@@ -735,18 +794,13 @@ fn a_failed_read_is_an_error_and_not_the_end() {
     disk.open_for_writing(segment.path())
         .set_len(10_000)
         .unwrap();
-    let mut error = None;
-    for _ in 0..100 {
+    let error = loop {
         match scanner.next_event() {
             Ok(event) => assert!(matches!(event, Event::Record(_))),
-            Err(failure) => {
-                error = Some(failure);
-                break;
-            }
+            Err(error) => break error,
         }
-    }
-    assert_eq!(error.unwrap().kind(), crate::ErrorKind::Corrupt);
-    assert!(scanner.next_event().is_err());
+    };
+    assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
 }
 
 #[test]
