@@ -32,6 +32,7 @@ fn fields<'a>(sequence: u64, key: &'a [u8], value: &'a [u8]) -> Fields<'a> {
     Fields {
         kind: Kind::Put,
         continues: false,
+        follows_durable: false,
         expires_at_ms: None,
         sequence,
         key,
@@ -197,7 +198,7 @@ fn a_reader_that_knows_only_the_document_reads_what_the_library_writes() {
         let key = vec![step as u8; (step * 7 % 300) as usize];
         let value = vec![step as u8; (step * step % 3000) as usize];
         let put = fields(1000 + step, &key, &value);
-        let (kind, written) = match step % 5 {
+        let (kind, written) = match step % 6 {
             0 => (
                 0x02,
                 Fields {
@@ -217,6 +218,13 @@ fn a_reader_that_knows_only_the_document_reads_what_the_library_writes() {
                 0x21,
                 Fields {
                     continues: true,
+                    ..put
+                },
+            ),
+            3 => (
+                0x41,
+                Fields {
+                    follows_durable: true,
                     ..put
                 },
             ),

@@ -47,12 +47,14 @@ enum Look {
     Aside,
 }
 
-/// What stands behind a place.
+/// Which valid fresh record stands behind a place, marks aside.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Following {
-    /// Valid fresh records, the first put or tombstone of which has, or would have, this sequence number.
-    Sequence(u64),
-    /// Something else, or it cannot be told.
+    /// A put or tombstone with this sequence number.
+    Record(u64),
+    /// A footer that names this last sequence number.
+    Footer(u64),
+    /// None, or it cannot be told.
     Unknown,
 }
 
@@ -186,10 +188,14 @@ impl<'s> Scanner<'s> {
             end if at_end => end >= zeros,
             end => end == next,
         };
-        // If no sequence number is missing, the bytes were a mark, whatever they look like.
-        let nothing_lost =
-            self.following(next, zeros)? == Following::Sequence(self.last_sequence + 1);
-        let probable = head.filter(|head| leads_on(head) && !nothing_lost);
+        let probable = match (head.filter(leads_on), self.following(next, zeros)?) {
+            // If no sequence number is missing, the bytes were a mark, whatever they look like.
+            (Some(_), Following::Record(sequence)) if sequence == self.last_sequence + 1 => None,
+            (Some(head), Following::Record(_)) => Some(head),
+            // Nothing shows which sequence numbers are missing. The footer does not, since recovery may have sealed
+            // a segment that was damaged before: it counts what was valid then.
+            (head, _) => head.filter(|head| self.sequence_fits(start, head)),
+        };
         let end = if at_end { self.span_end(zeros) } else { next };
         let ending = at_end.then(|| self.end_with(EndState::Invalid { at: start }));
         let probable = match probable {
@@ -233,11 +239,15 @@ impl<'s> Scanner<'s> {
     // do not belong to it, their sequence numbers are missing as well.
     fn is_the_missing_record(&mut self, start: u64, head: &Head, zeros: u64) -> Result<bool> {
         let missing = self.last_sequence + 1;
-        let following = self.following(start + head.total_len, zeros)?;
-        Ok(head.sequence == missing && following == Following::Sequence(missing + 1))
+        Ok(head.sequence == missing
+            && match self.following(start + head.total_len, zeros)? {
+                Following::Record(sequence) => sequence == missing + 1,
+                Following::Footer(last_sequence) => last_sequence == missing,
+                Following::Unknown => false,
+            })
     }
 
-    // Which sequence number the valid records at `place` go on with.
+    // What the valid records at `place` go on with.
     fn following(&mut self, mut place: u64, zeros: u64) -> Result<Following> {
         if self.segment.header().origin != Origin::Fresh {
             return Ok(Following::Unknown);
@@ -247,17 +257,15 @@ impl<'s> Scanner<'s> {
                 break;
             }
             let Ok(head) = self.check(place, Look::Aside)? else {
-                return Ok(Following::Unknown);
+                break;
             };
             match head.kind {
-                Kind::Put | Kind::Tombstone => return Ok(Following::Sequence(head.sequence)),
+                Kind::Put | Kind::Tombstone => return Ok(Following::Record(head.sequence)),
                 Kind::Mark => place += head.total_len,
                 Kind::Footer => {
-                    let last = self
-                        .footer_at(place, Look::Aside)?
-                        .map(|footer| footer.totals.last_sequence);
-                    let next = last.and_then(|last| last.checked_add(1));
-                    return Ok(next.map_or(Following::Unknown, Following::Sequence));
+                    let footer = self.footer_at(place, Look::Aside)?;
+                    let last = footer.map(|footer| footer.totals.last_sequence);
+                    return Ok(last.map_or(Following::Unknown, Following::Footer));
                 }
             }
         }

@@ -81,7 +81,6 @@ pub fn small_image() -> Image {
     image.push(&put(100, b"alpha", b"1"));
     image.push(&Fields {
         continues: true,
-        follows_durable: false,
         ..put(101, b"beta", b"a value of forty bytes, more or less")
     });
     image.push(&Fields {
