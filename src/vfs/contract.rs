@@ -200,7 +200,12 @@ fn append_mappings(vfs: &dyn Vfs, directory: &Path) {
     assert_eq!(mapping.bytes(6, 1), None);
     writer.publish(17);
     assert_eq!(mapping.bytes(6, 11), Some(&b"firstsecond"[..]));
-    assert_eq!(kind(writer.write(8190, &[b"123"])), ErrorKind::InvalidInput);
+    for (offset, bytes) in [(8190, &b"123"[..]), (16, b"x"), (0, b"")] {
+        assert_eq!(
+            kind(writer.write(offset, &[bytes])),
+            ErrorKind::InvalidInput
+        );
+    }
 
     // What goes through the mapping and what goes through the file are the same bytes.
     let reader = vfs.open(&path, Access::Read).unwrap();

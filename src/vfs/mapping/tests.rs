@@ -28,14 +28,16 @@ fn append_mapping(
 
 #[test]
 fn written_bytes_are_readable_only_once_published() {
-    let (_, mapping, mut writer) = append_mapping(0, 64);
+    let (region, mapping, mut writer) = append_mapping(0, 64);
     writer.set_limit(64);
     writer.write(0, &[b"head", b"", b"body"]).unwrap();
+    region.write(0, b"H").unwrap();
     assert_eq!(mapping.published(), 0);
     assert_eq!(mapping.bytes(0, 1), None);
     assert_eq!(mapping.bytes(0, 0), Some(&b""[..]));
     writer.publish(8);
-    assert_eq!(mapping.bytes(0, 8), Some(&b"headbody"[..]));
+    assert!(region.write(0, b"X").is_err());
+    assert_eq!(mapping.bytes(0, 8), Some(&b"Headbody"[..]));
     assert_eq!(mapping.bytes(4, 4), Some(&b"body"[..]));
     assert_eq!(mapping.bytes(4, 5), None);
 }

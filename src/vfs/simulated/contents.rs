@@ -23,6 +23,8 @@ pub(super) struct Contents {
     /// What reads see; `None` while that is the same as `durable`. May be longer or shorter than the file;
     /// bytes of the file after its end are zeros, and so are its own after the end of the file.
     cache: Option<Arc<HeapRegion>>,
+    /// Earlier caches, too small for the file by now, that mappings still show.
+    outgrown: Vec<Arc<HeapRegion>>,
     /// End of the bytes in `cache` that may be other than zero.
     filled: u64,
     length: u64,
@@ -45,6 +47,7 @@ impl Contents {
             durable,
             durable_length: length,
             cache: None,
+            outgrown: Vec::new(),
             filled: 0,
             length,
             allocated: length,
@@ -65,6 +68,7 @@ impl Contents {
             durable: self.durable.clone(),
             durable_length: self.durable_length,
             cache,
+            outgrown: Vec::new(),
             filled: self.filled,
             length: self.length,
             allocated: self.allocated,
@@ -235,43 +239,38 @@ impl Contents {
     }
 
     pub(super) fn is_mapped(&mut self) -> bool {
-        self.cache
-            .as_mut()
-            .is_some_and(|cache| Arc::get_mut(cache).is_none())
+        let mut regions = self.cache.iter_mut().chain(&mut self.outgrown);
+        regions.any(|region| Arc::get_mut(region).is_none())
     }
 
     /// The cache, of at least `capacity` bytes. What mappings promised not to change stays protected as long
     /// as one lives.
     fn cache(&mut self, capacity: u64) -> io::Result<&Arc<HeapRegion>> {
         let capacity = usize::try_from(capacity).map_err(|_| Errno::FBIG)?;
-        let region = match self.cache.take() {
-            Some(mut cache) => {
-                HeapRegion::release(&mut cache);
-                if cache.capacity() >= capacity {
-                    cache
-                } else {
-                    // Appending a little at a time must not copy everything each time.
-                    let capacity = capacity.max(self.filled as usize * 2);
-                    let larger = copy(&cache, capacity, self.filled);
-                    match larger {
-                        Ok(larger) => {
-                            larger.protect(cache.protected());
-                            larger
-                        }
-                        Err(error) => {
-                            self.cache = Some(cache);
-                            return Err(error);
-                        }
-                    }
-                }
-            }
+        let region = match &mut self.cache {
             None => {
                 let region = HeapRegion::new(capacity.max(self.durable.len()))?;
                 region.write(0, &self.durable)?;
                 self.filled = self.durable.len() as u64;
                 region
             }
+            Some(cache) if cache.capacity() < capacity => {
+                // Appending a little at a time must not copy everything each time.
+                let larger = copy(cache, capacity.max(self.filled as usize * 2), self.filled)?;
+                self.outgrown.push(cache.clone());
+                larger
+            }
+            Some(cache) => {
+                HeapRegion::release(cache);
+                cache.clone()
+            }
         };
+        self.cache = None; // so that only mappings keep an outgrown region
+        self.outgrown
+            .retain_mut(|outgrown| Arc::get_mut(outgrown).is_none());
+        for outgrown in &self.outgrown {
+            region.protect(outgrown.protected());
+        }
         Ok(self.cache.insert(region))
     }
 }

@@ -106,6 +106,27 @@ fn the_length_is_lost_or_kept_apart_from_the_data() {
 }
 
 #[test]
+fn a_lost_cut_leaves_the_bytes_behind_it_old_even_in_a_sector_that_was_written() {
+    let disk = disk();
+    let file = durable_file(&disk, "/file", &[1; 1024]);
+    file.write_all_at(&[2; 100], 0).unwrap();
+    file.set_len(200).unwrap();
+    let expected = [&[2; 100][..], &[1; 924]].concat();
+    assert_eq!(deal(&disk, &[SectorFate::New], Some(1024)), expected);
+}
+
+#[test]
+fn a_file_cut_by_a_crash_reads_zeros_where_it_grows_again() {
+    let disk = disk();
+    let file = durable_file(&disk, "/file", &[1; 1024]);
+    file.set_len(10).unwrap();
+    let crashed = disk.power_loss(&mut Uniform(SectorFate::New), 0);
+    let file = crashed.open(Path::new("/file"), Access::Write).unwrap();
+    file.set_len(1024).unwrap();
+    assert_eq!(content(&crashed, "/file").unwrap()[10..], [0; 1014]);
+}
+
+#[test]
 fn bytes_cut_off_and_grown_again_may_be_old_or_zeros() {
     let disk = disk();
     let file = durable_file(&disk, "/file", &[1; 1024]);
@@ -242,6 +263,49 @@ fn pending_changes_of_a_directory_survive_as_prefixes_and_as_subsets() {
         seen.insert(names.collect::<Vec<_>>());
     }
     assert_eq!(seen.len(), 8);
+}
+
+#[test]
+fn a_change_that_survives_alone_touches_no_other_file() {
+    let disk = disk();
+    let paths = ["/a", "/b"].map(Path::new);
+    durable_file(&disk, "/a", b"first");
+    disk.remove(paths[0]).unwrap();
+    let second = disk.create_new(paths[0]).unwrap();
+    second.write_all_at(b"second", 0).unwrap();
+    disk.rename(paths[0], paths[1]).unwrap();
+    disk.remove(paths[1]).unwrap();
+
+    struct Only(usize);
+    impl Choices for Only {
+        fn sector(&mut self, _: u64, _: u64) -> SectorFate {
+            SectorFate::New
+        }
+        fn length(&mut self, _: u64, current: u64) -> u64 {
+            current
+        }
+        fn directory(&mut self, happened: &mut [bool]) {
+            happened[self.0] = true;
+        }
+    }
+    let names = |only| {
+        let crashed = disk.power_loss(&mut Only(only), 0);
+        ["/a", "/b"].map(|name| content(&crashed, name))
+    };
+    let (first, second) = (Some(b"first".to_vec()), Some(b"second".to_vec()));
+    assert_eq!(names(0), [None, None]);
+    assert_eq!(names(1), [second.clone(), None]);
+    assert_eq!(names(2), [first.clone(), second]);
+    assert_eq!(names(3), [first.clone(), None]);
+
+    // The removal of the replacement, without the replacement.
+    let disk = super::disk();
+    durable_file(&disk, "/a", b"first");
+    durable_file(&disk, "/b", b"second");
+    disk.rename(paths[1], paths[0]).unwrap();
+    disk.remove(paths[0]).unwrap();
+    let crashed = disk.power_loss(&mut Only(1), 0);
+    assert_eq!(content(&crashed, "/a"), first);
 }
 
 #[test]

@@ -95,8 +95,15 @@ fn a_file_may_outgrow_its_mappings_but_not_its_mapped_writer() {
         file.write_all_at(b"end", end - 3).unwrap();
     }
     assert_eq!(mapping.bytes(0, 10), Some(&b"0123456789"[..]));
+    for _ in 0..2 {
+        assert!(file.write_all_at(b"x", 9).is_err());
+        let refused = disk.overwrite_file(Path::new("/file"), b"");
+        assert_eq!(kind(refused), io::ErrorKind::ResourceBusy);
+    }
     assert_eq!(content(&disk, "/file").unwrap()[..16], *b"0123456789mapped");
     writer.write(16, &[b"lost"]).unwrap_err();
+    drop((mapping, writer));
+    file.write_all_at(b"x", 9).unwrap();
 }
 
 #[test]
