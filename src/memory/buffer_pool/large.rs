@@ -1,0 +1,61 @@
+//! Buffers that are mapped one by one, registered by address.
+
+use std::collections::HashMap;
+use std::ptr::NonNull;
+
+use parking_lot::Mutex;
+
+use super::address_range::AddressRange;
+use super::statistics::LargeStatistics;
+use crate::error::{Error, Result};
+
+/// A length is rounded up to this many bytes.
+const GRANULE: usize = 4096;
+
+/// The large buffers that callers hold.
+#[derive(Default)]
+pub struct LargeBuffers {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    ranges: HashMap<usize, AddressRange>,
+    statistics: LargeStatistics,
+}
+
+impl LargeBuffers {
+    /// Maps `length` bytes, at least one page.
+    pub fn get(&self, length: usize) -> Result<NonNull<u8>> {
+        let rounded = length
+            .max(1)
+            .checked_next_multiple_of(GRANULE)
+            .ok_or_else(|| Error::memory("a buffer"))?;
+        let range = AddressRange::usable(rounded)?;
+        let address = range.base();
+        let mut inner = self.inner.lock();
+        inner
+            .ranges
+            .try_reserve(1)
+            .map_err(|_| Error::memory("the register of large buffers"))?;
+        inner.ranges.insert(address.addr().get(), range);
+        inner.statistics.gets += 1;
+        inner.statistics.in_use += 1;
+        inner.statistics.bytes_in_use += rounded as u64;
+        Ok(address)
+    }
+
+    /// Takes the buffer at `address` out of the register; dropping it unmaps it. `None` if none begins there.
+    pub fn remove(&self, address: usize) -> Option<AddressRange> {
+        let mut inner = self.inner.lock();
+        let range = inner.ranges.remove(&address)?;
+        inner.statistics.in_use -= 1;
+        inner.statistics.bytes_in_use -= range.length() as u64;
+        Some(range)
+    }
+
+    /// Counts of large buffers.
+    pub fn statistics(&self) -> LargeStatistics {
+        self.inner.lock().statistics
+    }
+}
