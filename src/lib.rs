@@ -4,6 +4,7 @@
 //! `capi` (the C interface) → [`store`] → [`index`] and [`log`] → [`memory`] and [`vfs`]. Imports point
 //! downwards only; `index` knows no files and `log` knows no index.
 
+mod capi;
 pub mod error;
 pub mod index;
 pub mod log;

@@ -1,0 +1,232 @@
+//! What a `freyja_db` handle stands for, and the way from a handle to its store.
+
+use std::ffi::c_int;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::db::freyja_db;
+use super::fork;
+use super::guard;
+use super::handle::HandleTable;
+use super::status::{code_of, freyja_status};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::epoch;
+use crate::store::{Options, Store};
+
+/// An open store and what its calls have met with.
+pub struct Database {
+    pub store: Store,
+    /// [`fork::count`] when the store was opened.
+    forks: u32,
+    /// Set by the first panic, for ever: what it left behind is not known.
+    panicked: AtomicBool,
+    /// The first failure that a call met with and that is not the caller's fault.
+    first_failure: OnceLock<Error>,
+}
+
+static DATABASES: HandleTable<Database, 1> = HandleTable::new();
+
+/// How often a closing thread tries to free the store at once before it leaves that to others.
+const FREEING_ATTEMPTS: usize = 100;
+
+/// Opens a store and makes a handle to it.
+pub fn open(path: &Path, options: &Options) -> Result<*mut freyja_db> {
+    fork::watch()?;
+    let database = Database {
+        store: Store::open(path, options)?,
+        forks: fork::count(),
+        panicked: AtomicBool::new(false),
+        first_failure: OnceLock::new(),
+    };
+    let handle = DATABASES.insert(database)?;
+    Ok(std::ptr::without_provenance_mut(handle))
+}
+
+/// Invalidates the handle and closes its store.
+pub fn close(db: *mut freyja_db) -> Result<()> {
+    DATABASES.share(number(db)?)?.check_process()?;
+    let database = DATABASES.remove(db.addr())?;
+    let closed = database.store.close();
+    free_now(database);
+    closed
+}
+
+/// Drops the store here and now if no other call is inside it: its memory is not to wait for the next use
+/// of the library by anybody.
+fn free_now(database: Arc<Database>) {
+    for _ in 0..FREEING_ATTEMPTS {
+        if Arc::strong_count(&database) == 1 {
+            return;
+        }
+        epoch::pin().flush();
+    }
+}
+
+/// Runs a call that waits for nothing but a read. Writes nothing that threads share.
+pub fn reading(db: *mut freyja_db, call: impl FnOnce(&Store) -> Result<freyja_status>) -> c_int {
+    answer(
+        db,
+        guard::run(|| {
+            let guard = epoch::pin();
+            let database = DATABASES.borrow(number(db)?, &guard)?;
+            database.check_usable()?;
+            call(&database.store)
+        }),
+    )
+}
+
+/// Runs a call that may wait long. It holds a share of the store instead of holding back the epoch.
+pub fn writing(db: *mut freyja_db, call: impl FnOnce(&Store) -> Result<freyja_status>) -> c_int {
+    answer(
+        db,
+        guard::run(|| {
+            let database = DATABASES.share(number(db)?)?;
+            database.check_usable()?;
+            call(&database.store)
+        }),
+    )
+}
+
+/// The first failure of a handle, which may have stopped it. One that stopped writing goes before one
+/// that a read met with.
+pub fn failure(db: *mut freyja_db) -> Result<Option<Error>> {
+    let database = DATABASES.share(number(db)?)?;
+    database.check_process()?;
+    if database.panicked.load(Ordering::Acquire) {
+        return Ok(database.first_failure.get().cloned());
+    }
+    let stopped = database.store.failure();
+    Ok(stopped.or_else(|| database.first_failure.get().cloned()))
+}
+
+/// The status of an outcome; keeps a failure with the handle on its way.
+fn answer(db: *mut freyja_db, outcome: Result<freyja_status>) -> c_int {
+    match outcome {
+        Ok(status) => status as c_int,
+        Err(error) => {
+            let code = code_of(&error);
+            keep(db, error);
+            code
+        }
+    }
+}
+
+#[cold]
+fn keep(db: *mut freyja_db, error: Error) {
+    let is_failure = matches!(
+        error.kind(),
+        ErrorKind::Io | ErrorKind::Corrupt | ErrorKind::Panic
+    );
+    if !is_failure {
+        return;
+    }
+    if let Ok(database) = DATABASES.share(db.addr()) {
+        let panicked = error.kind() == ErrorKind::Panic;
+        // Only the first is kept.
+        let _ = database.first_failure.set(error);
+        database.panicked.fetch_or(panicked, Ordering::AcqRel);
+    }
+}
+
+fn number(db: *mut freyja_db) -> Result<usize> {
+    if db.is_null() {
+        return Err(Error::new(ErrorKind::Invalid, "the handle is NULL"));
+    }
+    Ok(db.addr())
+}
+
+impl Database {
+    fn check_usable(&self) -> Result<()> {
+        self.check_process()?;
+        if self.panicked.load(Ordering::Relaxed) {
+            return Err(Error::new(
+                ErrorKind::Failed,
+                "a defect stopped this handle: close it and open the store again",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if self.forks == fork::count() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forked,
+            "the store was opened by a parent of this process: open stores after fork, not before",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freyja_status::*;
+
+    fn open_temporary() -> (tempfile::TempDir, *mut freyja_db) {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open(&directory.path().join("store"), &Options::default()).unwrap();
+        (directory, db)
+    }
+
+    #[test]
+    fn after_a_panic_the_handle_answers_failed_tells_why_and_closes() {
+        let (_directory, db) = open_temporary();
+        assert_eq!(writing(db, |_| panic!("injected")), FREYJA_PANIC as c_int);
+        assert_eq!(reading(db, |_| Ok(FREYJA_OK)), FREYJA_FAILED as c_int);
+        assert_eq!(writing(db, |_| Ok(FREYJA_OK)), FREYJA_FAILED as c_int);
+        let failure = failure(db).unwrap().unwrap();
+        assert_eq!(failure.kind(), ErrorKind::Panic);
+        assert!(failure.message().ends_with("injected"));
+        close(db).unwrap();
+        assert_eq!(reading(db, |_| Ok(FREYJA_OK)), FREYJA_CLOSED as c_int);
+    }
+
+    #[test]
+    fn a_panic_stops_no_other_handle() {
+        let (_directory, db) = open_temporary();
+        let (_other_directory, other) = open_temporary();
+        assert_eq!(reading(db, |_| panic!("injected")), FREYJA_PANIC as c_int);
+        assert_eq!(reading(other, |_| Ok(FREYJA_OK)), FREYJA_OK as c_int);
+        assert!(failure(other).unwrap().is_none());
+        close(db).unwrap();
+        close(other).unwrap();
+    }
+
+    #[test]
+    fn the_first_failure_is_kept_and_mistakes_of_the_caller_are_none() {
+        let (_directory, db) = open_temporary();
+        let fail = |kind, text: &'static str| reading(db, move |_| Err(Error::new(kind, text)));
+        assert_eq!(fail(ErrorKind::Invalid, "mistake"), FREYJA_INVALID as c_int);
+        assert!(failure(db).unwrap().is_none());
+        assert_eq!(fail(ErrorKind::Corrupt, "first"), FREYJA_CORRUPT as c_int);
+        assert_eq!(fail(ErrorKind::Corrupt, "second"), FREYJA_CORRUPT as c_int);
+        assert_eq!(failure(db).unwrap().unwrap().message(), "first");
+        assert_eq!(reading(db, |_| Ok(FREYJA_OK)), FREYJA_OK as c_int);
+        close(db).unwrap();
+    }
+
+    #[test]
+    fn a_call_that_is_running_when_the_handle_is_closed_ends_safely() {
+        let (_directory, db) = open_temporary();
+        let address = db.addr();
+        let (inside, entered) = std::sync::mpsc::channel();
+        let (closed, wait) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let db = std::ptr::without_provenance_mut(address);
+                let status = writing(db, |store| {
+                    inside.send(()).unwrap();
+                    wait.recv().unwrap();
+                    store.put(b"key", b"value")?;
+                    Ok(FREYJA_OK)
+                });
+                assert_eq!(status, FREYJA_CLOSED as c_int);
+            });
+            entered.recv().unwrap();
+            close(db).unwrap();
+            closed.send(()).unwrap();
+        });
+    }
+}

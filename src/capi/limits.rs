@@ -1,0 +1,7 @@
+//! Limits that callers can rely on.
+
+/// Longest key in bytes. The shortest has 0.
+pub const FREYJA_MAX_KEY_LEN: usize = 65536;
+
+/// Longest value in bytes. The shortest has 0.
+pub const FREYJA_MAX_VALUE_LEN: usize = 2147483647;

@@ -1,0 +1,25 @@
+//! The C interface. It adapts only: every function runs under a guard, checks its arguments, calls the
+//! store, and stores the answer. All pointers of callers stop here.
+//!
+//! The documentation comments of exported items are the manual of C callers: `include/freyja.h` is
+//! generated from them. Types that C sees carry their C names here too.
+#![allow(non_camel_case_types)] // C names
+
+mod arguments;
+mod buffer;
+mod database;
+mod db;
+mod error;
+mod failure;
+mod fork;
+mod guard;
+mod handle;
+mod limits;
+mod location;
+mod options;
+mod read;
+mod stats;
+mod status;
+mod structs;
+mod version;
+mod write;

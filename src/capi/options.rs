@@ -1,0 +1,298 @@
+//! How a store is opened.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+
+use super::arguments::Output;
+use super::guard;
+use super::status::{code_of, freyja_status::*};
+use super::structs::{self, Growing};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+
+/// Bits of freyja_options.flags.
+#[repr(C)]
+pub enum freyja_open_flag {
+    /// The store must exist, else FREYJA_NOT_FOUND.
+    FREYJA_MUST_EXIST = 1,
+    /// The store must not exist, else FREYJA_EXISTS.
+    FREYJA_MUST_BE_NEW = 2,
+    /// The store must exist and is opened for reading only: writing calls answer FREYJA_READ_ONLY.
+    FREYJA_READ_ONLY_STORE = 4,
+}
+
+/// Values of freyja_options.sync_mode: when a put or delete returns.
+#[repr(C)]
+pub enum freyja_sync_mode {
+    /// When it is durable. Concurrent writers share one sync. Survives power loss. The default.
+    FREYJA_SYNC_ALWAYS = 0,
+    /// When the system has it; made durable every sync_interval_ms. Survives a killed process; power loss
+    /// costs at most the last interval.
+    FREYJA_SYNC_INTERVAL = 1,
+    /// When the system has it. Survives a killed process; power loss costs some of the latest writes.
+    FREYJA_SYNC_NONE = 2,
+}
+
+/// Values of freyja_options.key_storage: where the keys are kept besides the log.
+#[repr(C)]
+pub enum freyja_key_storage {
+    /// In memory: exists and misses need no disk. The default.
+    FREYJA_KEYS_IN_MEMORY = 0,
+    /// On disk only: least memory.
+    FREYJA_KEYS_ON_DISK = 1,
+}
+
+/// Values of freyja_options.read_mode: how values are read.
+#[repr(C)]
+pub enum freyja_read_mode {
+    /// Through memory mappings, without system calls. The default.
+    FREYJA_READ_MAPPED = 0,
+    /// By system calls: a failing disk then gives an error instead of SIGBUS.
+    FREYJA_READ_PREAD = 1,
+}
+
+use freyja_key_storage::*;
+use freyja_open_flag::*;
+use freyja_read_mode::*;
+use freyja_sync_mode::*;
+
+/// Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
+/// that is said to have a default takes it when it is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct freyja_options {
+    /// sizeof(freyja_options), so that later versions of the library know what the caller knows.
+    pub struct_size: u32,
+    /// FREYJA_MUST_EXIST, FREYJA_MUST_BE_NEW, FREYJA_READ_ONLY_STORE or 0.
+    pub flags: u32,
+    /// FREYJA_SYNC_ALWAYS, FREYJA_SYNC_INTERVAL or FREYJA_SYNC_NONE.
+    pub sync_mode: u32,
+    /// Milliseconds between syncs with FREYJA_SYNC_INTERVAL; default 1000.
+    pub sync_interval_ms: u32,
+    /// FREYJA_KEYS_IN_MEMORY or FREYJA_KEYS_ON_DISK.
+    pub key_storage: u32,
+    /// FREYJA_READ_MAPPED or FREYJA_READ_PREAD.
+    pub read_mode: u32,
+    /// Threads that Freyja may run. 0 means none, not the default, which is 1.
+    pub background_threads: u32,
+    /// Must be 0.
+    pub reserved: u32,
+    /// Bytes of a segment file; default 64 MiB.
+    pub segment_size: u64,
+    /// Bytes of a page of the memory that holds keys, a power of two; default 4096.
+    pub slab_size: u64,
+    /// Bytes of memory that the store may use; default no limit.
+    pub memory_budget: u64,
+    /// How many keys are to be expected, so that the index is made large enough at once; default unknown.
+    pub expected_keys: u64,
+}
+
+// SAFETY: eight `u32` and four `u64` leave no padding.
+unsafe impl Growing for freyja_options {
+    const FIRST_SIZE: usize = 64;
+    const NAME: &'static str = "freyja_options";
+}
+
+const _: () = assert!(size_of::<freyja_options>() == 64);
+
+/// What FREYJA_OPTIONS_INIT is in the header.
+const DEFAULTS: freyja_options = freyja_options {
+    struct_size: size_of::<freyja_options>() as u32,
+    flags: 0,
+    sync_mode: FREYJA_SYNC_ALWAYS as u32,
+    sync_interval_ms: 0,
+    key_storage: FREYJA_KEYS_IN_MEMORY as u32,
+    read_mode: FREYJA_READ_MAPPED as u32,
+    background_threads: 1,
+    reserved: 0,
+    segment_size: 0,
+    slab_size: 0,
+    memory_budget: 0,
+    expected_keys: 0,
+};
+
+/// Fills in the default options; for languages that cannot use FREYJA_OPTIONS_INIT.
+///
+/// @param[out] o       the options.
+/// @param struct_size  sizeof(freyja_options).
+/// @return FREYJA_OK; FREYJA_INVALID if `o` is NULL or the size cannot be one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_options_init(o: *mut freyja_options, struct_size: usize) -> c_int {
+    let outcome = guard::run(|| {
+        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
+        let target = unsafe { Output::new(o)? };
+        structs::check_size::<freyja_options>(struct_size)?;
+        let defaults = freyja_options {
+            struct_size: struct_size as u32,
+            ..DEFAULTS
+        };
+        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
+        unsafe { structs::write(target, struct_size, &defaults) };
+        Ok(FREYJA_OK)
+    });
+    outcome.map_or_else(|error| code_of(&error), |status| status as c_int)
+}
+
+/// The options of a caller; NULL stands for the defaults.
+///
+/// # Safety
+/// `pointer` is NULL, or as many bytes may be read there as its `struct_size` says.
+pub unsafe fn from_caller(pointer: *const freyja_options) -> Result<Options> {
+    if pointer.is_null() {
+        return translate(&DEFAULTS);
+    }
+    // SAFETY: the pointer is not NULL; the rest is the same promise.
+    translate(&unsafe { structs::read(pointer)? })
+}
+
+fn translate(options: &freyja_options) -> Result<Options> {
+    let defaults = Options::default();
+    if options.reserved != 0 {
+        return Err(invalid("reserved", options.reserved));
+    }
+    Ok(Options {
+        mode: open_mode(options.flags)?,
+        sync_mode: sync_mode(options.sync_mode)?,
+        sync_interval_ms: nonzero_or(options.sync_interval_ms, defaults.sync_interval_ms),
+        key_storage: key_storage(options.key_storage)?,
+        read_mode: read_mode(options.read_mode)?,
+        background_threads: options.background_threads,
+        segment_size: nonzero_or(options.segment_size, defaults.segment_size),
+        slab_size: nonzero_or(options.slab_size, defaults.slab_size),
+        memory_budget: options.memory_budget,
+        expected_keys: options.expected_keys,
+    })
+}
+
+fn nonzero_or<T: Default + PartialEq>(value: T, default: T) -> T {
+    if value == T::default() {
+        default
+    } else {
+        value
+    }
+}
+
+fn open_mode(flags: u32) -> Result<OpenMode> {
+    let has = |flag: freyja_open_flag| flags & flag as u32 != 0;
+    let known =
+        FREYJA_MUST_EXIST as u32 | FREYJA_MUST_BE_NEW as u32 | FREYJA_READ_ONLY_STORE as u32;
+    match (has(FREYJA_MUST_BE_NEW), has(FREYJA_READ_ONLY_STORE)) {
+        _ if flags & !known != 0 => Err(invalid("flags", flags)),
+        (false, true) => Ok(OpenMode::ReadOnly),
+        (false, false) if has(FREYJA_MUST_EXIST) => Ok(OpenMode::MustExist),
+        (false, false) => Ok(OpenMode::CreateIfMissing),
+        (true, false) if !has(FREYJA_MUST_EXIST) => Ok(OpenMode::MustBeNew),
+        (true, _) => Err(invalid("flags", flags)),
+    }
+}
+
+fn sync_mode(number: u32) -> Result<SyncMode> {
+    match number {
+        n if n == FREYJA_SYNC_ALWAYS as u32 => Ok(SyncMode::Always),
+        n if n == FREYJA_SYNC_INTERVAL as u32 => Ok(SyncMode::Interval),
+        n if n == FREYJA_SYNC_NONE as u32 => Ok(SyncMode::None),
+        _ => Err(invalid("sync_mode", number)),
+    }
+}
+
+fn key_storage(number: u32) -> Result<KeyStorage> {
+    match number {
+        n if n == FREYJA_KEYS_IN_MEMORY as u32 => Ok(KeyStorage::InMemory),
+        n if n == FREYJA_KEYS_ON_DISK as u32 => Ok(KeyStorage::OnDisk),
+        _ => Err(invalid("key_storage", number)),
+    }
+}
+
+fn read_mode(number: u32) -> Result<ReadMode> {
+    match number {
+        n if n == FREYJA_READ_MAPPED as u32 => Ok(ReadMode::Mapped),
+        n if n == FREYJA_READ_PREAD as u32 => Ok(ReadMode::Pread),
+        _ => Err(invalid("read_mode", number)),
+    }
+}
+
+fn invalid(field: &str, number: u32) -> Error {
+    let message = format!("freyja_options.{field} = {number:#x} has no meaning");
+    Error::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut freyja_options)) -> Result<Options> {
+        let mut options = DEFAULTS;
+        change(&mut options);
+        translate(&options)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_store() {
+        let (ours, theirs) = (translate(&DEFAULTS).unwrap(), Options::default());
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn every_named_number_means_what_its_name_says() {
+        let mode = |flags| with(|options| options.flags = flags).unwrap().mode;
+        assert_eq!(mode(FREYJA_MUST_EXIST as u32), OpenMode::MustExist);
+        assert_eq!(mode(FREYJA_MUST_BE_NEW as u32), OpenMode::MustBeNew);
+        assert_eq!(mode(FREYJA_READ_ONLY_STORE as u32), OpenMode::ReadOnly);
+        let sync = |number| {
+            with(|options| options.sync_mode = number)
+                .unwrap()
+                .sync_mode
+        };
+        assert_eq!(sync(FREYJA_SYNC_ALWAYS as u32), SyncMode::Always);
+        assert_eq!(sync(FREYJA_SYNC_INTERVAL as u32), SyncMode::Interval);
+        assert_eq!(sync(FREYJA_SYNC_NONE as u32), SyncMode::None);
+        let keys = |number| {
+            with(|options| options.key_storage = number)
+                .unwrap()
+                .key_storage
+        };
+        assert_eq!(keys(FREYJA_KEYS_IN_MEMORY as u32), KeyStorage::InMemory);
+        assert_eq!(keys(FREYJA_KEYS_ON_DISK as u32), KeyStorage::OnDisk);
+        let read = |number| {
+            with(|options| options.read_mode = number)
+                .unwrap()
+                .read_mode
+        };
+        assert_eq!(read(FREYJA_READ_MAPPED as u32), ReadMode::Mapped);
+        assert_eq!(read(FREYJA_READ_PREAD as u32), ReadMode::Pread);
+    }
+
+    #[test]
+    fn numbers_without_a_meaning_are_refused() {
+        let refused = |change: fn(&mut freyja_options)| {
+            let error = with(change).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+        };
+        refused(|options| options.flags = 3);
+        refused(|options| options.flags = 6);
+        refused(|options| options.flags = 8);
+        refused(|options| options.sync_mode = 3);
+        refused(|options| options.key_storage = 2);
+        refused(|options| options.read_mode = u32::MAX);
+        refused(|options| options.reserved = 1);
+    }
+
+    #[test]
+    fn fields_that_are_set_reach_the_store() {
+        let options = with(|options| {
+            options.sync_interval_ms = 20;
+            options.background_threads = 0;
+            options.segment_size = 1 << 20;
+            options.slab_size = 8192;
+            options.memory_budget = 9;
+            options.expected_keys = 10;
+        })
+        .unwrap();
+        assert_eq!(
+            (options.sync_interval_ms, options.background_threads),
+            (20, 0)
+        );
+        assert_eq!((options.segment_size, options.slab_size), (1 << 20, 8192));
+        assert_eq!((options.memory_budget, options.expected_keys), (9, 10));
+    }
+}

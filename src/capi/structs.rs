@@ -1,0 +1,150 @@
+//! Structs that may grow: their first field says how many bytes the caller's version has.
+//!
+//! A caller who was compiled against an older header passes a shorter struct, one compiled against a newer
+//! header a longer one. Fields that the caller does not know are zero, and zero always means the default;
+//! fields that this library does not know must be zero.
+#![allow(unsafe_code)]
+
+use std::mem::{MaybeUninit, size_of};
+
+use super::arguments::Output;
+use crate::error::{Error, ErrorKind, Result};
+
+/// No version of any struct is longer; a greater size is not a size but garbage.
+const LARGEST: usize = 4096;
+
+/// A struct that may grow.
+///
+/// # Safety
+/// `repr(C)`, made of integers only, without padding, and its first field is a `u32`, its size.
+pub unsafe trait Growing: Copy {
+    /// Size of the struct in the first version of the library that had it.
+    const FIRST_SIZE: usize;
+    /// Name in the header.
+    const NAME: &'static str;
+}
+
+/// Whether `size` can be the size of some version of `T`.
+pub fn check_size<T: Growing>(size: usize) -> Result<()> {
+    if (T::FIRST_SIZE..=LARGEST).contains(&size) {
+        return Ok(());
+    }
+    let message = format!(
+        "struct_size {size} is not a size of {}: pass sizeof({})",
+        T::NAME,
+        T::NAME
+    );
+    Err(Error::new(ErrorKind::Invalid, message))
+}
+
+/// Reads a caller's struct.
+///
+/// # Safety
+/// `pointer` is not NULL, and as many bytes may be read there as the struct's first field says.
+pub unsafe fn read<T: Growing>(pointer: *const T) -> Result<T> {
+    // SAFETY: the struct begins with a `u32`, its size.
+    let size = unsafe { pointer.cast::<u32>().read_unaligned() } as usize;
+    check_size::<T>(size)?;
+    // SAFETY: the caller vouches for `size` bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), size) };
+    let known = size.min(size_of::<T>());
+    if bytes[known..].iter().any(|byte| *byte != 0) {
+        let message = format!(
+            "{} has a field set that this version of the library does not know",
+            T::NAME
+        );
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: `known` bytes are readable and fit; any bytes are a valid `T`, which is made of integers.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.as_mut_ptr().cast(), known);
+        Ok(value.assume_init())
+    }
+}
+
+/// Writes the first `size` bytes of `value`, zeros where the caller's version is longer. `size` has been
+/// checked.
+///
+/// # Safety
+/// `size` bytes may be written at the place that `output` names.
+pub unsafe fn write<T: Growing>(output: Output<T>, size: usize, value: &T) {
+    let known = size.min(size_of::<T>());
+    let target = output.pointer().cast::<u8>();
+    // SAFETY: the caller vouches for `size` bytes; `known` of them are in `value`.
+    unsafe {
+        std::ptr::copy_nonoverlapping(std::ptr::from_ref(value).cast(), target, known);
+        target.add(known).write_bytes(0, size - known);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Sample {
+        struct_size: u32,
+        first: u32,
+        later: u64,
+    }
+
+    // SAFETY: two `u32` and a `u64` leave no padding.
+    unsafe impl Growing for Sample {
+        const FIRST_SIZE: usize = 8;
+        const NAME: &'static str = "sample";
+    }
+
+    fn read_bytes(bytes: &[u32]) -> Result<Sample> {
+        assert!(bytes.len() * 4 >= bytes[0] as usize || bytes[0] > 4096);
+        // SAFETY: the slice holds as many bytes as its first number says, or that number is refused.
+        unsafe { read(bytes.as_ptr().cast()) }
+    }
+
+    #[test]
+    fn fields_that_a_shorter_struct_lacks_are_zero() {
+        let sample = read_bytes(&[8, 7]).unwrap();
+        assert_eq!((sample.struct_size, sample.first, sample.later), (8, 7, 0));
+        let sample = read_bytes(&[16, 7, 9, 0]).unwrap();
+        assert_eq!(sample.later, 9);
+    }
+
+    #[test]
+    fn a_longer_struct_is_read_if_what_is_unknown_is_zero() {
+        assert_eq!(read_bytes(&[24, 7, 9, 0, 0, 0]).unwrap().later, 9);
+        let error = read_bytes(&[24, 7, 9, 0, 0, 1]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn a_size_that_no_version_has_is_refused() {
+        for size in [0, 4, 7, 4097, u32::MAX] {
+            let error = read_bytes(&[size, 0, 0, 0]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "size {size}");
+        }
+    }
+
+    #[test]
+    fn exactly_the_callers_bytes_are_written() {
+        let sample = Sample {
+            struct_size: 16,
+            first: 1,
+            later: u64::MAX,
+        };
+        for size in [8, 12, 16, 20, 24] {
+            let mut bytes = [0xaau8; 32];
+            // SAFETY: the array is longer than any size.
+            unsafe {
+                write(
+                    Output::new(bytes.as_mut_ptr().cast()).unwrap(),
+                    size,
+                    &sample,
+                )
+            };
+            assert!(bytes[size..].iter().all(|byte| *byte == 0xaa));
+            assert!(bytes[size.min(16)..size].iter().all(|byte| *byte == 0));
+            assert_eq!(bytes[4], 1);
+        }
+    }
+}

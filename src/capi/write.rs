@@ -1,0 +1,72 @@
+//! Writing keys, and making writes durable.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_void};
+
+use super::arguments;
+use super::database::writing;
+use super::db::freyja_db;
+use super::status::freyja_status::*;
+
+/// Stores a value under a key, replacing the value that was there. When it returns FREYJA_OK the value is
+/// visible to all threads and as durable as the store's sync mode says. With any other answer the old value
+/// stands, unless the answer is FREYJA_FAILED or an errno of a failed sync: then either may be there after the
+/// store is opened again.
+///
+/// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+/// @param val, val_len  0 to FREYJA_MAX_VALUE_LEN bytes.
+/// @return FREYJA_OK; FREYJA_INVALID, FREYJA_TOO_LARGE, FREYJA_READ_ONLY, FREYJA_CLOSED, FREYJA_FORKED,
+///         FREYJA_MEMORY; FREYJA_FAILED after an earlier failure; an errno, such as ENOSPC.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_put(
+    db: *mut freyja_db,
+    key: *const c_void,
+    key_len: usize,
+    val: *const c_void,
+    val_len: usize,
+) -> c_int {
+    writing(db, |store| {
+        // SAFETY: callers pass NULL or as many bytes as they say (header, convention 3).
+        let (key, value) = unsafe {
+            (
+                arguments::key(key, key_len)?,
+                arguments::value(val, val_len)?,
+            )
+        };
+        store.put(key, value)?;
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Removes a key. If it is not there, nothing is written.
+///
+/// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+/// @return FREYJA_OK; FREYJA_NOT_FOUND; otherwise as freyja_put.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_delete(
+    db: *mut freyja_db,
+    key: *const c_void,
+    key_len: usize,
+) -> c_int {
+    writing(db, |store| {
+        // SAFETY: callers pass NULL or as many bytes as they say (header, convention 3).
+        let key = unsafe { arguments::key(key, key_len)? };
+        let found = store.delete(key)?;
+        Ok(if found { FREYJA_OK } else { FREYJA_NOT_FOUND })
+    })
+}
+
+/// Makes everything that was written before the call durable, whatever the sync mode.
+///
+/// @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED; FREYJA_FAILED after an earlier failure; an
+///         errno, after which nothing more can be written through this handle.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn freyja_sync(db: *mut freyja_db) -> c_int {
+    writing(db, |store| {
+        store.sync()?;
+        Ok(FREYJA_OK)
+    })
+}
