@@ -7,10 +7,12 @@ use super::guard;
 use super::status::freyja_status::*;
 use crate::memory::buffer_pool::process_pool_if_any;
 
-/// Frees a buffer that a function of Freyja handed out. NULL, a pointer that did not come from Freyja, and
-/// one that was freed before are recognised without touching what they point to, and ignored; freyja_stats
-/// counts them as buffers_refused. (A pointer freed before whose memory has been handed out again is
-/// not recognised: it frees the new buffer.) Works after the store is closed, and from any thread.
+/// Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is
+/// ignored.
+///
+/// A pointer that did not come from Freyja, that points into a buffer, or that was freed before is recognised
+/// without touching what it points to; nothing happens, and freyja_stats counts it as buffers_refused. Only a
+/// pointer freed before whose memory has been handed out again is not recognised: it frees the new buffer.
 ///
 /// @param buf  the buffer, or NULL.
 #[unsafe(no_mangle)]

@@ -6,7 +6,7 @@ use super::arguments::Output;
 use super::status::code_of;
 use crate::error::Error;
 
-/// Bytes of a message, the terminating NUL included.
+/// Bytes of a message, the terminating NUL included. The struct below spells it out for the header.
 const MESSAGE_BYTES: usize = 496;
 
 /// The details of a failure. The caller provides the memory; Freyja fills it in.
@@ -20,7 +20,7 @@ pub struct freyja_error {
     /// Offset in bytes into the file that the message names, 0 if none is known.
     pub offset: u64,
     /// One sentence in UTF-8, ended by NUL: which file, what is wrong, what to do.
-    pub message: [c_char; MESSAGE_BYTES],
+    pub message: [c_char; 496],
 }
 
 const _: () = assert!(size_of::<freyja_error>() == 512);

@@ -9,6 +9,10 @@ use super::status::{code_of, freyja_status::*};
 use super::structs::{self, Growing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+use freyja_key_storage::*;
+use freyja_open_flag::*;
+use freyja_read_mode::*;
+use freyja_sync_mode::*;
 
 /// Bits of freyja_options.flags.
 #[repr(C)]
@@ -50,11 +54,6 @@ pub enum freyja_read_mode {
     /// By system calls: a failing disk then gives an error instead of SIGBUS.
     FREYJA_READ_PREAD = 1,
 }
-
-use freyja_key_storage::*;
-use freyja_open_flag::*;
-use freyja_read_mode::*;
-use freyja_sync_mode::*;
 
 /// Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
 /// that is said to have a default takes it when it is 0.

@@ -11,9 +11,9 @@ use crate::memory::buffer_pool::process_pool;
 
 /// Gets a copy of the value of a key. An empty value is FREYJA_OK with length 0 and a pointer that is not NULL.
 ///
-/// @param key, key_len      0 to FREYJA_MAX_KEY_LEN bytes.
-/// @param[out] val          the copy, aligned to 16 bytes; free it with freyja_free_buf. Written on success only.
-/// @param[out] val_len      its length in bytes. Written on success only.
+/// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+/// @param[out] val      the copy, aligned to 16 bytes; free it with freyja_free_buf.
+/// @param[out] val_len  its length in bytes.
 /// @return FREYJA_OK; FREYJA_NOT_FOUND; FREYJA_CORRUPT if the stored bytes are damaged; FREYJA_INVALID,
 ///         FREYJA_TOO_LARGE, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY; an errno.
 #[must_use]

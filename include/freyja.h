@@ -1,0 +1,673 @@
+/*
+ * Freyja: an embedded key-value store. Keys and values are bytes; a store is a directory; the newest value of
+ * a key wins. This header is the whole interface. It is generated: see docs/c-api.md.
+ *
+ * Conventions
+ *
+ * 1. Status. Functions return an int: 0 (FREYJA_OK), a negative code of Freyja, or a positive errno of the
+ *    operating system. freyja_strerror has a text for each. What a function answers besides goes through
+ *    pointers, which are written only on success unless the function says otherwise.
+ * 2. Memory. What freyja_get hands out belongs to the caller, who frees it with freyja_free_buf and nothing
+ *    else. Everything passed in stays the caller's and may be reused as soon as the call returns.
+ * 3. Lengths and NULL. Keys and values are any bytes, with a length; a length of 0 is the empty key or value,
+ *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
+ *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
+ * 4. Threads. A freyja_db may be used by any number of threads at the same time, and closed by any.
+ * 5. Lifetimes. A handle is valid until freyja_close; then it answers FREYJA_CLOSED, also while other threads
+ *    are in a call. Buffers outlive the handle they came from.
+ * 6. Fork. A handle belongs to the process that opened it. In a forked child every call with it answers
+ *    FREYJA_FORKED and touches nothing. Open stores after fork, not before.
+ * 7. Durability. By default a write returns when it is durable. freyja_options.sync_mode relaxes that;
+ *    freyja_sync catches up. After a failed write or sync the handle refuses to write (FREYJA_FAILED), goes on
+ *    reading, and tells why through freyja_failure.
+ * 8. Binary interface. Structs begin with struct_size and only ever grow at the end; constants keep their
+ *    numbers; functions keep their parameters. Set what reserved fields there are to 0.
+ *
+ * A complete program:
+ *
+ *     #include <freyja.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void) {
+ *         freyja_db *db;
+ *         freyja_error err;
+ *         void *val;
+ *         size_t val_len;
+ *         int status = freyja_open("example.db", NULL, &db, &err);
+ *         if (status != FREYJA_OK) {
+ *             fprintf(stderr, "cannot open: %s\n", err.message);
+ *             return 1;
+ *         }
+ *         status = freyja_put(db, "answer", 6, "42", 2);
+ *         if (status == FREYJA_OK)
+ *             status = freyja_get(db, "answer", 6, &val, &val_len);
+ *         if (status == FREYJA_OK) {
+ *             printf("%.*s\n", (int)val_len, (char *)val);
+ *             freyja_free_buf(val);
+ *         } else {
+ *             fprintf(stderr, "failed: %s\n", freyja_strerror(status));
+ *         }
+ *         return freyja_close(db) == FREYJA_OK && status == FREYJA_OK ? 0 : 1;
+ *     }
+ */
+
+
+#ifndef FREYJA_H
+#define FREYJA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FREYJA_VERSION_MAJOR 0
+#define FREYJA_VERSION_MINOR 1
+#define FREYJA_VERSION_PATCH 0
+#define FREYJA_VERSION_STRING "0.1.0"
+/** FREYJA_VERSION_MAJOR * 1000000 + FREYJA_VERSION_MINOR * 1000 + FREYJA_VERSION_PATCH. */
+#define FREYJA_VERSION_NUMBER 1000
+
+/** Before each function: the library exports it. Define it empty to see plain declarations. */
+#ifndef FREYJA_API
+#if defined(__GNUC__) && !defined(_WIN32)
+#define FREYJA_API __attribute__((visibility("default")))
+#else
+#define FREYJA_API
+#endif
+#endif
+
+/** Behind functions whose status must not be ignored. */
+#ifndef FREYJA_MUST_USE
+#if defined(__GNUC__)
+#define FREYJA_MUST_USE __attribute__((warn_unused_result))
+#else
+#define FREYJA_MUST_USE
+#endif
+#endif
+
+/** The default options: freyja_options o = FREYJA_OPTIONS_INIT; */
+#define FREYJA_OPTIONS_INIT {(uint32_t)sizeof(freyja_options), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}
+
+/**
+ * Longest key in bytes. The shortest has 0.
+ */
+#define FREYJA_MAX_KEY_LEN 65536
+
+/**
+ * Longest value in bytes. The shortest has 0.
+ */
+#define FREYJA_MAX_VALUE_LEN 2147483647
+
+/**
+ * What the functions return: 0, one of the negative codes below, or a positive errno of the operating
+ * system. The numbers never change and are never used again for something else.
+ */
+typedef enum freyja_status {
+    /**
+     * Done.
+     */
+    FREYJA_OK = 0,
+    /**
+     * There is no such key, store or failure.
+     */
+    FREYJA_NOT_FOUND = -1,
+    /**
+     * There is nothing more to iterate over.
+     */
+    FREYJA_DONE = -2,
+    /**
+     * An argument is not acceptable; nothing was done.
+     */
+    FREYJA_INVALID = -3,
+    /**
+     * The buffer is too small; the size needed has been stored.
+     */
+    FREYJA_RANGE = -4,
+    /**
+     * Another handle, in this process or another, has the store open.
+     */
+    FREYJA_BUSY = -5,
+    /**
+     * The handle has been closed.
+     */
+    FREYJA_CLOSED = -6,
+    /**
+     * The store exists already and was to be new.
+     */
+    FREYJA_EXISTS = -7,
+    /**
+     * The store was opened for reading only.
+     */
+    FREYJA_READ_ONLY = -8,
+    /**
+     * A key or value is longer than allowed, or the store would outgrow a limit.
+     */
+    FREYJA_TOO_LARGE = -9,
+    /**
+     * Stored bytes are not what was written.
+     */
+    FREYJA_CORRUPT = -10,
+    /**
+     * An earlier failure stopped this handle; see freyja_failure.
+     */
+    FREYJA_FAILED = -11,
+    /**
+     * The store was written by a newer version of Freyja, in a format this one does not know.
+     */
+    FREYJA_VERSION = -12,
+    /**
+     * This is not supported here.
+     */
+    FREYJA_UNSUPPORTED = -13,
+    /**
+     * Memory could not be had.
+     */
+    FREYJA_MEMORY = -14,
+    /**
+     * The handle was inherited through fork and belongs to the parent process.
+     */
+    FREYJA_FORKED = -15,
+    /**
+     * A defect of Freyja was caught; the handle answers FREYJA_FAILED from now on.
+     */
+    FREYJA_PANIC = -16,
+} freyja_status;
+
+/**
+ * Bits of freyja_options.flags.
+ */
+typedef enum freyja_open_flag {
+    /**
+     * The store must exist, else FREYJA_NOT_FOUND.
+     */
+    FREYJA_MUST_EXIST = 1,
+    /**
+     * The store must not exist, else FREYJA_EXISTS.
+     */
+    FREYJA_MUST_BE_NEW = 2,
+    /**
+     * The store must exist and is opened for reading only: writing calls answer FREYJA_READ_ONLY.
+     */
+    FREYJA_READ_ONLY_STORE = 4,
+} freyja_open_flag;
+
+/**
+ * Values of freyja_options.sync_mode: when a put or delete returns.
+ */
+typedef enum freyja_sync_mode {
+    /**
+     * When it is durable. Concurrent writers share one sync. Survives power loss. The default.
+     */
+    FREYJA_SYNC_ALWAYS = 0,
+    /**
+     * When the system has it; made durable every sync_interval_ms. Survives a killed process; power loss
+     * costs at most the last interval.
+     */
+    FREYJA_SYNC_INTERVAL = 1,
+    /**
+     * When the system has it. Survives a killed process; power loss costs some of the latest writes.
+     */
+    FREYJA_SYNC_NONE = 2,
+} freyja_sync_mode;
+
+/**
+ * Values of freyja_options.key_storage: where the keys are kept besides the log.
+ */
+typedef enum freyja_key_storage {
+    /**
+     * In memory: exists and misses need no disk. The default.
+     */
+    FREYJA_KEYS_IN_MEMORY = 0,
+    /**
+     * On disk only: least memory.
+     */
+    FREYJA_KEYS_ON_DISK = 1,
+} freyja_key_storage;
+
+/**
+ * Values of freyja_options.read_mode: how values are read.
+ */
+typedef enum freyja_read_mode {
+    /**
+     * Through memory mappings, without system calls. The default.
+     */
+    FREYJA_READ_MAPPED = 0,
+    /**
+     * By system calls: a failing disk then gives an error instead of SIGBUS.
+     */
+    FREYJA_READ_PREAD = 1,
+} freyja_read_mode;
+
+/**
+ * An open store. The pointer is a handle, not an address: it is checked at every call, and one that has been
+ * closed answers FREYJA_CLOSED. Any number of threads may use a handle at the same time.
+ */
+typedef struct freyja_db freyja_db;
+
+/**
+ * Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
+ * that is said to have a default takes it when it is 0.
+ */
+typedef struct freyja_options {
+    /**
+     * sizeof(freyja_options), so that later versions of the library know what the caller knows.
+     */
+    uint32_t struct_size;
+    /**
+     * FREYJA_MUST_EXIST, FREYJA_MUST_BE_NEW, FREYJA_READ_ONLY_STORE or 0.
+     */
+    uint32_t flags;
+    /**
+     * FREYJA_SYNC_ALWAYS, FREYJA_SYNC_INTERVAL or FREYJA_SYNC_NONE.
+     */
+    uint32_t sync_mode;
+    /**
+     * Milliseconds between syncs with FREYJA_SYNC_INTERVAL; default 1000.
+     */
+    uint32_t sync_interval_ms;
+    /**
+     * FREYJA_KEYS_IN_MEMORY or FREYJA_KEYS_ON_DISK.
+     */
+    uint32_t key_storage;
+    /**
+     * FREYJA_READ_MAPPED or FREYJA_READ_PREAD.
+     */
+    uint32_t read_mode;
+    /**
+     * Threads that Freyja may run. 0 means none, not the default, which is 1.
+     */
+    uint32_t background_threads;
+    /**
+     * Must be 0.
+     */
+    uint32_t reserved;
+    /**
+     * Bytes of a segment file; default 64 MiB.
+     */
+    uint64_t segment_size;
+    /**
+     * Bytes of a page of the memory that holds keys, a power of two; default 4096.
+     */
+    uint64_t slab_size;
+    /**
+     * Bytes of memory that the store may use; default no limit.
+     */
+    uint64_t memory_budget;
+    /**
+     * How many keys are to be expected, so that the index is made large enough at once; default unknown.
+     */
+    uint64_t expected_keys;
+} freyja_options;
+
+/**
+ * The details of a failure. The caller provides the memory; Freyja fills it in.
+ */
+typedef struct freyja_error {
+    /**
+     * The status that the failed function returned.
+     */
+    int32_t code;
+    /**
+     * The operating system's errno, 0 if the failure did not come from a system call.
+     */
+    int32_t sys_errno;
+    /**
+     * Offset in bytes into the file that the message names, 0 if none is known.
+     */
+    uint64_t offset;
+    /**
+     * One sentence in UTF-8, ended by NUL: which file, what is wrong, what to do.
+     */
+    char message[496];
+} freyja_error;
+
+/**
+ * Where the newest record of a key lies. The place may change at any time; it is for tools and tests.
+ */
+typedef struct freyja_location {
+    /**
+     * Bytes of this struct that the library knows.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * Number of the segment; its file is called after it, in 16 hexadecimal digits.
+     */
+    uint64_t segment_id;
+    /**
+     * Where the record begins in the file, in bytes.
+     */
+    uint64_t offset;
+    /**
+     * Length of the record in the file, in bytes.
+     */
+    uint64_t length;
+    /**
+     * Sequence number of the write: later writes have higher ones.
+     */
+    uint64_t sequence;
+} freyja_location;
+
+/**
+ * Counts of a store. While other threads write, the fields may be of slightly different moments.
+ */
+typedef struct freyja_stats_t {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * Keys in the store.
+     */
+    uint64_t keys;
+    /**
+     * Bytes of memory that the index takes besides the key bytes.
+     */
+    uint64_t index_bytes;
+    /**
+     * Bytes of all keys.
+     */
+    uint64_t key_bytes;
+    /**
+     * Pages of memory that hold keys.
+     */
+    uint64_t slab_count;
+    /**
+     * Bytes of these pages.
+     */
+    uint64_t slab_allocated_bytes;
+    /**
+     * Bytes of these pages that keys of the store take.
+     */
+    uint64_t slab_live_bytes;
+    /**
+     * Bytes of these pages that removed keys take until they are reclaimed.
+     */
+    uint64_t slab_wasted_bytes;
+    /**
+     * Bytes of all files.
+     */
+    uint64_t disk_bytes;
+    /**
+     * Bytes of records in the files that are outdated or removed.
+     */
+    uint64_t dead_bytes;
+    /**
+     * Segment files.
+     */
+    uint64_t segments;
+    /**
+     * Puts since the store was opened.
+     */
+    uint64_t puts;
+    /**
+     * Gets since the store was opened.
+     */
+    uint64_t gets;
+    /**
+     * Deletes since the store was opened.
+     */
+    uint64_t deletes;
+    /**
+     * Syncs of files since the store was opened.
+     */
+    uint64_t syncs;
+    /**
+     * Sequence number of the latest write.
+     */
+    uint64_t last_sequence;
+    /**
+     * Sequence number up to which everything is durable.
+     */
+    uint64_t durable_sequence;
+    /**
+     * Records that were found when the store was opened.
+     */
+    uint64_t recovered_records;
+    /**
+     * Bytes of an unfinished write that opening cut off.
+     */
+    uint64_t recovery_cut_bytes;
+    /**
+     * Damaged places that opening found and kept.
+     */
+    uint64_t recovery_damaged_spans;
+    /**
+     * Bytes of these places.
+     */
+    uint64_t recovery_damaged_bytes;
+    /**
+     * Segment files that should have been there and were not.
+     */
+    uint64_t recovery_missing_segments;
+    /**
+     * Time that opening took in microseconds.
+     */
+    uint64_t recovery_microseconds;
+    /**
+     * Buffers handed out by freyja_get and not freed yet, in the whole process.
+     */
+    uint64_t buffers_in_use;
+    /**
+     * Buffers handed out so far, in the whole process.
+     */
+    uint64_t buffer_gets;
+    /**
+     * Of these, how many came from a cache.
+     */
+    uint64_t buffer_hits;
+    /**
+     * Pointers that freyja_free_buf refused so far, in the whole process.
+     */
+    uint64_t buffers_refused;
+} freyja_stats_t;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the library that is running, such as "1.2.3". The one of the header is
+ * FREYJA_VERSION_STRING.
+ *
+ * @return a text that is valid for ever and must not be freed.
+ */
+FREYJA_API const char *freyja_version(void);
+
+/**
+ * The version of the library that is running as a number that grows with every version:
+ * major * 1000000 + minor * 1000 + patch. The one of the header is FREYJA_VERSION_NUMBER.
+ */
+FREYJA_API uint32_t freyja_version_number(void);
+
+/**
+ * The text of a status, a code of Freyja or a positive errno.
+ *
+ * @param status  any number.
+ * @return a text that is valid for ever and must not be freed; never NULL.
+ */
+FREYJA_API const char *freyja_strerror(int status);
+
+/**
+ * Fills in the default options; for languages that cannot use FREYJA_OPTIONS_INIT.
+ *
+ * @param[out] o       the options.
+ * @param struct_size  sizeof(freyja_options).
+ * @return FREYJA_OK; FREYJA_INVALID if `o` is NULL or the size cannot be one.
+ */
+FREYJA_API int freyja_options_init(struct freyja_options *o, size_t struct_size);
+
+/**
+ * Opens the store in the directory `path`, by default creating it if it does not exist.
+ *
+ * A directory is open once at a time, whether in this process or another. Recovery after a crash happens in
+ * here; freyja_stats tells what it found.
+ *
+ * @param path      path of the directory, ended by NUL.
+ * @param o         options, or NULL for the defaults.
+ * @param[out] out  the handle; close it with freyja_close.
+ * @param[out] err  details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK; FREYJA_BUSY if the store is open already; FREYJA_NOT_FOUND, FREYJA_EXISTS as the
+ *         flags demand; FREYJA_VERSION, FREYJA_CORRUPT, FREYJA_INVALID, FREYJA_UNSUPPORTED, FREYJA_MEMORY;
+ *         an errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_open(const char *path,
+                const struct freyja_options *o,
+                struct freyja_db **out,
+                struct freyja_error *err);
+
+/**
+ * Closes a store: what was written is made durable, the directory's lock is released, and the handle becomes
+ * invalid whatever the answer. Calls that other threads are in end safely, some with FREYJA_CLOSED.
+ * Closing NULL does nothing.
+ *
+ * @return FREYJA_OK; FREYJA_CLOSED if the handle was closed before; FREYJA_FORKED in a child process, where
+ *         nothing is done; FREYJA_FAILED or an errno if not everything became durable.
+ */
+FREYJA_API int freyja_close(struct freyja_db *db);
+
+/**
+ * Stores a value under a key, replacing the value that was there. When it returns FREYJA_OK the value is
+ * visible to all threads and as durable as the store's sync mode says. With any other answer the old value
+ * stands, unless the answer is FREYJA_FAILED or an errno of a failed sync: then either may be there after the
+ * store is opened again.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param val, val_len  0 to FREYJA_MAX_VALUE_LEN bytes.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_TOO_LARGE, FREYJA_READ_ONLY, FREYJA_CLOSED, FREYJA_FORKED,
+ *         FREYJA_MEMORY; FREYJA_FAILED after an earlier failure; an errno, such as ENOSPC.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_put(struct freyja_db *db,
+               const void *key,
+               size_t key_len,
+               const void *val,
+               size_t val_len);
+
+/**
+ * Removes a key. If it is not there, nothing is written.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @return FREYJA_OK; FREYJA_NOT_FOUND; otherwise as freyja_put.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_delete(struct freyja_db *db, const void *key, size_t key_len);
+
+/**
+ * Makes everything that was written before the call durable, whatever the sync mode.
+ *
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED; FREYJA_FAILED after an earlier failure; an
+ *         errno, after which nothing more can be written through this handle.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_sync(struct freyja_db *db);
+
+/**
+ * Gets a copy of the value of a key. An empty value is FREYJA_OK with length 0 and a pointer that is not NULL.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param[out] val      the copy, aligned to 16 bytes; free it with freyja_free_buf.
+ * @param[out] val_len  its length in bytes.
+ * @return FREYJA_OK; FREYJA_NOT_FOUND; FREYJA_CORRUPT if the stored bytes are damaged; FREYJA_INVALID,
+ *         FREYJA_TOO_LARGE, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY; an errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_get(struct freyja_db *db,
+               const void *key,
+               size_t key_len,
+               void **val,
+               size_t *val_len);
+
+/**
+ * Copies the value of a key into memory of the caller. If that is too small nothing is copied, and `val_len`
+ * tells how much is needed; so a call with `cap` 0 asks for the length.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param buf, cap      where the value goes, and how many bytes fit; must not overlap the key.
+ * @param[out] val_len  length of the value in bytes, written with FREYJA_OK and FREYJA_RANGE.
+ * @return FREYJA_OK; FREYJA_RANGE if the value is longer than `cap`; otherwise as freyja_get.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_get_into(struct freyja_db *db,
+                    const void *key,
+                    size_t key_len,
+                    void *buf,
+                    size_t cap,
+                    size_t *val_len);
+
+/**
+ * Tells whether a key is there. The value is not looked at, so damage to it goes unnoticed.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @return FREYJA_OK if it is there, FREYJA_NOT_FOUND if not; otherwise as freyja_get.
+ */
+FREYJA_API int freyja_exists(struct freyja_db *db, const void *key, size_t key_len);
+
+/**
+ * Counts the keys.
+ *
+ * @param[out] out  number of keys.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_count(struct freyja_db *db, uint64_t *out);
+
+/**
+ * Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is
+ * ignored.
+ *
+ * A pointer that did not come from Freyja, that points into a buffer, or that was freed before is recognised
+ * without touching what it points to; nothing happens, and freyja_stats counts it as buffers_refused. Only a
+ * pointer freed before whose memory has been handed out again is not recognised: it frees the new buffer.
+ *
+ * @param buf  the buffer, or NULL.
+ */
+FREYJA_API
+void freyja_free_buf(void *buf);
+
+/**
+ * Tells where the newest record of a key lies.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param[out] out      the location.
+ * @param struct_size   sizeof(freyja_location).
+ * @return FREYJA_OK; FREYJA_NOT_FOUND; otherwise as freyja_get.
+ */
+FREYJA_API
+int freyja_locate(struct freyja_db *db,
+                  const void *key,
+                  size_t key_len,
+                  struct freyja_location *out,
+                  size_t struct_size);
+
+/**
+ * Tells what a store holds and what it has done.
+ *
+ * @param[out] out     the statistics.
+ * @param struct_size  sizeof(freyja_stats_t).
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_stats(struct freyja_db *db, struct freyja_stats_t *out, size_t struct_size);
+
+/**
+ * Tells the first failure of a handle: a failed write or sync, damage that a read met with, or a caught
+ * defect. After a failed write or sync, writing calls answer FREYJA_FAILED and reads go on. Mistakes of the
+ * caller and a full disk are not failures of the handle.
+ *
+ * @param[out] out  the failure, written only if there was one.
+ * @return FREYJA_OK if there was one, FREYJA_NOT_FOUND if not; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_failure(struct freyja_db *db, struct freyja_error *out);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* FREYJA_H */
