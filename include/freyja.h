@@ -217,7 +217,7 @@ typedef enum freyja_key_storage {
      */
     FREYJA_KEYS_IN_MEMORY = 0,
     /**
-     * On disk only: least memory.
+     * On disk only: least memory. Not there yet: FREYJA_UNSUPPORTED.
      */
     FREYJA_KEYS_ON_DISK = 1,
 } freyja_key_storage;
@@ -260,7 +260,7 @@ typedef struct freyja_options {
      */
     uint32_t sync_mode;
     /**
-     * Milliseconds between syncs with FREYJA_SYNC_INTERVAL; default 1000.
+     * Milliseconds between syncs with FREYJA_SYNC_INTERVAL, up to 3600000; default 1000.
      */
     uint32_t sync_interval_ms;
     /**
@@ -272,7 +272,8 @@ typedef struct freyja_options {
      */
     uint32_t read_mode;
     /**
-     * Threads that Freyja may run. 0 means none, not the default, which is 1.
+     * Threads that Freyja may run: 0 or 1, which is what FREYJA_OPTIONS_INIT says. With 0, calls that make
+     * work necessary do it themselves.
      */
     uint32_t background_threads;
     /**
@@ -280,15 +281,15 @@ typedef struct freyja_options {
      */
     uint32_t reserved;
     /**
-     * Bytes of a segment file; default 64 MiB.
+     * Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB.
      */
     uint64_t segment_size;
     /**
-     * Bytes of a page of the memory that holds keys, a power of two; default 4096.
+     * Bytes of a page of the memory that holds keys, a power of two from 4 KiB to 1 MiB; default 4 KiB.
      */
     uint64_t slab_size;
     /**
-     * Bytes of memory that the store may use; default no limit.
+     * Bytes of memory that the store may use; 0 is no limit. Others are not there yet: FREYJA_UNSUPPORTED.
      */
     uint64_t memory_budget;
     /**
@@ -366,35 +367,35 @@ typedef struct freyja_stats_t {
      */
     uint64_t keys;
     /**
-     * Bytes of memory that the index takes besides the key bytes.
+     * Bytes of memory that the index takes besides the slabs below.
      */
     uint64_t index_bytes;
     /**
-     * Bytes of all keys.
+     * Bytes of all keys in the store.
      */
     uint64_t key_bytes;
     /**
-     * Pages of memory that hold keys.
+     * Slabs: pages of memory that hold keys.
      */
     uint64_t slab_count;
     /**
-     * Bytes of these pages.
+     * Bytes of the slabs.
      */
     uint64_t slab_allocated_bytes;
     /**
-     * Bytes of these pages that keys of the store take.
+     * Bytes of the slabs that keys of the store take.
      */
     uint64_t slab_live_bytes;
     /**
-     * Bytes of these pages that removed keys take until they are reclaimed.
+     * Bytes of the slabs that are unused or taken by removed keys, until they are reclaimed.
      */
     uint64_t slab_wasted_bytes;
     /**
-     * Bytes of all files.
+     * Bytes of all segment files, with what is allocated in advance.
      */
     uint64_t disk_bytes;
     /**
-     * Bytes of records in the files that are outdated or removed.
+     * Bytes of records in the files that no key needs any more.
      */
     uint64_t dead_bytes;
     /**
@@ -402,19 +403,19 @@ typedef struct freyja_stats_t {
      */
     uint64_t segments;
     /**
-     * Puts since the store was opened.
+     * Successful puts since the store was opened.
      */
     uint64_t puts;
     /**
-     * Gets since the store was opened.
+     * Gets and existence checks since the store was opened.
      */
     uint64_t gets;
     /**
-     * Deletes since the store was opened.
+     * Deletes that removed a key since the store was opened.
      */
     uint64_t deletes;
     /**
-     * Syncs of files since the store was opened.
+     * Syncs of segment files since the store was opened.
      */
     uint64_t syncs;
     /**
@@ -446,7 +447,7 @@ typedef struct freyja_stats_t {
      */
     uint64_t recovery_missing_segments;
     /**
-     * Time that opening took in microseconds.
+     * Time that reading the files took when the store was opened, in microseconds.
      */
     uint64_t recovery_microseconds;
     /**
@@ -657,14 +658,16 @@ int freyja_locate(struct freyja_db *db,
 FREYJA_API int freyja_stats(struct freyja_db *db, struct freyja_stats_t *out, size_t struct_size);
 
 /**
- * Tells the first failure of a handle: a failed write or sync, damage that a read met with, or a caught
- * defect. After a failed write or sync, writing calls answer FREYJA_FAILED and reads go on. Mistakes of the
- * caller and a full disk are not failures of the handle.
+ * Tells the first failure of a handle: a failed write or sync, damage that opening or reading met with, or a
+ * caught defect. After a failed write or sync, writing calls answer FREYJA_FAILED and reads go on; damage costs only
+ * the keys concerned. Mistakes of the caller and a full disk are no failures of the handle.
  *
  * @param[out] out  the failure, written only if there was one.
  * @return FREYJA_OK if there was one, FREYJA_NOT_FOUND if not; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
  */
-FREYJA_API int freyja_failure(struct freyja_db *db, struct freyja_error *out);
+FREYJA_API
+int freyja_failure(struct freyja_db *db,
+                   struct freyja_error *out);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,7 +2,6 @@
 
 use std::ffi::c_int;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::db::freyja_db;
@@ -14,15 +13,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch;
 use crate::store::{Options, Store};
 
-/// An open store and what its calls have met with.
-pub struct Database {
-    pub store: Store,
+/// An open store, whose process it is, and whether it can be trusted.
+struct Database {
+    store: Store,
     /// [`fork::count`] when the store was opened.
     forks: u32,
-    /// Set by the first panic, for ever: what it left behind is not known.
-    panicked: AtomicBool,
-    /// The first failure that a call met with and that is not the caller's fault.
-    first_failure: OnceLock<Error>,
+    /// The first panic of a call. What it left behind is not known, so it stops the handle for ever.
+    panic: OnceLock<Error>,
 }
 
 static DATABASES: HandleTable<Database, 1> = HandleTable::new();
@@ -36,8 +33,7 @@ pub fn open(path: &Path, options: &Options) -> Result<*mut freyja_db> {
     let database = Database {
         store: Store::open(path, options)?,
         forks: fork::count(),
-        panicked: AtomicBool::new(false),
-        first_failure: OnceLock::new(),
+        panic: OnceLock::new(),
     };
     let handle = DATABASES.insert(database)?;
     Ok(std::ptr::without_provenance_mut(handle))
@@ -88,44 +84,32 @@ pub fn writing(db: *mut freyja_db, call: impl FnOnce(&Store) -> Result<freyja_st
     )
 }
 
-/// The first failure of a handle, which may have stopped it. One that stopped writing goes before one
-/// that a read met with.
+/// The first failure of a handle: what stopped it, or what its store met first.
 pub fn failure(db: *mut freyja_db) -> Result<Option<Error>> {
     let database = DATABASES.share(number(db)?)?;
     database.check_process()?;
-    if database.panicked.load(Ordering::Acquire) {
-        return Ok(database.first_failure.get().cloned());
-    }
-    let stopped = database.store.failure();
-    Ok(stopped.or_else(|| database.first_failure.get().cloned()))
+    let panic = database.panic.get().cloned();
+    Ok(panic.or_else(|| database.store.failure()))
 }
 
-/// The status of an outcome; keeps a failure with the handle on its way.
+/// The status of an outcome; a panic marks the handle.
 fn answer(db: *mut freyja_db, outcome: Result<freyja_status>) -> c_int {
     match outcome {
         Ok(status) => status as c_int,
         Err(error) => {
             let code = code_of(&error);
-            keep(db, error);
+            if error.kind() == ErrorKind::Panic {
+                mark(db, error);
+            }
             code
         }
     }
 }
 
-#[cold]
-fn keep(db: *mut freyja_db, error: Error) {
-    let is_failure = matches!(
-        error.kind(),
-        ErrorKind::Io | ErrorKind::Corrupt | ErrorKind::Panic
-    );
-    if !is_failure {
-        return;
-    }
+fn mark(db: *mut freyja_db, panic: Error) {
     if let Ok(database) = DATABASES.share(db.addr()) {
-        let panicked = error.kind() == ErrorKind::Panic;
         // Only the first is kept.
-        let _ = database.first_failure.set(error);
-        database.panicked.fetch_or(panicked, Ordering::AcqRel);
+        let _ = database.panic.set(panic);
     }
 }
 
@@ -139,7 +123,7 @@ fn number(db: *mut freyja_db) -> Result<usize> {
 impl Database {
     fn check_usable(&self) -> Result<()> {
         self.check_process()?;
-        if self.panicked.load(Ordering::Relaxed) {
+        if self.panic.get().is_some() {
             return Err(Error::new(
                 ErrorKind::Failed,
                 "a defect stopped this handle: close it and open the store again",
@@ -192,19 +176,6 @@ mod tests {
         assert!(failure(other).unwrap().is_none());
         close(db).unwrap();
         close(other).unwrap();
-    }
-
-    #[test]
-    fn the_first_failure_is_kept_and_mistakes_of_the_caller_are_none() {
-        let (_directory, db) = open_temporary();
-        let fail = |kind, text: &'static str| reading(db, move |_| Err(Error::new(kind, text)));
-        assert_eq!(fail(ErrorKind::Invalid, "mistake"), FREYJA_INVALID as c_int);
-        assert!(failure(db).unwrap().is_none());
-        assert_eq!(fail(ErrorKind::Corrupt, "first"), FREYJA_CORRUPT as c_int);
-        assert_eq!(fail(ErrorKind::Corrupt, "second"), FREYJA_CORRUPT as c_int);
-        assert_eq!(failure(db).unwrap().unwrap().message(), "first");
-        assert_eq!(reading(db, |_| Ok(FREYJA_OK)), FREYJA_OK as c_int);
-        close(db).unwrap();
     }
 
     #[test]

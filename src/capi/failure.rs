@@ -10,9 +10,9 @@ use super::error::freyja_error;
 use super::guard;
 use super::status::{code_of, freyja_status::*};
 
-/// Tells the first failure of a handle: a failed write or sync, damage that a read met with, or a caught
-/// defect. After a failed write or sync, writing calls answer FREYJA_FAILED and reads go on. Mistakes of the
-/// caller and a full disk are not failures of the handle.
+/// Tells the first failure of a handle: a failed write or sync, damage that opening or reading met with, or a
+/// caught defect. After a failed write or sync, writing calls answer FREYJA_FAILED and reads go on; damage costs only
+/// the keys concerned. Mistakes of the caller and a full disk are no failures of the handle.
 ///
 /// @param[out] out  the failure, written only if there was one.
 /// @return FREYJA_OK if there was one, FREYJA_NOT_FOUND if not; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.

@@ -42,7 +42,7 @@ pub enum freyja_sync_mode {
 pub enum freyja_key_storage {
     /// In memory: exists and misses need no disk. The default.
     FREYJA_KEYS_IN_MEMORY = 0,
-    /// On disk only: least memory.
+    /// On disk only: least memory. Not there yet: FREYJA_UNSUPPORTED.
     FREYJA_KEYS_ON_DISK = 1,
 }
 
@@ -66,21 +66,22 @@ pub struct freyja_options {
     pub flags: u32,
     /// FREYJA_SYNC_ALWAYS, FREYJA_SYNC_INTERVAL or FREYJA_SYNC_NONE.
     pub sync_mode: u32,
-    /// Milliseconds between syncs with FREYJA_SYNC_INTERVAL; default 1000.
+    /// Milliseconds between syncs with FREYJA_SYNC_INTERVAL, up to 3600000; default 1000.
     pub sync_interval_ms: u32,
     /// FREYJA_KEYS_IN_MEMORY or FREYJA_KEYS_ON_DISK.
     pub key_storage: u32,
     /// FREYJA_READ_MAPPED or FREYJA_READ_PREAD.
     pub read_mode: u32,
-    /// Threads that Freyja may run. 0 means none, not the default, which is 1.
+    /// Threads that Freyja may run: 0 or 1, which is what FREYJA_OPTIONS_INIT says. With 0, calls that make
+    /// work necessary do it themselves.
     pub background_threads: u32,
     /// Must be 0.
     pub reserved: u32,
-    /// Bytes of a segment file; default 64 MiB.
+    /// Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB.
     pub segment_size: u64,
-    /// Bytes of a page of the memory that holds keys, a power of two; default 4096.
+    /// Bytes of a page of the memory that holds keys, a power of two from 4 KiB to 1 MiB; default 4 KiB.
     pub slab_size: u64,
-    /// Bytes of memory that the store may use; default no limit.
+    /// Bytes of memory that the store may use; 0 is no limit. Others are not there yet: FREYJA_UNSUPPORTED.
     pub memory_budget: u64,
     /// How many keys are to be expected, so that the index is made large enough at once; default unknown.
     pub expected_keys: u64,

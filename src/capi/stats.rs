@@ -21,31 +21,31 @@ pub struct freyja_stats_t {
     pub reserved: u32,
     /// Keys in the store.
     pub keys: u64,
-    /// Bytes of memory that the index takes besides the key bytes.
+    /// Bytes of memory that the index takes besides the slabs below.
     pub index_bytes: u64,
-    /// Bytes of all keys.
+    /// Bytes of all keys in the store.
     pub key_bytes: u64,
-    /// Pages of memory that hold keys.
+    /// Slabs: pages of memory that hold keys.
     pub slab_count: u64,
-    /// Bytes of these pages.
+    /// Bytes of the slabs.
     pub slab_allocated_bytes: u64,
-    /// Bytes of these pages that keys of the store take.
+    /// Bytes of the slabs that keys of the store take.
     pub slab_live_bytes: u64,
-    /// Bytes of these pages that removed keys take until they are reclaimed.
+    /// Bytes of the slabs that are unused or taken by removed keys, until they are reclaimed.
     pub slab_wasted_bytes: u64,
-    /// Bytes of all files.
+    /// Bytes of all segment files, with what is allocated in advance.
     pub disk_bytes: u64,
-    /// Bytes of records in the files that are outdated or removed.
+    /// Bytes of records in the files that no key needs any more.
     pub dead_bytes: u64,
     /// Segment files.
     pub segments: u64,
-    /// Puts since the store was opened.
+    /// Successful puts since the store was opened.
     pub puts: u64,
-    /// Gets since the store was opened.
+    /// Gets and existence checks since the store was opened.
     pub gets: u64,
-    /// Deletes since the store was opened.
+    /// Deletes that removed a key since the store was opened.
     pub deletes: u64,
-    /// Syncs of files since the store was opened.
+    /// Syncs of segment files since the store was opened.
     pub syncs: u64,
     /// Sequence number of the latest write.
     pub last_sequence: u64,
@@ -61,7 +61,7 @@ pub struct freyja_stats_t {
     pub recovery_damaged_bytes: u64,
     /// Segment files that should have been there and were not.
     pub recovery_missing_segments: u64,
-    /// Time that opening took in microseconds.
+    /// Time that reading the files took when the store was opened, in microseconds.
     pub recovery_microseconds: u64,
     /// Buffers handed out by freyja_get and not freed yet, in the whole process.
     pub buffers_in_use: u64,
