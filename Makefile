@@ -1,0 +1,40 @@
+# Everything a person runs on this tree. `make` alone says what there is.
+
+CARGO ?= cargo
+CC ?= cc
+CFLAGS ?= -O2 -g
+C_WARNINGS := -std=c11 -Wall -Wextra -Wpedantic -Werror
+
+target := $(abspath $(or $(CARGO_TARGET_DIR),target))
+system := $(shell uname -s)
+library := $(target)/release/libfreyja.$(if $(filter Darwin,$(system)),dylib,so)
+# The program finds the library where it was built, so nothing needs to be installed.
+link := $(library) -Wl,-rpath,$(target)/release
+
+.PHONY: help library demo test bench lint clean
+
+help: ## say what there is (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# One crate type alone: built together with the others, link-time optimisation does not reach the shared library.
+library: ## build the shared library, optimised
+	$(CARGO) rustc --release --lib --crate-type cdylib
+
+demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUMENTS="--help" tells more
+	@mkdir -p $(target)/examples
+	$(CC) $(C_WARNINGS) $(CFLAGS) -Iinclude examples/owner.c $(link) -o $(target)/examples/owner
+	$(target)/examples/owner $(DEMO_ARGUMENTS)
+
+test: ## run every test: Rust, and C against the shared and the static library
+	$(CARGO) test
+
+bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
+	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
+
+lint: ## check formatting, lints, and the documentation's links
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+clean: ## remove everything that was built
+	$(CARGO) clean
