@@ -1,0 +1,156 @@
+//! The shared library as a C program meets it: built alone, loaded at run time, called through its exported symbols.
+//! Nothing of it can be inlined into the benchmark.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use freyja::capi::{freyja_error, freyja_options};
+
+pub type Handle = *mut c_void;
+type Bytes = *const c_void;
+
+pub const OK: c_int = 0;
+pub const NOT_FOUND: c_int = -1;
+pub const SYNC_ALWAYS: u32 = 0;
+pub const SYNC_NONE: u32 = 2;
+
+/// The exported functions that the benchmark calls.
+pub struct Library {
+    pub path: PathBuf,
+    version: unsafe extern "C" fn() -> *const c_char,
+    strerror: unsafe extern "C" fn(c_int) -> *const c_char,
+    options_init: unsafe extern "C" fn(*mut freyja_options, usize) -> c_int,
+    open: unsafe extern "C" fn(
+        *const c_char,
+        *const freyja_options,
+        *mut Handle,
+        *mut freyja_error,
+    ) -> c_int,
+    close: unsafe extern "C" fn(Handle) -> c_int,
+    pub put: unsafe extern "C" fn(Handle, Bytes, usize, Bytes, usize) -> c_int,
+    pub get: unsafe extern "C" fn(Handle, Bytes, usize, *mut *mut c_void, *mut usize) -> c_int,
+    pub free_buf: unsafe extern "C" fn(*mut c_void),
+    pub get_into:
+        unsafe extern "C" fn(Handle, Bytes, usize, *mut c_void, usize, *mut usize) -> c_int,
+    pub delete: unsafe extern "C" fn(Handle, Bytes, usize) -> c_int,
+}
+
+/// Builds the shared library, alone, because link-time optimisation does not reach it when other crate types are
+/// built with it; in a target directory of its own, so that it does not replace what other builds made.
+pub fn build() -> PathBuf {
+    let executable = std::env::current_exe().expect("the benchmark knows where it is");
+    let target = executable
+        .ancestors()
+        .nth(3)
+        .expect("benchmarks run from target/release/deps")
+        .join("library");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args([
+            "rustc",
+            "--release",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+            "--target-dir",
+        ])
+        .arg(&target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo can be run");
+    assert!(status.success(), "the shared library could not be built");
+    let name = format!(
+        "{}freyja{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
+    target.join("release").join(name)
+}
+
+impl Library {
+    pub fn load(path: &Path) -> Library {
+        let file = CString::new(path.as_os_str().as_bytes()).expect("paths hold no NUL");
+        // SAFETY: the path is NUL-terminated; the library runs no code of its own when it is loaded.
+        let library = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+        assert!(
+            !library.is_null(),
+            "{}: could not be loaded",
+            path.display()
+        );
+        macro_rules! function {
+            ($name:literal) => {{
+                // SAFETY: the handle is alive and the name is NUL-terminated.
+                let address = unsafe { libc::dlsym(library, $name.as_ptr()) };
+                assert!(!address.is_null(), "{}: has no {:?}", path.display(), $name);
+                // SAFETY: the symbol is a function of the type that the field has, as include/freyja.h declares it; the
+                // library is never unloaded.
+                unsafe { std::mem::transmute_copy(&address) }
+            }};
+        }
+        Library {
+            path: path.to_path_buf(),
+            version: function!(c"freyja_version"),
+            strerror: function!(c"freyja_strerror"),
+            options_init: function!(c"freyja_options_init"),
+            open: function!(c"freyja_open"),
+            close: function!(c"freyja_close"),
+            put: function!(c"freyja_put"),
+            get: function!(c"freyja_get"),
+            free_buf: function!(c"freyja_free_buf"),
+            get_into: function!(c"freyja_get_into"),
+            delete: function!(c"freyja_delete"),
+        }
+    }
+
+    pub fn version(&self) -> String {
+        // SAFETY: the library answers with a NUL-terminated string that lives as long as the library.
+        unsafe { CStr::from_ptr((self.version)()) }
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    pub fn open(&self, directory: &Path, sync_mode: u32) -> Handle {
+        let path = CString::new(directory.as_os_str().as_bytes()).expect("paths hold no NUL");
+        let mut handle = std::ptr::null_mut();
+        let mut options = std::mem::MaybeUninit::<freyja_options>::uninit();
+        let mut error = std::mem::MaybeUninit::<freyja_error>::uninit();
+        // SAFETY: init fills the whole struct that it is given the size of; open reads the path and options and writes
+        // the handle and, when it fails, the error.
+        let status = unsafe {
+            assert_eq!(
+                (self.options_init)(options.as_mut_ptr(), size_of::<freyja_options>()),
+                OK
+            );
+            (*options.as_mut_ptr()).sync_mode = sync_mode;
+            (self.open)(
+                path.as_ptr(),
+                options.as_ptr(),
+                &mut handle,
+                error.as_mut_ptr(),
+            )
+        };
+        self.check(status, "open");
+        handle
+    }
+
+    pub fn close(&self, handle: Handle) {
+        // SAFETY: handles are checked by the library.
+        self.check(unsafe { (self.close)(handle) }, "close");
+    }
+
+    /// Stops the benchmark unless `status` is that of success.
+    #[inline(always)]
+    pub fn check(&self, status: c_int, doing: &str) {
+        if status != OK {
+            self.refuse(status, doing);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, status: c_int, doing: &str) -> ! {
+        // SAFETY: the library answers with a NUL-terminated string that lives as long as the library.
+        let text = unsafe { CStr::from_ptr((self.strerror)(status)) };
+        panic!("{doing}: {} ({status})", text.to_string_lossy());
+    }
+}
