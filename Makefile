@@ -6,21 +6,19 @@ CFLAGS ?= -O2 -g
 C_WARNINGS := -std=c11 -Wall -Wextra -Wpedantic -Werror
 
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
-system := $(shell uname -s)
-library_directory := $(target)/library/release
-library := $(library_directory)/libfreyja.$(if $(filter Darwin,$(system)),dylib,so)
-# The program finds the library where it was built, so nothing needs to be installed.
-link := $(library) -Wl,-rpath,$(library_directory)
+library := $(target)/library/release/libfreyja.a
+# What the Rust standard library in the static library needs from the system.
+link := $(library) -pthread -ldl -lm
 
 .PHONY: help library demo test bench lint clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# One crate type alone: built together with the others, link-time optimisation does not reach the shared library. In a
-# directory of its own, so that it and what cargo build makes do not replace each other.
-library: ## build the shared library, optimised
-	$(CARGO) rustc --release --lib --crate-type cdylib --target-dir $(target)/library
+# One crate type alone: built together with the others, link-time optimisation does not reach it. In a directory of its own,
+# so that it and what cargo build makes do not replace each other.
+library: ## build the static library, optimised
+	$(CARGO) rustc --release --lib --crate-type staticlib --target-dir $(target)/library
 
 demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUMENTS="--help" tells more
 	@mkdir -p $(target)/examples

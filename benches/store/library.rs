@@ -6,8 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use freyja::capi::{freyja_error, freyja_options};
-
 pub type Handle = *mut c_void;
 type Bytes = *const c_void;
 
@@ -16,18 +14,31 @@ pub const NOT_FOUND: c_int = -1;
 pub const SYNC_ALWAYS: u32 = 0;
 pub const SYNC_NONE: u32 = 2;
 
+/// The options that version 0.1 knows, as include/freyja.h declares them: the size says which they are.
+#[repr(C)]
+struct Options {
+    struct_size: u32,
+    flags: u32,
+    sync_mode: u32,
+    others: [u32; 13],
+}
+
+/// `freyja_error` of include/freyja.h.
+#[repr(C)]
+struct Error {
+    code: c_int,
+    sys_errno: c_int,
+    offset: u64,
+    message: [c_char; 496],
+}
+
 /// The exported functions that the benchmark calls.
 pub struct Library {
     pub path: PathBuf,
     version: unsafe extern "C" fn() -> *const c_char,
     strerror: unsafe extern "C" fn(c_int) -> *const c_char,
-    options_init: unsafe extern "C" fn(*mut freyja_options, usize) -> c_int,
-    open: unsafe extern "C" fn(
-        *const c_char,
-        *const freyja_options,
-        *mut Handle,
-        *mut freyja_error,
-    ) -> c_int,
+    options_init: unsafe extern "C" fn(*mut Options, usize) -> c_int,
+    open: unsafe extern "C" fn(*const c_char, *const Options, *mut Handle, *mut Error) -> c_int,
     close: unsafe extern "C" fn(Handle) -> c_int,
     pub put: unsafe extern "C" fn(Handle, Bytes, usize, Bytes, usize) -> c_int,
     pub get: unsafe extern "C" fn(Handle, Bytes, usize, *mut *mut c_void, *mut usize) -> c_int,
@@ -113,24 +124,29 @@ impl Library {
     pub fn open(&self, directory: &Path, sync_mode: u32) -> Handle {
         let path = CString::new(directory.as_os_str().as_bytes()).expect("paths hold no NUL");
         let mut handle = std::ptr::null_mut();
-        let mut options = std::mem::MaybeUninit::<freyja_options>::uninit();
-        let mut error = std::mem::MaybeUninit::<freyja_error>::uninit();
-        // SAFETY: init fills the whole struct that it is given the size of; open reads the path and options and writes
-        // the handle and, when it fails, the error.
-        let status = unsafe {
-            assert_eq!(
-                (self.options_init)(options.as_mut_ptr(), size_of::<freyja_options>()),
-                OK
-            );
-            (*options.as_mut_ptr()).sync_mode = sync_mode;
-            (self.open)(
-                path.as_ptr(),
-                options.as_ptr(),
-                &mut handle,
-                error.as_mut_ptr(),
-            )
+        let mut options = Options {
+            struct_size: 0,
+            flags: 0,
+            sync_mode: 0,
+            others: [0; 13],
         };
-        self.check(status, "open");
+        let mut error = Error {
+            code: 0,
+            sys_errno: 0,
+            offset: 0,
+            message: [0; 496],
+        };
+        // SAFETY: init is told the size of the options and fills them.
+        self.check(
+            unsafe { (self.options_init)(&mut options, size_of::<Options>()) },
+            "options",
+        );
+        options.sync_mode = sync_mode;
+        // SAFETY: path and options are valid; handle and error are of the types that open writes.
+        let status = unsafe { (self.open)(path.as_ptr(), &options, &mut handle, &mut error) };
+        // SAFETY: the message is NUL-terminated, being all zeros or written by open.
+        let message = unsafe { CStr::from_ptr(error.message.as_ptr()) };
+        self.check(status, &message.to_string_lossy());
         handle
     }
 
