@@ -34,7 +34,7 @@ bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps
 
 clean: ## remove everything that was built
 	$(CARGO) clean
