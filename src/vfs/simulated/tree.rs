@@ -182,7 +182,7 @@ impl Tree {
             .filter(|bytes| !bytes.is_empty())
     }
 
-    /// An open file. `None` cannot happen for a number whose handle is open.
+    /// The file of that number, which is there as long as it has a name or a handle.
     pub(super) fn file(&mut self, number: Number) -> io::Result<&mut File> {
         match self.nodes.get_mut(&number) {
             Some(Node::File(file)) => Ok(file),
