@@ -5,7 +5,7 @@
 //! readers get slices of what lies below it only. The published end only grows; it is stored with release
 //! and loaded with acquire ordering, so whoever sees an end sees the bytes before it.
 //!
-//! The memory is either a mapped file or, for the simulated disk and for Miri, a [`HeapRegion`]. That other
+//! The memory is either a mapped file or, for the simulated disk and for Miri, a `HeapRegion`. That other
 //! processes (or other handles of this one) do not change or cut a mapped file below the published end is a
 //! promise of the caller of [`super::File::map`] and [`super::File::map_append`]; the lock on the store's
 //! directory is what makes it true.
