@@ -5,12 +5,13 @@
 //! bits "displaced" (the entry sits in its second bucket), and two 6-bit counts of entries whose home is this
 //! bucket but that live in their second bucket or in the stash.
 //!
-//! A `Bucket` is a private copy: readers take one inside a version window, writers change one and store it back.
+//! Readers copy a bucket as a whole ([`Bucket`]) inside a version window; the writer changes single words in place
+//! ([`Slots`]).
 
 use std::sync::atomic::Ordering;
 
 use super::Location;
-use crate::memory::page_list::Line;
+use crate::memory::page_list::WordLine;
 
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 10;
@@ -47,19 +48,20 @@ impl Overflow {
     }
 }
 
+/// A copy of a bucket.
 #[derive(Clone, Copy)]
 pub(super) struct Bucket([u64; 8]);
 
 impl Bucket {
     #[inline]
-    pub(super) fn load(line: &Line) -> Self {
+    pub(super) fn load(line: &WordLine) -> Self {
         Self(std::array::from_fn(|word| {
             line.0[word].load(Ordering::Relaxed)
         }))
     }
 
-    #[inline]
-    pub(super) fn store(&self, line: &Line) {
+    /// Puts the copy into another line.
+    pub(super) fn store(&self, line: &WordLine) {
         for (word, value) in line.0.iter().zip(self.0) {
             word.store(value, Ordering::Relaxed);
         }
@@ -75,13 +77,6 @@ impl Bucket {
     #[inline]
     pub(super) fn displaced(&self) -> u32 {
         (self.0[7] >> DISPLACED_SHIFT) as u32 & ALL_SLOTS
-    }
-
-    /// The lowest free slot.
-    #[inline]
-    pub(super) fn free_slot(&self) -> Option<usize> {
-        let slot = (!self.occupied()).trailing_zeros() as usize;
-        (slot < SLOTS).then_some(slot)
     }
 
     /// A bit for each occupied slot with this tag: all lanes of a word compared at once.
@@ -115,50 +110,84 @@ impl Bucket {
         Location::new(upper << 32 | lower)
     }
 
-    pub(super) fn set(&mut self, slot: usize, tag: u32, location: Location, displaced: bool) {
-        self.write(slot, tag, location.raw());
-        self.0[7] |= 1 << (HEADER_SHIFT + slot as u32);
-        self.0[7] |= u64::from(displaced) << (DISPLACED_SHIFT + slot as u32);
-    }
-
-    pub(super) fn set_location(&mut self, slot: usize, location: Location) {
-        self.write(slot, self.tag(slot), location.raw());
-    }
-
-    pub(super) fn clear(&mut self, slot: usize) {
-        self.write(slot, 0, 0);
-        self.0[7] &= !(1 << (HEADER_SHIFT + slot as u32) | 1 << (DISPLACED_SHIFT + slot as u32));
-    }
-
-    fn write(&mut self, slot: usize, tag: u32, location: u64) {
-        let shift = slot % 2 * 32;
-        let lower = location & 0xffff_ffff;
-        self.0[slot / 2] = self.0[slot / 2] & !(0xffff_ffff << shift) | lower << shift;
-        let shift = slot % 4 * 16;
-        let lane = u64::from(tag) << UPPER_LOCATION_BITS | location >> 32;
-        self.0[5 + slot / 4] = self.0[5 + slot / 4] & !(0xffff << shift) | lane << shift;
-    }
-
     /// How many entries of this home live elsewhere; at the counter's maximum, that many or more.
     #[inline]
     pub(super) fn overflow(&self, overflow: Overflow) -> u64 {
         self.0[7] >> overflow.shift() & Overflow::MAXIMUM
     }
+}
 
-    pub(super) fn add_overflow(&mut self, overflow: Overflow) {
+/// A bucket that the writer changes.
+#[derive(Clone, Copy)]
+pub(super) struct Slots<'a>(pub(super) &'a WordLine);
+
+impl Slots<'_> {
+    /// The lowest free slot.
+    #[inline]
+    pub(super) fn free(self) -> Option<usize> {
+        let slot = (!(self.word(7) >> HEADER_SHIFT)).trailing_zeros() as usize;
+        (slot < SLOTS).then_some(slot)
+    }
+
+    #[inline]
+    pub(super) fn set(self, slot: usize, tag: u32, location: Location, displaced: bool) {
+        self.write(slot, tag, location.raw());
+        let bits = 1 << HEADER_SHIFT | u64::from(displaced) << DISPLACED_SHIFT;
+        self.update(7, 0, bits << slot);
+    }
+
+    pub(super) fn set_location(self, slot: usize, location: Location) {
+        let tag = Bucket::load(self.0).tag(slot);
+        self.write(slot, tag, location.raw());
+    }
+
+    pub(super) fn clear(self, slot: usize) {
+        self.write(slot, 0, 0);
+        self.update(7, (1 << HEADER_SHIFT | 1 << DISPLACED_SHIFT) << slot, 0);
+    }
+
+    pub(super) fn add_overflow(self, overflow: Overflow) {
         if self.overflow(overflow) < Overflow::MAXIMUM {
-            self.0[7] += 1 << overflow.shift();
+            self.0.0[7].store(self.word(7) + (1 << overflow.shift()), Ordering::Relaxed);
         }
     }
 
-    /// Takes back [`Bucket::add_overflow`]. A count that reached its maximum stays there until the next
+    /// Takes back [`Slots::add_overflow`]. A count that reached its maximum stays there until the next
     /// rebuild: it no longer knows how many there are.
-    pub(super) fn remove_overflow(&mut self, overflow: Overflow) {
+    pub(super) fn remove_overflow(self, overflow: Overflow) {
         let count = self.overflow(overflow);
         debug_assert!(count > 0, "an entry lived elsewhere, so it was counted");
         if count > 0 && count < Overflow::MAXIMUM {
-            self.0[7] -= 1 << overflow.shift();
+            self.0.0[7].store(self.word(7) - (1 << overflow.shift()), Ordering::Relaxed);
         }
+    }
+
+    fn overflow(self, overflow: Overflow) -> u64 {
+        self.word(7) >> overflow.shift() & Overflow::MAXIMUM
+    }
+
+    #[inline]
+    fn write(self, slot: usize, tag: u32, location: u64) {
+        let shift = slot % 2 * 32;
+        self.update(
+            slot / 2,
+            0xffff_ffff << shift,
+            (location & 0xffff_ffff) << shift,
+        );
+        let shift = slot % 4 * 16;
+        let lane = u64::from(tag) << UPPER_LOCATION_BITS | location >> 32;
+        self.update(5 + slot / 4, 0xffff << shift, lane << shift);
+    }
+
+    #[inline]
+    fn word(self, word: usize) -> u64 {
+        self.0.0[word].load(Ordering::Relaxed)
+    }
+
+    /// Only the writer changes words, so loading and storing apart loses nothing.
+    #[inline]
+    fn update(self, word: usize, clear: u64, set: u64) {
+        self.0.0[word].store(self.word(word) & !clear | set, Ordering::Relaxed);
     }
 }
 
@@ -167,24 +196,30 @@ mod tests {
     use super::*;
 
     fn location(slot: usize) -> Location {
-        Location::new((slot as u64 + 1) * 0x0765_4321_f % (1 << 36)).unwrap()
+        Location::new((slot as u64 + 1) * 0x7654_321f % (1 << 36)).unwrap()
     }
 
     #[test]
     fn slots_keep_what_was_set_and_do_not_touch_each_other() {
-        let mut bucket = Bucket([0; 8]);
+        let line = WordLine::default();
+        let slots = Slots(&line);
         for slot in [3, 0, 9, 8, 5, 1, 2, 7, 4, 6] {
-            bucket.set(slot, 0xfff - slot as u32, location(slot), slot % 3 == 0);
+            slots.set(slot, 0xfff - slot as u32, location(slot), slot % 3 == 0);
         }
-        assert_eq!(bucket.free_slot(), None);
-        assert_eq!(bucket.displaced(), 0b10_0100_1001);
+        assert_eq!(slots.free(), None);
+        let bucket = Bucket::load(&line);
+        assert_eq!(
+            (bucket.occupied(), bucket.displaced()),
+            (0x3ff, 0b10_0100_1001)
+        );
         for slot in 0..SLOTS {
             assert_eq!(bucket.tag(slot), 0xfff - slot as u32);
             assert_eq!(bucket.location(slot), Some(location(slot)));
         }
-        bucket.set_location(6, location(60));
-        bucket.clear(9);
-        assert_eq!(bucket.free_slot(), Some(9));
+        slots.set_location(6, location(60));
+        slots.clear(9);
+        assert_eq!(slots.free(), Some(9));
+        let bucket = Bucket::load(&line);
         assert_eq!(
             (bucket.location(6), bucket.location(9)),
             (Some(location(60)), None)
@@ -196,7 +231,7 @@ mod tests {
     #[test]
     fn exactly_the_occupied_slots_with_the_tag_match() {
         for tag in 0..1_u32 << TAG_BITS {
-            let mut bucket = Bucket([0; 8]);
+            let line = WordLine::default();
             let other = [
                 tag ^ 1,
                 tag ^ 0x800,
@@ -207,12 +242,13 @@ mod tests {
             for slot in 0..SLOTS {
                 let equal = pattern >> slot & 1 == 1;
                 let tag = if equal { tag } else { other[slot % 4] };
-                bucket.set(slot, tag, location(slot), false);
+                Slots(&line).set(slot, tag, location(slot), false);
             }
-            assert_eq!(bucket.matches(tag), pattern);
-            let lowest = pattern.trailing_zeros();
+            assert_eq!(Bucket::load(&line).matches(tag), pattern);
             if pattern != 0 {
-                bucket.clear(lowest as usize);
+                let lowest = pattern.trailing_zeros();
+                Slots(&line).clear(lowest as usize);
+                let bucket = Bucket::load(&line);
                 assert_eq!(bucket.matches(tag), pattern & (pattern - 1));
                 assert_eq!(
                     bucket.matches(0) >> lowest & 1,
@@ -225,37 +261,25 @@ mod tests {
 
     #[test]
     fn overflow_counts_are_separate_and_stick_at_their_maximum() {
-        let mut bucket = Bucket([0; 8]);
+        let line = WordLine::default();
+        let slots = Slots(&line);
+        let counts = || {
+            [Overflow::Second, Overflow::Stash]
+                .map(|overflow| Bucket::load(&line).overflow(overflow))
+        };
         for count in 1..=62 {
-            bucket.add_overflow(Overflow::Stash);
-            assert_eq!(
-                (
-                    bucket.overflow(Overflow::Second),
-                    bucket.overflow(Overflow::Stash)
-                ),
-                (0, count)
-            );
+            slots.add_overflow(Overflow::Stash);
+            assert_eq!(counts(), [0, count]);
         }
-        bucket.add_overflow(Overflow::Second);
-        bucket.remove_overflow(Overflow::Stash);
-        assert_eq!(
-            (
-                bucket.overflow(Overflow::Second),
-                bucket.overflow(Overflow::Stash)
-            ),
-            (1, 61)
-        );
+        slots.add_overflow(Overflow::Second);
+        slots.remove_overflow(Overflow::Stash);
+        assert_eq!(counts(), [1, 61]);
         for _ in 0..1000 {
-            bucket.add_overflow(Overflow::Second);
+            slots.add_overflow(Overflow::Second);
         }
-        bucket.remove_overflow(Overflow::Second);
-        assert_eq!(
-            (
-                bucket.overflow(Overflow::Second),
-                bucket.overflow(Overflow::Stash)
-            ),
-            (63, 61)
-        );
+        slots.remove_overflow(Overflow::Second);
+        assert_eq!(counts(), [63, 61]);
+        let bucket = Bucket::load(&line);
         assert_eq!((bucket.occupied(), bucket.displaced()), (0, 0));
     }
 }

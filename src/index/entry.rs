@@ -3,8 +3,9 @@
 use parking_lot::MutexGuard;
 
 use super::hash::{KeyHash, SeededHash};
+use super::placement::Place;
 use super::shard::{Shard, Writer};
-use super::table::{Found, Place, Table};
+use super::table::{Found, Table};
 use super::{Index, Location};
 use crate::memory::epoch::Guard;
 

@@ -31,6 +31,8 @@ mod entry;
 mod growth;
 mod hash;
 pub mod location;
+mod placement;
+mod rebuild;
 mod shape;
 mod shard;
 mod statistics;
@@ -45,6 +47,7 @@ use directory::Directory;
 use growth::Shortage;
 use shape::Shape;
 use shard::{Shard, Writer};
+use table::Table;
 
 /// An index is prepared for at most this many expected keys; with more it grows as usual.
 const MAX_EXPECTED_KEYS: u64 = 1 << 32;
@@ -118,8 +121,7 @@ impl<H: KeyHash> Index<H> {
         hash: u64,
         candidate: impl FnMut(Location) -> Option<R>,
     ) -> Option<R> {
-        let shard = self.directory.load(guard).shard(hash);
-        shard.table().load(guard).find(hash, candidate)
+        self.table(guard, hash).find(hash, candidate)
     }
 
     /// Whether `key` is in the index. Reads no log.
@@ -131,9 +133,7 @@ impl<H: KeyHash> Index<H> {
     /// The location of `key`. Reads no log.
     #[inline]
     pub fn locate(&self, guard: &Guard, hash: u64, key: &[u8]) -> Option<Location> {
-        let shard = self.directory.load(guard).shard(hash);
-        let found = shard.table().load(guard).locate(hash, key)?;
-        Some(found.location)
+        Some(self.table(guard, hash).locate(hash, key)?.location)
     }
 
     /// Locks the key's shard and finds the key's entry, or makes all ready for a new one, so that nothing can
@@ -152,6 +152,7 @@ impl<H: KeyHash> Index<H> {
             );
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
+        self.table(guard, hash).prefetch(hash);
         loop {
             let (shard, mut writer) = self.lock(guard, hash);
             let table = shard.table().load(guard);
@@ -208,6 +209,11 @@ impl<H: KeyHash> Index<H> {
         })
     }
 
+    #[inline]
+    fn table<'i>(&'i self, guard: &'i Guard, hash: u64) -> &'i Table {
+        self.directory.load(guard).shard(hash).table().load(guard)
+    }
+
     /// The shard that `hash` leads to, locked.
     fn lock<'i>(
         &'i self,
@@ -235,8 +241,11 @@ impl<H: KeyHash> Index<H> {
             let guard = epoch::pin();
             let (shard, _writer) = self.lock(&guard, first);
             let table = shard.table().load(&guard);
-            table.for_each(|_, location, reference| {
-                visit(table.slab().key(reference, &mut scratch)?, location);
+            table.for_each(|stored| {
+                visit(
+                    table.slab().key(stored.reference, &mut scratch)?,
+                    stored.location,
+                );
                 Ok(())
             })?;
             let span = 1_u64.checked_shl(u64::BITS - shard.depth());

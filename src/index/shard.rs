@@ -29,8 +29,10 @@ pub(super) struct Writer {
     pub(super) appender: KeyAppender,
     /// The shard was split: its keys are to be looked for in the directory again.
     pub(super) retired: bool,
-    /// Removals since the table was built.
+    /// Removals since the table was built, or since building a smaller one was tried in vain.
     pub(super) removals: u64,
+    /// So many removals must come before a smaller table is tried.
+    pub(super) patience: u64,
     /// How far the slab may grow.
     pub(super) slab_limit: usize,
 }
@@ -91,6 +93,7 @@ impl Shard {
                 appender,
                 retired: false,
                 removals: 0,
+                patience: 0,
                 slab_limit: PREFERRED_SLAB_BYTES,
             }),
         }

@@ -8,8 +8,9 @@
 //! The version scheme is a sequence lock over atomic words; the two-bucket placement is cuckoo hashing by
 //! partial keys (Fan, Andersen and Kaminsky, "MemC3", 2013) with moves of depth one.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::Location;
 use super::bucket::{Bucket, Overflow, SLOTS, TAG_BITS};
@@ -17,24 +18,17 @@ use super::shape::{MAX_PAGES, Shape};
 use crate::error::Result;
 use crate::memory::key_slab::KeySlab;
 use crate::memory::page_arena::{PAGE_BYTES, PageArena};
-use crate::memory::page_list::{LINES, Line, PageList};
+use crate::memory::page_list::{ByteLine, LINES, PageList, WordLine};
+use crate::memory::prefetch::prefetch;
 
-/// References of one bucket: ten of 24 bits, in half a line.
-const REFERENCE_BITS: usize = 24;
-const REFERENCE_WORDS: usize = 4;
+/// A reference is 24 bits, the lowest byte first; the ten of a bucket share half a line.
+const REFERENCE_BYTES: usize = 3;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
-    bucket: usize,
-    slot: usize,
-}
-
-/// A free slot chosen for a new entry.
-pub(super) struct Place {
-    home: usize,
-    tag: u32,
-    position: Position,
+    pub(super) bucket: usize,
+    pub(super) slot: usize,
 }
 
 /// An entry whose key was compared.
@@ -45,26 +39,34 @@ pub(super) struct Found {
     pub(super) reference: u32,
 }
 
-/// Which half of its shard's hashes an entry belongs to; a table whose bucket count is known tells that
-/// without the key, but not for entries in the stash.
+/// An entry met on the way through the whole table.
+#[derive(Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) location: Location,
+    pub(super) reference: u32,
+    pub(super) position: Position,
+    tag: u32,
+    displaced: bool,
+}
+
+/// A half of a shard's hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Half {
     Lower,
     Upper,
-    Unknown,
 }
 
 pub(super) struct Table {
     /// Odd while the writer is changing something.
     version: AtomicU64,
     /// Counts moves of entries between buckets.
-    moves: AtomicU64,
+    pub(super) moves: AtomicU64,
     /// Leading hash bits that all keys of the shard share.
     depth: u32,
     shape: Shape,
-    stash_entries: AtomicU32,
-    hot: PageList<MAX_PAGES>,
-    cold: PageList<{ MAX_PAGES / 2 }>,
+    pub(super) stash_entries: AtomicU32,
+    hot: PageList<WordLine, MAX_PAGES>,
+    cold: PageList<ByteLine, { MAX_PAGES / 2 }>,
     slab: Arc<KeySlab>,
 }
 
@@ -73,8 +75,8 @@ struct Picture {
     bucket: Bucket,
     /// A bit for each slot with the wanted tag.
     matches: u32,
-    /// Filled only if asked for and something matches.
-    references: [u64; REFERENCE_WORDS],
+    /// Those of the matching slots, if asked for.
+    references: [u32; SLOTS],
     moves: u64,
 }
 
@@ -134,8 +136,9 @@ impl Table {
     /// The entry of `key`, whose hash is `hash`; compares with the slab.
     #[inline]
     pub(super) fn locate(&self, hash: u64, key: &[u8]) -> Option<Found> {
+        self.prefetch(hash);
         self.probe::<true, Found>(hash, |picture, position| {
-            let reference = reference(&picture.references, position.slot);
+            let reference = picture.references[position.slot];
             let matches = self.slab.matches(reference, key);
             debug_assert!(matches.is_ok(), "a slot refers to a published key");
             let location = picture.bucket.location(position.slot)?;
@@ -205,77 +208,10 @@ impl Table {
         (None, moves)
     }
 
-    /// Chooses a free slot for a new entry, moving another one out of the way if need be; `None` if there is
-    /// no room. For the writer only.
-    pub(super) fn reserve(&self, hash: u64) -> Option<Place> {
-        let (home, tag) = self.home(hash);
-        let second = self.other(home, tag);
-        let position = self
-            .free(home)
-            .or_else(|| self.free(second))
-            .or_else(|| self.make_room(home))
-            .or_else(|| self.make_room(second))
-            .or_else(|| self.stash().find_map(|bucket| self.free(bucket)))?;
-        Some(Place {
-            home,
-            tag,
-            position,
-        })
-    }
-
-    /// Puts an entry into a reserved slot. For the writer only.
-    pub(super) fn fill(&self, place: &Place, location: Location, reference: u32) {
-        let Place {
-            home,
-            tag,
-            position,
-        } = *place;
-        self.change(|| {
-            let overflow = self.overflow_of(home, position.bucket);
-            self.edit(position.bucket, |bucket| {
-                bucket.set(
-                    position.slot,
-                    tag,
-                    location,
-                    overflow == Some(Overflow::Second),
-                )
-            });
-            self.set_reference(position, reference);
-            if let Some(overflow) = overflow {
-                self.edit(home, |bucket| bucket.add_overflow(overflow));
-            }
-        });
-        self.count_stash(position, 1);
-    }
-
-    /// Replaces the location of an entry. For the writer only.
-    pub(super) fn set_location(&self, position: Position, location: Location) {
-        self.change(|| {
-            self.edit(position.bucket, |bucket| {
-                bucket.set_location(position.slot, location)
-            })
-        });
-    }
-
-    /// Removes the entry with `hash` at `position`. For the writer only.
-    pub(super) fn clear(&self, hash: u64, position: Position) {
-        let (home, _) = self.home(hash);
-        self.change(|| {
-            self.edit(position.bucket, |bucket| bucket.clear(position.slot));
-            if let Some(overflow) = self.overflow_of(home, position.bucket) {
-                self.edit(home, |bucket| bucket.remove_overflow(overflow));
-            }
-        });
-        self.count_stash(position, -1);
-    }
-
-    /// Calls `visit` with half, location and reference of every entry, in the order of the buckets, until it fails.
+    /// Calls `visit` with every entry, in the order of the buckets, until it fails.
     /// For the writer, or on a table that has no writer any more.
-    pub(super) fn for_each(
-        &self,
-        mut visit: impl FnMut(Half, Location, u32) -> Result<()>,
-    ) -> Result<()> {
-        for number in 0..(self.shape.main + self.shape.stash) as usize {
+    pub(super) fn for_each(&self, mut visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
+        for number in 0..self.stash().end {
             let bucket = Bucket::load(self.line(number));
             let references = self.references(number);
             let mut slots = bucket.occupied();
@@ -283,20 +219,55 @@ impl Table {
                 let slot = slots.trailing_zeros() as usize;
                 slots &= slots - 1;
                 if let Some(location) = bucket.location(slot) {
-                    visit(
-                        self.half(number, &bucket, slot),
+                    visit(Stored {
                         location,
-                        reference(&references, slot),
-                    )?;
+                        reference: load_reference(references, slot),
+                        position: Position {
+                            bucket: number,
+                            slot,
+                        },
+                        tag: bucket.tag(slot),
+                        displaced: bucket.displaced() >> slot & 1 == 1,
+                    })?;
                 }
             }
         }
         Ok(())
     }
 
+    /// The half of the shard that `hash` belongs to.
+    pub(super) fn half_of(&self, hash: u64) -> Half {
+        let upper = hash << self.depth >> (u64::BITS - 1) == 1;
+        if upper { Half::Upper } else { Half::Lower }
+    }
+
+    /// The half of the shard that an entry belongs to, as far as that is known without its key: buckets and tags are
+    /// in the order of the hashes, but an entry in the stash does not tell its home.
+    pub(super) fn half(&self, stored: &Stored) -> Option<Half> {
+        if self.stash().contains(&stored.position.bucket) {
+            return None;
+        }
+        let home = if stored.displaced {
+            self.other(stored.position.bucket, stored.tag)
+        } else {
+            stored.position.bucket
+        };
+        let lower =
+            (home << TAG_BITS | stored.tag as usize) < (self.shape.main as usize) << (TAG_BITS - 1);
+        Some(if lower { Half::Lower } else { Half::Upper })
+    }
+
+    /// Brings near what a lookup of `hash` touches first, and what a comparison or an insertion touches next.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        let (home, _) = self.home(hash);
+        prefetch(self.line(home));
+        prefetch(self.reference_line(home));
+    }
+
     /// Home bucket and tag: the leading bits of the hash below the shard's own, in a mixed radix.
     #[inline]
-    fn home(&self, hash: u64) -> (usize, u32) {
+    pub(super) fn home(&self, hash: u64) -> (usize, u32) {
         let local = u128::from(hash << self.depth);
         let scaled = (local * u128::from(self.shape.main << TAG_BITS) >> 64) as u32;
         (
@@ -308,146 +279,52 @@ impl Table {
     /// The other of the two buckets of an entry. Its own inverse, and it takes only the tag, so that entries
     /// move without their keys.
     #[inline]
-    fn other(&self, bucket: usize, tag: u32) -> usize {
+    pub(super) fn other(&self, bucket: usize, tag: u32) -> usize {
         let mixed = u64::from((tag + 1).wrapping_mul(0x9e37_79b1));
         let sum = (mixed * u64::from(self.shape.main) >> 32) as usize;
-        if sum >= bucket {
-            sum - bucket
+        let wrap = if sum >= bucket {
+            0
         } else {
-            sum + self.shape.main as usize - bucket
-        }
-    }
-
-    fn half(&self, number: usize, bucket: &Bucket, slot: usize) -> Half {
-        if number >= self.shape.main as usize {
-            return Half::Unknown;
-        }
-        let tag = bucket.tag(slot);
-        let displaced = bucket.displaced() >> slot & 1 == 1;
-        let home = if displaced {
-            self.other(number, tag)
-        } else {
-            number
+            self.shape.main as usize
         };
-        if (home << TAG_BITS | tag as usize) < (self.shape.main as usize) << (TAG_BITS - 1) {
-            Half::Lower
-        } else {
-            Half::Upper
-        }
+        sum + wrap - bucket
     }
 
-    fn overflow_of(&self, home: usize, bucket: usize) -> Option<Overflow> {
-        if bucket == home {
-            None
-        } else if bucket < self.shape.main as usize {
-            Some(Overflow::Second)
-        } else {
-            Some(Overflow::Stash)
-        }
-    }
-
-    fn stash(&self) -> std::ops::Range<usize> {
+    /// The buckets for entries that found no place in either of theirs.
+    pub(super) fn stash(&self) -> Range<usize> {
         self.shape.main as usize..(self.shape.main + self.shape.stash) as usize
     }
 
-    fn count_stash(&self, position: Position, change: i32) {
-        if position.bucket >= self.shape.main as usize {
-            let entries = self.stash_entries.load(Ordering::Relaxed);
-            let entries = entries.saturating_add_signed(change);
-            self.stash_entries.store(entries, Ordering::Relaxed);
-        }
-    }
-
-    fn free(&self, bucket: usize) -> Option<Position> {
-        let slot = Bucket::load(self.line(bucket)).free_slot()?;
-        Some(Position { bucket, slot })
-    }
-
-    /// Moves an entry of a full bucket to its other bucket, if one has room there.
-    fn make_room(&self, crowded: usize) -> Option<Position> {
-        let bucket = Bucket::load(self.line(crowded));
-        for slot in 0..SLOTS {
-            let other = self.other(crowded, bucket.tag(slot));
-            if other != crowded
-                && let Some(to) = self.free(other)
-            {
-                let from = Position {
-                    bucket: crowded,
-                    slot,
-                };
-                self.relocate(&bucket, from, to);
-                return Some(from);
-            }
-        }
-        None
-    }
-
-    fn relocate(&self, bucket: &Bucket, from: Position, to: Position) {
-        let Some(location) = bucket.location(from.slot) else {
-            return;
-        };
-        let tag = bucket.tag(from.slot);
-        let was_displaced = bucket.displaced() >> from.slot & 1 == 1;
-        let reference = reference(&self.references(from.bucket), from.slot);
-        self.change(|| {
-            let moves = self.moves.load(Ordering::Relaxed);
-            self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
-            self.edit(to.bucket, |bucket| {
-                bucket.set(to.slot, tag, location, !was_displaced);
-                if was_displaced {
-                    bucket.remove_overflow(Overflow::Second);
-                }
-            });
-            self.set_reference(to, reference);
-            self.edit(from.bucket, |bucket| {
-                bucket.clear(from.slot);
-                if !was_displaced {
-                    bucket.add_overflow(Overflow::Second);
-                }
-            });
-        });
-    }
-
     #[inline]
-    fn line(&self, bucket: usize) -> &Line {
+    pub(super) fn line(&self, bucket: usize) -> &WordLine {
         &self.hot.lines(bucket / LINES)[bucket % LINES]
     }
 
     #[inline]
-    fn reference_words(&self, bucket: usize) -> &[AtomicU64] {
-        let line = &self.cold.lines(bucket / (2 * LINES))[bucket / 2 % LINES];
-        &line.0[bucket % 2 * REFERENCE_WORDS..][..REFERENCE_WORDS]
+    fn reference_line(&self, bucket: usize) -> &ByteLine {
+        &self.cold.lines(bucket / (2 * LINES))[bucket / 2 % LINES]
     }
 
     #[inline]
-    fn references(&self, bucket: usize) -> [u64; REFERENCE_WORDS] {
-        let words = self.reference_words(bucket);
-        std::array::from_fn(|word| words[word].load(Ordering::Relaxed))
-    }
-
-    fn set_reference(&self, position: Position, reference: u32) {
-        let words = self.reference_words(position.bucket);
-        let mask = (1 << REFERENCE_BITS) - 1;
-        let (word, shift) = (
-            position.slot * REFERENCE_BITS / 64,
-            position.slot * REFERENCE_BITS % 64,
-        );
-        let lower = words[word].load(Ordering::Relaxed) & !(mask << shift);
-        words[word].store(lower | u64::from(reference) << shift, Ordering::Relaxed);
-        if shift + REFERENCE_BITS > 64 {
-            let upper = words[word + 1].load(Ordering::Relaxed) & !(mask >> (64 - shift));
-            words[word + 1].store(
-                upper | u64::from(reference) >> (64 - shift),
-                Ordering::Relaxed,
-            );
+    fn references(&self, bucket: usize) -> &[AtomicU8] {
+        let (lower, upper) = self.reference_line(bucket).0.split_at(32);
+        if bucket.is_multiple_of(2) {
+            lower
+        } else {
+            upper
         }
     }
 
-    fn edit(&self, bucket: usize, edit: impl FnOnce(&mut Bucket)) {
-        let line = self.line(bucket);
-        let mut copy = Bucket::load(line);
-        edit(&mut copy);
-        copy.store(line);
+    pub(super) fn reference(&self, position: Position) -> u32 {
+        load_reference(self.references(position.bucket), position.slot)
+    }
+
+    #[inline]
+    pub(super) fn set_reference(&self, position: Position, reference: u32) {
+        let bytes = &self.references(position.bucket)[position.slot * REFERENCE_BYTES..];
+        for (byte, value) in bytes[..REFERENCE_BYTES].iter().zip(reference.to_le_bytes()) {
+            byte.store(value, Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -455,15 +332,19 @@ impl Table {
         self.stable(|| {
             let copy = Bucket::load(self.line(bucket));
             let matches = copy.matches(tag);
-            let wanted = REFERENCES && matches != 0;
+            let mut references = [0; SLOTS];
+            if REFERENCES {
+                let mut slots = matches;
+                while slots != 0 {
+                    let slot = slots.trailing_zeros() as usize;
+                    slots &= slots - 1;
+                    references[slot] = load_reference(self.references(bucket), slot);
+                }
+            }
             Picture {
                 bucket: copy,
                 matches,
-                references: if wanted {
-                    self.references(bucket)
-                } else {
-                    [0; REFERENCE_WORDS]
-                },
+                references,
                 moves: self.moves.load(Ordering::Relaxed),
             }
         })
@@ -475,7 +356,7 @@ impl Table {
         let mut attempts = 0;
         loop {
             let before = self.version.load(Ordering::Acquire);
-            if before % 2 == 0 {
+            if before.is_multiple_of(2) {
                 let value = read();
                 // Pairs with the fence in `change`: had `read` seen one of its stores, the version would differ.
                 fence(Ordering::Acquire);
@@ -489,7 +370,7 @@ impl Table {
 
     /// Does `write` while the version is odd. For the writer only; short, and must not panic.
     #[inline]
-    fn change(&self, write: impl FnOnce()) {
+    pub(super) fn change(&self, write: impl FnOnce()) {
         let version = self.version.load(Ordering::Relaxed);
         self.version
             .store(version.wrapping_add(1), Ordering::Relaxed);
@@ -498,6 +379,13 @@ impl Table {
         self.version
             .store(version.wrapping_add(2), Ordering::Release);
     }
+}
+
+#[inline]
+fn load_reference(bytes: &[AtomicU8], slot: usize) -> u32 {
+    let bytes = &bytes[slot * REFERENCE_BYTES..][..REFERENCE_BYTES];
+    let [low, middle, high] = std::array::from_fn(|byte| bytes[byte].load(Ordering::Relaxed));
+    u32::from_le_bytes([low, middle, high, 0])
 }
 
 #[inline]
@@ -515,16 +403,6 @@ fn visit_slots<R>(
         }
     }
     None
-}
-
-#[inline]
-fn reference(words: &[u64; REFERENCE_WORDS], slot: usize) -> u32 {
-    let (word, shift) = (slot * REFERENCE_BITS / 64, slot * REFERENCE_BITS % 64);
-    let mut reference = words[word] >> shift;
-    if shift + REFERENCE_BITS > 64 {
-        reference |= words[word + 1] << (64 - shift);
-    }
-    (reference & ((1 << REFERENCE_BITS) - 1)) as u32
 }
 
 /// A writer is inside for some tens of nanoseconds, unless it lost its processor there.

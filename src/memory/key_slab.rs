@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::page_arena::{LARGEST_RUN_BYTES, PAGE_BYTES, PageArena};
+use super::prefetch::prefetch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Longest key in bytes.
@@ -41,7 +42,8 @@ pub struct KeyAppender {
     prepared_end: u32,
 }
 
-/// Bytes that a key of `key_length` bytes takes in a slab.
+/// Bytes that a key of `key_length` bytes, at most [`MAX_KEY_BYTES`], takes in a slab.
+#[inline]
 pub fn record_bytes(key_length: usize) -> usize {
     key_length + varint(key_length).1
 }
@@ -86,6 +88,7 @@ impl KeySlab {
     }
 
     /// Bytes of all published records, dead ones too.
+    #[inline]
     pub fn published_bytes(&self) -> usize {
         self.published.load(Ordering::Acquire) as usize
     }
@@ -106,17 +109,10 @@ impl KeySlab {
     /// `Invalid` if no record can begin at `reference`.
     #[inline]
     pub fn matches(&self, reference: u32, key: &[u8]) -> Result<bool> {
-        let (start, length) = self.record(reference)?;
-        if length != key.len() {
-            return Ok(false);
+        match self.short_key(reference) {
+            Some(stored) => Ok(stored == key),
+            None => self.matches_in_parts(reference, key),
         }
-        let mut compared = 0;
-        self.for_each_part(start, length, |part| {
-            let equal = part == &key[compared..compared + part.len()];
-            compared += if equal { part.len() } else { 0 };
-            equal
-        });
-        Ok(compared == length)
     }
 
     /// Length in bytes of the key at `reference`.
@@ -133,74 +129,96 @@ impl KeySlab {
     /// `Invalid` if no record can begin at `reference`; `Memory` if `scratch` cannot grow.
     #[inline]
     pub fn key<'a>(&'a self, reference: u32, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        match self.short_key(reference) {
+            Some(key) => Ok(key),
+            None => self.key_in_parts(reference, scratch),
+        }
+    }
+
+    /// Brings the beginning of the record at `reference` near.
+    #[inline]
+    pub fn prefetch(&self, reference: u32) {
+        if let Some(byte) = self.tail(reference as usize).first() {
+            prefetch(byte);
+        }
+    }
+
+    /// The key at `reference` if it is short, as most are, and lies in one page.
+    #[inline]
+    fn short_key(&self, reference: u32) -> Option<&[u8]> {
+        let (&length, rest) = self.tail(reference as usize).split_first()?;
+        if length < 0x80 {
+            rest.get(..usize::from(length))
+        } else {
+            None
+        }
+    }
+
+    fn key_in_parts<'a>(&'a self, reference: u32, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         let (start, length) = self.record(reference)?;
-        let first = self.part(start, length);
-        if first.len() == length {
-            return Ok(first);
+        if let Some(key) = self.tail(start).get(..length) {
+            return Ok(key);
         }
         scratch.clear();
         let reserved = scratch.try_reserve(length);
         reserved.map_err(|_| Error::memory("a copy of a key"))?;
-        self.for_each_part(start, length, |part| {
-            scratch.extend_from_slice(part);
-            true
-        });
+        while scratch.len() < length {
+            let tail = self.tail(start + scratch.len());
+            scratch.extend_from_slice(&tail[..tail.len().min(length - scratch.len())]);
+        }
         Ok(scratch)
     }
 
+    fn matches_in_parts(&self, reference: u32, key: &[u8]) -> Result<bool> {
+        let (mut start, length) = self.record(reference)?;
+        if length != key.len() {
+            return Ok(false);
+        }
+        let mut rest = key;
+        while !rest.is_empty() {
+            let tail = self.tail(start);
+            let (head, more) = rest.split_at(rest.len().min(tail.len()));
+            if *head != tail[..head.len()] {
+                return Ok(false);
+            }
+            start += head.len();
+            rest = more;
+        }
+        Ok(true)
+    }
+
     /// Where the key of the record at `reference` begins, and its length; both lie below the published end.
-    #[inline]
     fn record(&self, reference: u32) -> Result<(usize, usize)> {
         let published = self.published_bytes();
         let mut start = reference as usize;
         let mut length = 0;
         for shift in [0, 7, 14] {
-            if start >= published {
+            let Some(byte) = self.tail(start).first() else {
                 break;
-            }
-            let byte = self.part(start, 1)[0];
+            };
             start += 1;
             length |= usize::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return if length <= published - start {
-                    Ok((start, length))
-                } else {
-                    Err(Self::bad_reference(reference, published))
-                };
+            if *byte < 0x80 {
+                if length <= published - start {
+                    return Ok((start, length));
+                }
+                break;
             }
         }
-        Err(Self::bad_reference(reference, published))
-    }
-
-    #[cold]
-    fn bad_reference(reference: u32, published: usize) -> Error {
         let message = format!("no key begins at byte {reference} of a slab of {published} bytes");
-        Error::new(ErrorKind::Invalid, message)
+        Err(Error::new(ErrorKind::Invalid, message))
     }
 
-    /// Calls `visit` with the published bytes `start..start + length`, page by page, while it answers true.
+    /// The published bytes from `start` to the end of their page; none beyond the published end.
     #[inline]
-    fn for_each_part(&self, start: usize, length: usize, mut visit: impl FnMut(&[u8]) -> bool) {
-        let mut done = 0;
-        while done < length {
-            let part = self.part(start + done, length - done);
-            done += part.len();
-            if !visit(part) {
-                return;
-            }
-        }
-    }
-
-    /// The published bytes from `start` on, at most `length`, as far as their page reaches.
-    #[inline]
-    fn part(&self, start: usize, length: usize) -> &[u8] {
-        // One load of a register-sized value; private callers have done the same check with more context.
-        assert!(start + length <= self.published_bytes());
-        if length == 0 {
+    fn tail(&self, start: usize) -> &[u8] {
+        let published = self.published_bytes();
+        if start >= published {
             return &[];
         }
-        let offset = start & ((1 << self.page_shift) - 1);
-        let length = length.min((1 << self.page_shift) - offset);
+        let page_bytes = 1 << self.page_shift;
+        let offset = start & (page_bytes - 1);
+        let length = (published - start).min(page_bytes - offset);
         let page = self.page_pointer(start >> self.page_shift);
         // SAFETY: the range is published, so its page is in the list, it was written before the publishing
         // store that the load above acquired, and no one writes there again; it ends inside the page, which
@@ -216,6 +234,7 @@ impl KeySlab {
         block.expect("a page in use has an entry")[entry].load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn block_entry(page: usize) -> (usize, usize) {
         let number = page + FIRST_BLOCK;
         let block = (number / FIRST_BLOCK).ilog2() as usize;

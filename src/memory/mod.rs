@@ -6,5 +6,6 @@ pub mod epoch_table;
 pub mod key_slab;
 pub mod page_arena;
 pub mod page_list;
+pub mod prefetch;
 
 mod region;

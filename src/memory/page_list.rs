@@ -1,37 +1,56 @@
-//! A list of pages seen as 64-byte lines of atomic words: the memory of a packed table.
+//! A list of pages seen as 64-byte lines of atomics: the memory of a packed table.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use super::page_arena::{PAGE_BYTES, PageArena};
 use crate::error::{Error, Result};
 
-/// Number of lines in a page.
-pub const LINES: usize = PAGE_BYTES / size_of::<Line>();
+/// Bytes of a line: what the processor moves at once.
+pub const LINE_BYTES: usize = 64;
 
-/// One cache line: eight 64-bit words that any thread may read and write.
+/// Number of lines in a page.
+pub const LINES: usize = PAGE_BYTES / LINE_BYTES;
+
+/// A line of eight 64-bit words that any thread may read and write.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct WordLine(pub [AtomicU64; 8]);
+
+/// A line of bytes that any thread may read and write.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Line(pub [AtomicU64; 8]);
+pub struct ByteLine(pub [AtomicU8; LINE_BYTES]);
+
+/// What a page may be made of.
+///
+/// # Safety
+/// An implementor is [`LINE_BYTES`] long and aligned to as much at most, any bytes are a valid value, and everything
+/// in it may be shared between threads.
+pub unsafe trait Line: Send + Sync {}
+// SAFETY: 64 bytes of atomics, for which all bytes are valid.
+unsafe impl Line for WordLine {}
+// SAFETY: as above.
+unsafe impl Line for ByteLine {}
 
 /// A fixed number of zeroed pages. The addresses of the first `INLINE` pages lie in the list itself, which
 /// saves readers a dependent load; more are possible.
-pub struct PageList<const INLINE: usize> {
+pub struct PageList<L: Line, const INLINE: usize> {
     arena: Arc<PageArena>,
     count: usize,
     /// The first `count.min(INLINE)` are pages; the rest dangle.
-    inline: [NonNull<[Line; LINES]>; INLINE],
-    more: Vec<NonNull<[Line; LINES]>>,
+    inline: [NonNull<[L; LINES]>; INLINE],
+    more: Vec<NonNull<[L; LINES]>>,
 }
 
-// SAFETY: the list owns its pages, and they are reached only as atomic words.
-unsafe impl<const INLINE: usize> Send for PageList<INLINE> {}
+// SAFETY: the list owns its pages, and what is in them may be shared between threads.
+unsafe impl<L: Line, const INLINE: usize> Send for PageList<L, INLINE> {}
 // SAFETY: as above; the list itself does not change after construction.
-unsafe impl<const INLINE: usize> Sync for PageList<INLINE> {}
+unsafe impl<L: Line, const INLINE: usize> Sync for PageList<L, INLINE> {}
 
-impl<const INLINE: usize> PageList<INLINE> {
+impl<L: Line, const INLINE: usize> PageList<L, INLINE> {
     /// A list of `count` zeroed pages.
     ///
     /// # Errors
@@ -64,20 +83,19 @@ impl<const INLINE: usize> PageList<INLINE> {
 
     /// The lines of page `page`, which must be below [`PageList::count`]; beyond it panics.
     #[inline]
-    pub fn lines(&self, page: usize) -> &[Line; LINES] {
+    pub fn lines(&self, page: usize) -> &[L; LINES] {
         assert!(page < self.count, "a page beyond the end of the list");
-        let pointer = if page < INLINE {
-            self.inline[page]
-        } else {
-            self.more[page - INLINE]
+        let pointer = match self.inline.get(page) {
+            Some(inline) => *inline,
+            None => self.more[page - INLINE],
         };
         // SAFETY: entries below `count` are zeroed pages of PAGE_BYTES bytes aligned to as much, which the
-        // list owns until it is dropped; zeros are valid atomics, and all access is through the atomics.
+        // list owns until it is dropped; `Line` says that they are valid and may be shared.
         unsafe { pointer.as_ref() }
     }
 }
 
-impl<const INLINE: usize> Drop for PageList<INLINE> {
+impl<L: Line, const INLINE: usize> Drop for PageList<L, INLINE> {
     fn drop(&mut self) {
         let inline = &self.inline[..self.count.min(INLINE)];
         for page in inline.iter().chain(&self.more) {
@@ -97,7 +115,7 @@ mod tests {
     fn pages_are_zeroed_distinct_and_shared_between_threads() {
         let arena = Arc::new(PageArena::new(usize::MAX));
         for _ in 0..2 {
-            let list = PageList::<2>::new(arena.clone(), 4).unwrap();
+            let list = PageList::<WordLine, 2>::new(arena.clone(), 4).unwrap();
             assert_eq!(list.count(), 4);
             std::thread::scope(|scope| {
                 for page in 0..4 {
@@ -124,19 +142,19 @@ mod tests {
     #[test]
     fn a_list_that_does_not_fit_is_refused_and_leaves_nothing_behind() {
         let arena = Arc::new(PageArena::new(2 << 20));
-        let result = PageList::<4>::new(arena.clone(), 513);
+        let result = PageList::<WordLine, 4>::new(arena.clone(), 513);
         assert_eq!(
             result.err().map(|error| error.kind()),
             Some(ErrorKind::Memory)
         );
         assert_eq!(arena.statistics().allocated_bytes, 0);
-        assert!(PageList::<4>::new(arena, 512).is_ok());
+        assert!(PageList::<WordLine, 4>::new(arena, 512).is_ok());
     }
 
     #[test]
     #[should_panic(expected = "beyond the end")]
     fn a_page_beyond_the_end_is_never_handed_out() {
         let arena = Arc::new(PageArena::new(usize::MAX));
-        PageList::<4>::new(arena, 2).unwrap().lines(2);
+        PageList::<WordLine, 4>::new(arena, 2).unwrap().lines(2);
     }
 }

@@ -1,0 +1,198 @@
+//! The writer's side of a table: finding a place for an entry, filling it, clearing it.
+
+use std::sync::atomic::Ordering;
+
+use super::Location;
+use super::bucket::{Bucket, Overflow, SLOTS, Slots};
+use super::table::{Position, Table};
+use crate::error::Result;
+
+/// A free slot chosen for a new entry.
+pub(super) struct Place {
+    home: usize,
+    tag: u32,
+    position: Position,
+}
+
+/// All of these are for the writer only, who holds the shard's lock or has the table to himself.
+impl Table {
+    /// Chooses a free slot for a new entry, moving another one out of the way if need be; `None` if there is
+    /// no room.
+    #[inline]
+    pub(super) fn reserve(&self, hash: u64) -> Option<Place> {
+        let (home, tag) = self.home(hash);
+        let position = match self.free(home) {
+            Some(position) => position,
+            None => self.reserve_elsewhere(home, tag)?,
+        };
+        Some(Place {
+            home,
+            tag,
+            position,
+        })
+    }
+
+    /// Chooses a free slot in the home bucket of a new entry; `None` if that is full.
+    #[inline]
+    pub(super) fn reserve_home(&self, hash: u64) -> Option<Place> {
+        let (home, tag) = self.home(hash);
+        let position = self.free(home)?;
+        Some(Place {
+            home,
+            tag,
+            position,
+        })
+    }
+
+    fn reserve_elsewhere(&self, home: usize, tag: u32) -> Option<Position> {
+        let second = self.other(home, tag);
+        self.free(second)
+            .or_else(|| self.make_room(home))
+            .or_else(|| self.make_room(second))
+            .or_else(|| self.stash().find_map(|bucket| self.free(bucket)))
+    }
+
+    /// Puts an entry into a reserved slot.
+    #[inline]
+    pub(super) fn fill(&self, place: &Place, location: Location, reference: u32) {
+        let Place {
+            home,
+            tag,
+            position,
+        } = *place;
+        let overflow = self.overflow_of(home, position.bucket);
+        self.change(|| {
+            let displaced = overflow == Some(Overflow::Second);
+            self.slots(position.bucket)
+                .set(position.slot, tag, location, displaced);
+            self.set_reference(position, reference);
+            if let Some(overflow) = overflow {
+                self.slots(home).add_overflow(overflow);
+            }
+        });
+        self.count_stash(overflow, 1);
+    }
+
+    /// Replaces the location of an entry.
+    pub(super) fn set_location(&self, position: Position, location: Location) {
+        self.change(|| {
+            self.slots(position.bucket)
+                .set_location(position.slot, location)
+        });
+    }
+
+    /// Removes the entry with `hash` at `position`.
+    pub(super) fn clear(&self, hash: u64, position: Position) {
+        let (home, _) = self.home(hash);
+        let overflow = self.overflow_of(home, position.bucket);
+        self.change(|| {
+            self.slots(position.bucket).clear(position.slot);
+            if let Some(overflow) = overflow {
+                self.slots(home).remove_overflow(overflow);
+            }
+        });
+        self.count_stash(overflow, -1);
+    }
+
+    /// Takes over all entries of `source`, a table of the same shape, each at its place; `translate` says which
+    /// reference an entry gets for the one it had. The table must be new.
+    pub(super) fn take_over(
+        &self,
+        source: &Self,
+        mut translate: impl FnMut(u32) -> Result<u32>,
+    ) -> Result<()> {
+        debug_assert_eq!(
+            (self.shape(), self.depth()),
+            (source.shape(), source.depth())
+        );
+        source.for_each(|stored| {
+            let reference = translate(stored.reference)?;
+            self.set_reference(stored.position, reference);
+            Ok(())
+        })?;
+        for bucket in 0..self.stash().end {
+            Bucket::load(source.line(bucket)).store(self.line(bucket));
+        }
+        let entries = source.stash_entries.load(Ordering::Relaxed);
+        self.stash_entries.store(entries, Ordering::Relaxed);
+        Ok(())
+    }
+
+    #[inline]
+    fn slots(&self, bucket: usize) -> Slots<'_> {
+        Slots(self.line(bucket))
+    }
+
+    #[inline]
+    fn overflow_of(&self, home: usize, bucket: usize) -> Option<Overflow> {
+        if bucket == home {
+            None
+        } else if bucket < self.stash().start {
+            Some(Overflow::Second)
+        } else {
+            Some(Overflow::Stash)
+        }
+    }
+
+    #[inline]
+    fn count_stash(&self, overflow: Option<Overflow>, change: i32) {
+        if overflow == Some(Overflow::Stash) {
+            let entries = self.stash_entries.load(Ordering::Relaxed);
+            let entries = entries.saturating_add_signed(change);
+            self.stash_entries.store(entries, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn free(&self, bucket: usize) -> Option<Position> {
+        let slot = self.slots(bucket).free()?;
+        Some(Position { bucket, slot })
+    }
+
+    /// Moves an entry of a full bucket to its other bucket, if one has room there.
+    fn make_room(&self, crowded: usize) -> Option<Position> {
+        let bucket = Bucket::load(self.line(crowded));
+        // All ten other buckets are read before the first decision, so that the misses overlap.
+        let others: [usize; SLOTS] =
+            std::array::from_fn(|slot| self.other(crowded, bucket.tag(slot)));
+        let free = others.map(|other| self.slots(other).free());
+        let slot = (0..SLOTS).find(|&slot| others[slot] != crowded && free[slot].is_some())?;
+        let from = Position {
+            bucket: crowded,
+            slot,
+        };
+        let to = Position {
+            bucket: others[slot],
+            slot: free[slot]?,
+        };
+        self.relocate(&bucket, from, to);
+        Some(from)
+    }
+
+    fn relocate(&self, bucket: &Bucket, from: Position, to: Position) {
+        let Some(location) = bucket.location(from.slot) else {
+            return;
+        };
+        let tag = bucket.tag(from.slot);
+        let was_displaced = bucket.displaced() >> from.slot & 1 == 1;
+        let reference = self.reference(from);
+        let home = if was_displaced {
+            to.bucket
+        } else {
+            from.bucket
+        };
+        self.change(|| {
+            let moves = self.moves.load(Ordering::Relaxed);
+            self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
+            self.slots(to.bucket)
+                .set(to.slot, tag, location, !was_displaced);
+            self.set_reference(to, reference);
+            self.slots(from.bucket).clear(from.slot);
+            if was_displaced {
+                self.slots(home).remove_overflow(Overflow::Second);
+            } else {
+                self.slots(home).add_overflow(Overflow::Second);
+            }
+        });
+    }
+}
