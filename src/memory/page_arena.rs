@@ -21,7 +21,8 @@ pub const LARGEST_RUN_BYTES: usize = 1 << 20;
 /// it does not use.
 const HUGE_FROM_BYTES: usize = 16 << 20;
 
-/// This much idle memory, or the arena's 64th part if that is more, may stay resident for quick reuse.
+/// This much idle memory, or the arena's 32nd part if that is more, may stay resident for quick reuse; of more, all
+/// but half of that is given back.
 const IDLE_BYTES: usize = 512 << 10;
 
 const BITMAP_WORDS: usize = REGION_BYTES / PAGE_BYTES / 64;
@@ -33,7 +34,7 @@ pub struct ArenaStatistics {
     pub mapped_bytes: usize,
     /// Handed out and not yet released.
     pub allocated_bytes: usize,
-    /// Released, but still resident, waiting to be used again or given back.
+    /// Resident, but not handed out: released and waiting to be used again or given back, or part of a huge page.
     pub idle_bytes: usize,
 }
 
@@ -88,7 +89,17 @@ impl PageArena {
 
     /// Current figures.
     pub fn statistics(&self) -> ArenaStatistics {
-        self.state.lock().statistics
+        let state = self.state.lock();
+        let mut statistics = state.statistics;
+        for pool in &state.pools {
+            let fresh = pool
+                .regions
+                .iter()
+                .filter(|region| region.huge)
+                .map(Region::fresh_runs);
+            statistics.idle_bytes += fresh.sum::<usize>() * pool.run_bytes;
+        }
+        statistics
     }
 
     /// A zeroed run of `bytes`, aligned to its own length.
@@ -194,15 +205,19 @@ impl State {
             self.statistics.idle_bytes -= idle_bytes;
             self.stuck_bytes = self.stuck_bytes.min(self.statistics.idle_bytes);
         }
-        let allowance = IDLE_BYTES.max(self.statistics.allocated_bytes / 64);
+        let allowance = IDLE_BYTES.max(self.statistics.allocated_bytes / 32);
         if self.statistics.idle_bytes - self.stuck_bytes > allowance {
-            self.give_back();
+            self.give_back(self.stuck_bytes + allowance / 2);
         }
     }
 
-    fn give_back(&mut self) {
+    /// Gives idle memory back until at most `rest` is left, the highest first: the lowest is used next.
+    fn give_back(&mut self, rest: usize) {
         for pool in &mut self.pools {
-            for region in &mut pool.regions {
+            for region in pool.regions.iter_mut().rev() {
+                if self.statistics.idle_bytes <= rest {
+                    return;
+                }
                 self.statistics.idle_bytes -= region.give_back(pool.run_bytes);
             }
         }
@@ -299,6 +314,16 @@ impl Region {
         debug_assert!(self.free[run / 64] >> (run % 64) & 1 == 0);
         self.free[run / 64] |= 1 << (run % 64);
         self.free_runs += 1;
+    }
+
+    /// Runs that were never handed out since their memory was fresh.
+    fn fresh_runs(&self) -> usize {
+        let fresh = self
+            .free
+            .iter()
+            .zip(&self.used)
+            .map(|(free, used)| free & !used);
+        fresh.map(|word| word.count_ones() as usize).sum()
     }
 
     fn idle_runs(&self) -> usize {
