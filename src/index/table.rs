@@ -269,7 +269,7 @@ impl Table {
     #[inline]
     pub(super) fn home(&self, hash: u64) -> (usize, u32) {
         let local = u128::from(hash << self.depth);
-        let scaled = (local * u128::from(self.shape.main << TAG_BITS) >> 64) as u32;
+        let scaled = ((local * u128::from(self.shape.main << TAG_BITS)) >> 64) as u32;
         (
             (scaled >> TAG_BITS) as usize,
             scaled & ((1 << TAG_BITS) - 1),
@@ -281,7 +281,7 @@ impl Table {
     #[inline]
     pub(super) fn other(&self, bucket: usize, tag: u32) -> usize {
         let mixed = u64::from((tag + 1).wrapping_mul(0x9e37_79b1));
-        let sum = (mixed * u64::from(self.shape.main) >> 32) as usize;
+        let sum = ((mixed * u64::from(self.shape.main)) >> 32) as usize;
         let wrap = if sum >= bucket {
             0
         } else {

@@ -468,7 +468,7 @@ mod tests {
         runs.iter().for_each(|&run| fill(run, PAGE_BYTES, 0xaa));
         let (kept, dropped): (Vec<_>, Vec<_>) = runs
             .iter()
-            .partition(|run| run.addr().get() / PAGE_BYTES % 4 == 0);
+            .partition(|run| (run.addr().get() / PAGE_BYTES).is_multiple_of(4));
         give(&arena, dropped, PAGE_BYTES);
         assert!(arena.statistics().idle_bytes <= IDLE_BYTES);
         assert!(kept.iter().all(|&run| holds(run, PAGE_BYTES, 0xaa)));

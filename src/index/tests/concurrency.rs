@@ -65,7 +65,7 @@ fn readers_beside_writers<H: KeyHash>(index: &Index<H>, universe: u64, rounds: u
                     let number = random.below(universe);
                     let seen = look(index, number);
                     assert!(
-                        seen == [true; 3] || number % 4 != 0,
+                        seen == [true; 3] || !number.is_multiple_of(4),
                         "key {number} was there throughout: {seen:?}"
                     );
                     assert_eq!(
@@ -83,7 +83,7 @@ fn readers_beside_writers<H: KeyHash>(index: &Index<H>, universe: u64, rounds: u
                     for round in 0..rounds {
                         for step in 0..universe / 2 {
                             let number = random.below(universe);
-                            if number % 4 == 0 {
+                            if number.is_multiple_of(4) {
                                 put(index, number, step);
                             } else if round % 2 == 0 && step % 8 != 0 {
                                 put(index, number / 4 * 4 + thread, step);

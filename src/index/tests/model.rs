@@ -21,7 +21,7 @@ fn random_operations(default_seed: u64, operations: u64, universe: u64) {
     });
     // Phases of more and of fewer keys, so that shards grow, split, shrink and compact.
     for operation in 0..operations {
-        let growing = operation * 5 / operations % 2 == 0;
+        let growing = (operation * 5 / operations).is_multiple_of(2);
         let key = key(random.below(universe));
         match random.below(16) {
             0 => model.give_up(&key),
