@@ -1,4 +1,5 @@
 //! What a store promises, on the real file system.
+#![allow(clippy::unwrap_used)] // a test that meets an error has failed
 
 use freyja::store::{OpenMode, Options, ReadMode, Store, SyncMode};
 use freyja::{ErrorKind, Result};
