@@ -4,6 +4,8 @@
 //! `capi` (the C interface) → [`store`] → [`index`] and [`log`] → [`memory`] and [`vfs`]. Imports point
 //! downwards only; `index` knows no files and `log` knows no index.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
 mod capi;
 pub mod error;
 pub mod index;

@@ -2,7 +2,6 @@
 //!
 //! A seeded workload runs once on a simulated disk that keeps a picture of itself before every call; each picture then
 //! crashes in several ways and is recovered. `FREYJA_SEED=n cargo test --test crash` replays seed n alone.
-#![allow(clippy::unwrap_used)] // a test that meets an error has failed
 
 use std::collections::BTreeMap;
 use std::path::Path;

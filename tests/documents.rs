@@ -1,6 +1,5 @@
 //! What the documents say about the source tree is so.
 #![allow(clippy::disallowed_methods)] // reads the source tree, not a store
-#![allow(clippy::unwrap_used)] // a test fails that way
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,5 @@
 //! The example programs compile without a warning and do what they say.
 #![allow(clippy::disallowed_methods)] // runs compilers and programs, and reads the source tree
-#![allow(clippy::unwrap_used)] // a test fails that way
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
 //! Faults that other log-structured stores are known for, each a test that this one does not have it.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test that meets an error has failed, and may look at the clock
+#![allow(clippy::disallowed_methods)] // a test may look at the clock
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

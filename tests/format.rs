@@ -1,6 +1,5 @@
 //! The format on disk is what `docs/format.md` says: its example is the file that the library writes, and a reader that
 //! knows nothing but the document reads what the library writes.
-#![allow(clippy::unwrap_used)] // in a test a failure is a panic
 
 use std::path::Path;
 use std::sync::Arc;
