@@ -1,9 +1,10 @@
 //! The lock on a store's directory: `flock` between processes, a table of this process's holders besides.
 //!
 //! `flock` belongs to the open file description, so other descriptors of the same file that this process
-//! opens and closes do not disturb it, as they would a POSIX record lock. It is never released by
-//! `LOCK_UN`: a forked child shares the description, and unlocking there would unlock the parent. Closing
-//! the last descriptor releases it.
+//! opens and closes do not disturb it, as they would a POSIX record lock. A forked child shares the
+//! description. So the process that took the lock releases it by `LOCK_UN`: closing alone would leave it held
+//! while a child lives, be it only on its way to `exec`. And no other process unlocks: that would
+//! unlock the parent.
 
 use std::collections::BTreeMap;
 use std::fs::{self, TryLockError};
@@ -29,11 +30,24 @@ enum Holders {
 
 struct RealLock {
     // Fields drop in this order: the file's lock is gone before another thread can pass the table.
-    _file: Option<fs::File>,
+    file: Option<fs::File>,
     _registration: Registration,
+    /// The process that took the lock.
+    process: u32,
 }
 
 impl DirectoryLock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file
+            && self.process == std::process::id()
+        {
+            // If this fails, closing the file is the second chance.
+            let _ = file.unlock();
+        }
+    }
+}
 
 struct Registration(Identity);
 
@@ -96,8 +110,9 @@ pub(super) fn lock(path: &Path, mode: LockMode) -> io::Result<Box<dyn DirectoryL
         lock_file(file, mode)?;
     }
     Ok(Box::new(RealLock {
-        _file: file,
+        file,
         _registration: registration,
+        process: std::process::id(),
     }))
 }
 
