@@ -24,8 +24,11 @@ struct Database {
 
 static DATABASES: HandleTable<Database, 1> = HandleTable::new();
 
-/// How often a closing thread tries to free the store at once before it leaves that to others.
+/// How often a closing thread helps the epoch on before it leaves the rest to others.
 const FREEING_ATTEMPTS: usize = 100;
+
+/// How many epochs what was retired last has to wait.
+const EPOCHS: usize = 4;
 
 /// Opens a store and makes a handle to it.
 pub fn open(path: &Path, options: &Options) -> Result<*mut freyja_db> {
@@ -48,13 +51,17 @@ pub fn close(db: *mut freyja_db) -> Result<()> {
     closed
 }
 
-/// Drops the store here and now if no other call is inside it: its memory is not to wait for the next use
-/// of the library by anybody.
+/// Drops the store here and now if no other call is inside it, and frees what it has retired: its memory is not to
+/// wait for the next use of the library by anybody.
 fn free_now(database: Arc<Database>) {
     for _ in 0..FREEING_ATTEMPTS {
         if Arc::strong_count(&database) == 1 {
-            return;
+            break;
         }
+        epoch::pin().flush();
+    }
+    drop(database);
+    for _ in 0..EPOCHS {
         epoch::pin().flush();
     }
 }

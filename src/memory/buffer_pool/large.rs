@@ -1,6 +1,5 @@
 //! Buffers that are mapped one by one, registered by address.
 
-use std::collections::HashMap;
 use std::ptr::NonNull;
 
 use parking_lot::Mutex;
@@ -20,8 +19,17 @@ pub struct LargeBuffers {
 
 #[derive(Default)]
 struct Inner {
-    ranges: HashMap<usize, AddressRange>,
+    /// By rising address. They are few: a megabyte each, at least.
+    ranges: Vec<AddressRange>,
     statistics: LargeStatistics,
+}
+
+impl Inner {
+    /// Where the range that begins at `address` is, or else would have to be put.
+    fn find(&self, address: usize) -> std::result::Result<usize, usize> {
+        self.ranges
+            .binary_search_by_key(&address, |range| range.base().addr().get())
+    }
 }
 
 impl LargeBuffers {
@@ -38,7 +46,8 @@ impl LargeBuffers {
             .ranges
             .try_reserve(1)
             .map_err(|_| Error::memory("the register of large buffers"))?;
-        inner.ranges.insert(address.addr().get(), range);
+        let (Ok(place) | Err(place)) = inner.find(address.addr().get());
+        inner.ranges.insert(place, range);
         inner.statistics.gets += 1;
         inner.statistics.in_use += 1;
         inner.statistics.bytes_in_use += rounded as u64;
@@ -48,7 +57,8 @@ impl LargeBuffers {
     /// Takes the buffer at `address` out of the register; dropping it unmaps it. `None` if none begins there.
     pub fn remove(&self, address: usize) -> Option<AddressRange> {
         let mut inner = self.inner.lock();
-        let range = inner.ranges.remove(&address)?;
+        let place = inner.find(address).ok()?;
+        let range = inner.ranges.remove(place);
         inner.statistics.in_use -= 1;
         inner.statistics.bytes_in_use -= range.length() as u64;
         Some(range)
