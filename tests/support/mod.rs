@@ -1,6 +1,8 @@
 //! What the tests of the C interface share.
 #![allow(dead_code)] // each test program uses its part
 
+pub mod library;
+
 use std::path::Path;
 use std::process::Command;
 
