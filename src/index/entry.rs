@@ -4,8 +4,9 @@ use parking_lot::MutexGuard;
 
 use super::hash::{KeyHash, SeededHash};
 use super::placement::Place;
+use super::probe::Found;
 use super::shard::{Shard, Writer};
-use super::table::{Found, Table};
+use super::table::Table;
 use super::{Index, Location};
 use crate::memory::epoch::Guard;
 

@@ -32,6 +32,7 @@ mod growth;
 mod hash;
 pub mod location;
 mod placement;
+mod probe;
 mod rebuild;
 mod shape;
 mod shard;
@@ -139,7 +140,8 @@ impl<H: KeyHash> Index<H> {
     /// Locks the key's shard and finds the key's entry, or makes all ready for a new one, so that nothing can
     /// fail afterwards. Waits for other writers of the shard.
     ///
-    /// Replaced tables are freed only after `guard` is gone: use a guard for one entry, or a few.
+    /// Replaced tables are freed only after `guard` is gone: use a guard for one entry, or a few. A thread that holds an
+    /// entry must not ask for another: it would wait for itself if both keys are of one shard.
     ///
     /// # Errors
     /// `TooLarge` if the key is longer than 64 KiB, or too many keys share one hash; `Memory` if there is none for

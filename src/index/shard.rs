@@ -19,6 +19,12 @@ const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 2;
 pub(super) struct Shard {
     table: EpochCell<Table>,
     depth: u32,
+    written: Written,
+}
+
+/// What writers change all the time, on lines of its own, so that readers keep theirs.
+#[repr(align(64))]
+struct Written {
     totals: SharedTotals,
     writer: Mutex<Writer>,
 }
@@ -84,18 +90,20 @@ impl Shard {
         Self {
             depth: table.depth(),
             table: EpochCell::new(table),
-            totals: SharedTotals {
-                keys: AtomicU64::new(totals.keys),
-                key_bytes: AtomicU64::new(totals.key_bytes),
-                record_bytes: AtomicU64::new(totals.record_bytes),
+            written: Written {
+                totals: SharedTotals {
+                    keys: AtomicU64::new(totals.keys),
+                    key_bytes: AtomicU64::new(totals.key_bytes),
+                    record_bytes: AtomicU64::new(totals.record_bytes),
+                },
+                writer: Mutex::new(Writer {
+                    appender,
+                    retired: false,
+                    removals: 0,
+                    patience: 0,
+                    slab_limit: PREFERRED_SLAB_BYTES,
+                }),
             },
-            writer: Mutex::new(Writer {
-                appender,
-                retired: false,
-                removals: 0,
-                patience: 0,
-                slab_limit: PREFERRED_SLAB_BYTES,
-            }),
         }
     }
 
@@ -110,25 +118,31 @@ impl Shard {
     }
 
     pub(super) fn writer(&self) -> &Mutex<Writer> {
-        &self.writer
+        &self.written.writer
     }
 
     pub(super) fn totals(&self) -> Totals {
+        let SharedTotals {
+            keys,
+            key_bytes,
+            record_bytes,
+        } = &self.written.totals;
         Totals {
-            keys: self.totals.keys.load(Ordering::Relaxed),
-            key_bytes: self.totals.key_bytes.load(Ordering::Relaxed),
-            record_bytes: self.totals.record_bytes.load(Ordering::Relaxed),
+            keys: keys.load(Ordering::Relaxed),
+            key_bytes: key_bytes.load(Ordering::Relaxed),
+            record_bytes: record_bytes.load(Ordering::Relaxed),
         }
     }
 
     /// For the holder of the lock only.
     pub(super) fn set_totals(&self, totals: Totals) {
-        self.totals.keys.store(totals.keys, Ordering::Relaxed);
-        self.totals
-            .key_bytes
-            .store(totals.key_bytes, Ordering::Relaxed);
-        self.totals
-            .record_bytes
-            .store(totals.record_bytes, Ordering::Relaxed);
+        let SharedTotals {
+            keys,
+            key_bytes,
+            record_bytes,
+        } = &self.written.totals;
+        keys.store(totals.keys, Ordering::Relaxed);
+        key_bytes.store(totals.key_bytes, Ordering::Relaxed);
+        record_bytes.store(totals.record_bytes, Ordering::Relaxed);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::Location;
-use super::bucket::{Bucket, Overflow, SLOTS, TAG_BITS};
+use super::bucket::{Bucket, TAG_BITS};
 use super::shape::{MAX_PAGES, Shape};
 use crate::error::Result;
 use crate::memory::key_slab::KeySlab;
@@ -29,14 +29,6 @@ const REFERENCE_BYTES: usize = 3;
 pub(super) struct Position {
     pub(super) bucket: usize,
     pub(super) slot: usize,
-}
-
-/// An entry whose key was compared.
-#[derive(Clone, Copy)]
-pub(super) struct Found {
-    pub(super) position: Position,
-    pub(super) location: Location,
-    pub(super) reference: u32,
 }
 
 /// An entry met on the way through the whole table.
@@ -68,16 +60,6 @@ pub(super) struct Table {
     hot: PageList<WordLine, MAX_PAGES>,
     cold: PageList<ByteLine, { MAX_PAGES / 2 }>,
     slab: Arc<KeySlab>,
-}
-
-/// A bucket as it was at one moment.
-struct Picture {
-    bucket: Bucket,
-    /// A bit for each slot with the wanted tag.
-    matches: u32,
-    /// Those of the matching slots, if asked for.
-    references: [u32; SLOTS],
-    moves: u64,
 }
 
 impl Table {
@@ -119,93 +101,6 @@ impl Table {
     /// Bytes of buckets and references.
     pub(super) fn page_bytes(&self) -> usize {
         (self.hot.count() + self.cold.count()) * PAGE_BYTES
-    }
-
-    /// Calls `visit` with the location of every entry that may have `hash`, until it answers.
-    #[inline]
-    pub(super) fn find<R>(
-        &self,
-        hash: u64,
-        mut visit: impl FnMut(Location) -> Option<R>,
-    ) -> Option<R> {
-        self.probe::<false, R>(hash, |picture, position| {
-            visit(picture.bucket.location(position.slot)?)
-        })
-    }
-
-    /// The entry of `key`, whose hash is `hash`; compares with the slab.
-    #[inline]
-    pub(super) fn locate(&self, hash: u64, key: &[u8]) -> Option<Found> {
-        self.prefetch(hash);
-        self.probe::<true, Found>(hash, |picture, position| {
-            let reference = picture.references[position.slot];
-            let matches = self.slab.matches(reference, key);
-            debug_assert!(matches.is_ok(), "a slot refers to a published key");
-            let location = picture.bucket.location(position.slot)?;
-            matches.unwrap_or(false).then_some(Found {
-                position,
-                location,
-                reference,
-            })
-        })
-    }
-
-    /// Calls `visit` for every slot whose tag fits `hash`, until it answers. A slot is visited again if an
-    /// entry moved meanwhile: an entry that was there throughout is never missed.
-    #[inline]
-    fn probe<const REFERENCES: bool, R>(
-        &self,
-        hash: u64,
-        mut visit: impl FnMut(&Picture, Position) -> Option<R>,
-    ) -> Option<R> {
-        let (home, tag) = self.home(hash);
-        loop {
-            let picture = self.picture::<REFERENCES>(home, tag);
-            let fits = picture.matches & !picture.bucket.displaced();
-            if let Some(answer) = visit_slots(&picture, home, fits, &mut visit) {
-                return Some(answer);
-            }
-            if picture.bucket.overflow(Overflow::Second) == 0
-                && picture.bucket.overflow(Overflow::Stash) == 0
-            {
-                return None;
-            }
-            match self.probe_elsewhere::<REFERENCES, R>(&picture, home, tag, &mut visit) {
-                (None, moves) if moves != picture.moves => {}
-                (answer, _) => return answer,
-            }
-        }
-    }
-
-    /// Probes second bucket and stash, as far as the picture of the home bucket says that they matter; also
-    /// answers the count of moves as it was at the end.
-    fn probe_elsewhere<const REFERENCES: bool, R>(
-        &self,
-        home_picture: &Picture,
-        home: usize,
-        tag: u32,
-        visit: &mut impl FnMut(&Picture, Position) -> Option<R>,
-    ) -> (Option<R>, u64) {
-        let mut moves = home_picture.moves;
-        if home_picture.bucket.overflow(Overflow::Second) > 0 {
-            let second = self.other(home, tag);
-            let picture = self.picture::<REFERENCES>(second, tag);
-            moves = picture.moves;
-            let fits = picture.matches & picture.bucket.displaced();
-            if let Some(answer) = visit_slots(&picture, second, fits, visit) {
-                return (Some(answer), moves);
-            }
-        }
-        if home_picture.bucket.overflow(Overflow::Stash) > 0 {
-            for bucket in self.stash() {
-                let picture = self.picture::<REFERENCES>(bucket, tag);
-                moves = picture.moves;
-                if let Some(answer) = visit_slots(&picture, bucket, picture.matches, visit) {
-                    return (Some(answer), moves);
-                }
-            }
-        }
-        (None, moves)
     }
 
     /// Calls `visit` with every entry, in the order of the buckets, until it fails.
@@ -306,7 +201,7 @@ impl Table {
     }
 
     #[inline]
-    fn references(&self, bucket: usize) -> &[AtomicU8] {
+    pub(super) fn references(&self, bucket: usize) -> &[AtomicU8] {
         let (lower, upper) = self.reference_line(bucket).0.split_at(32);
         if bucket.is_multiple_of(2) {
             lower
@@ -327,32 +222,9 @@ impl Table {
         }
     }
 
-    #[inline]
-    fn picture<const REFERENCES: bool>(&self, bucket: usize, tag: u32) -> Picture {
-        self.stable(|| {
-            let copy = Bucket::load(self.line(bucket));
-            let matches = copy.matches(tag);
-            let mut references = [0; SLOTS];
-            if REFERENCES {
-                let mut slots = matches;
-                while slots != 0 {
-                    let slot = slots.trailing_zeros() as usize;
-                    slots &= slots - 1;
-                    references[slot] = load_reference(self.references(bucket), slot);
-                }
-            }
-            Picture {
-                bucket: copy,
-                matches,
-                references,
-                moves: self.moves.load(Ordering::Relaxed),
-            }
-        })
-    }
-
     /// What `read` answers at a moment when the writer was not changing anything.
     #[inline]
-    fn stable<T>(&self, read: impl Fn() -> T) -> T {
+    pub(super) fn stable<T>(&self, read: impl Fn() -> T) -> T {
         let mut attempts = 0;
         loop {
             let before = self.version.load(Ordering::Acquire);
@@ -382,27 +254,10 @@ impl Table {
 }
 
 #[inline]
-fn load_reference(bytes: &[AtomicU8], slot: usize) -> u32 {
+pub(super) fn load_reference(bytes: &[AtomicU8], slot: usize) -> u32 {
     let bytes = &bytes[slot * REFERENCE_BYTES..][..REFERENCE_BYTES];
     let [low, middle, high] = std::array::from_fn(|byte| bytes[byte].load(Ordering::Relaxed));
     u32::from_le_bytes([low, middle, high, 0])
-}
-
-#[inline]
-fn visit_slots<R>(
-    picture: &Picture,
-    bucket: usize,
-    mut slots: u32,
-    visit: &mut impl FnMut(&Picture, Position) -> Option<R>,
-) -> Option<R> {
-    while slots != 0 {
-        let slot = slots.trailing_zeros() as usize;
-        slots &= slots - 1;
-        if let Some(answer) = visit(picture, Position { bucket, slot }) {
-            return Some(answer);
-        }
-    }
-    None
 }
 
 /// A writer is inside for some tens of nanoseconds, unless it lost its processor there.

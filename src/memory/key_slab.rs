@@ -356,5 +356,4 @@ impl KeyAppender {
 }
 
 #[cfg(test)]
-#[path = "key_slab_tests.rs"]
 mod tests;

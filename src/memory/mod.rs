@@ -8,4 +8,5 @@ pub mod page_arena;
 pub mod page_list;
 pub mod prefetch;
 
+mod page_pool;
 mod region;

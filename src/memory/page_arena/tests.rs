@@ -1,0 +1,144 @@
+use super::*;
+
+const RUNS: usize = REGION_BYTES / PAGE_BYTES;
+
+fn take(arena: &PageArena, count: usize, bytes: usize) -> Vec<NonNull<u8>> {
+    (0..count).map(|_| arena.allocate(bytes).unwrap()).collect()
+}
+
+fn give(arena: &PageArena, runs: impl IntoIterator<Item = NonNull<u8>>, bytes: usize) {
+    for run in runs {
+        // SAFETY: the tests release what `take` returned, once.
+        unsafe { arena.release(run, bytes) };
+    }
+}
+
+fn fill(run: NonNull<u8>, bytes: usize, value: u8) {
+    // SAFETY: the run is `bytes` long and ours.
+    unsafe { run.write_bytes(value, bytes) };
+}
+
+fn holds(run: NonNull<u8>, bytes: usize, value: u8) -> bool {
+    // SAFETY: the run is `bytes` long, initialised and ours.
+    let run = unsafe { std::slice::from_raw_parts(run.as_ptr(), bytes) };
+    run == vec![value; bytes]
+}
+
+#[test]
+fn runs_are_aligned_zeroed_and_do_not_overlap() {
+    let arena = PageArena::new(usize::MAX);
+    let sizes = [PAGE_BYTES, 1 << 16, LARGEST_RUN_BYTES];
+    let runs: Vec<_> = sizes
+        .iter()
+        .flat_map(|&bytes| {
+            take(&arena, 5, bytes)
+                .into_iter()
+                .map(move |run| (run, bytes))
+        })
+        .collect();
+    for (number, &(run, bytes)) in runs.iter().enumerate() {
+        assert_eq!(run.addr().get() % bytes, 0);
+        assert!(holds(run, bytes, 0));
+        fill(run, bytes, number as u8 + 1);
+    }
+    for (number, &(run, bytes)) in runs.iter().enumerate() {
+        assert!(holds(run, bytes, number as u8 + 1));
+    }
+    let expected = 5 * sizes.iter().sum::<usize>();
+    assert_eq!(arena.statistics().allocated_bytes, expected);
+    for (run, bytes) in runs {
+        give(&arena, [run], bytes);
+    }
+    assert_eq!(arena.statistics().allocated_bytes, 0);
+}
+
+#[test]
+fn released_runs_are_used_again_and_zeroed() {
+    let arena = PageArena::new(usize::MAX);
+    let runs = take(&arena, 8, PAGE_BYTES);
+    runs.iter().for_each(|&run| fill(run, PAGE_BYTES, 0xaa));
+    give(&arena, runs.clone(), PAGE_BYTES);
+    assert_eq!(arena.statistics().idle_bytes, 8 * PAGE_BYTES);
+    let again = take(&arena, 8, PAGE_BYTES);
+    assert_eq!(again, runs);
+    assert!(again.iter().all(|&run| holds(run, PAGE_BYTES, 0)));
+    assert_eq!(arena.statistics().idle_bytes, 0);
+    give(&arena, again, PAGE_BYTES);
+}
+
+#[test]
+fn wholly_free_regions_go_back_but_one() {
+    let arena = PageArena::new(usize::MAX);
+    let runs = take(&arena, 4 * RUNS, PAGE_BYTES);
+    assert_eq!(arena.statistics().mapped_bytes, 4 * REGION_BYTES);
+    give(&arena, runs, PAGE_BYTES);
+    assert_eq!(arena.statistics().mapped_bytes, REGION_BYTES);
+    assert_eq!(arena.statistics().allocated_bytes, 0);
+    assert!(arena.statistics().idle_bytes <= IDLE_BYTES.max(REGION_BYTES * cfg!(miri) as usize));
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn idle_memory_is_given_back_in_bulk_and_reads_as_zeros_again() {
+    let arena = PageArena::new(usize::MAX);
+    let runs = take(&arena, RUNS, PAGE_BYTES);
+    runs.iter().for_each(|&run| fill(run, PAGE_BYTES, 0xaa));
+    let (kept, dropped): (Vec<_>, Vec<_>) = runs
+        .iter()
+        .partition(|run| (run.addr().get() / PAGE_BYTES).is_multiple_of(4));
+    give(&arena, dropped, PAGE_BYTES);
+    assert!(arena.statistics().idle_bytes <= IDLE_BYTES);
+    assert!(kept.iter().all(|&run| holds(run, PAGE_BYTES, 0xaa)));
+    let again = take(&arena, RUNS - kept.len(), PAGE_BYTES);
+    assert!(again.iter().all(|&run| holds(run, PAGE_BYTES, 0)));
+    give(&arena, again.into_iter().chain(kept), PAGE_BYTES);
+}
+
+#[test]
+fn the_limit_is_an_error_and_releasing_makes_room() {
+    let arena = PageArena::new(REGION_BYTES);
+    let mut runs = take(&arena, RUNS, PAGE_BYTES);
+    for bytes in [PAGE_BYTES, LARGEST_RUN_BYTES] {
+        let refused = arena.allocate(bytes).err().map(|error| error.kind());
+        assert_eq!(refused, Some(ErrorKind::Memory));
+    }
+    give(&arena, runs.pop(), PAGE_BYTES);
+    runs.extend(take(&arena, 1, PAGE_BYTES));
+    give(&arena, runs, PAGE_BYTES);
+}
+
+#[test]
+fn lengths_that_are_no_run_are_refused() {
+    let arena = PageArena::new(usize::MAX);
+    for bytes in [0, 1, 4095, 4097, 12288, 2 * LARGEST_RUN_BYTES, usize::MAX] {
+        let refused = arena.allocate(bytes).err().map(|error| error.kind());
+        assert_eq!(refused, Some(ErrorKind::Invalid), "{bytes}");
+    }
+}
+
+#[test]
+fn threads_share_an_arena_without_sharing_a_run() {
+    let arena = PageArena::new(usize::MAX);
+    let rounds = if cfg!(miri) { 20 } else { 2000 };
+    std::thread::scope(|scope| {
+        for thread in 1..=4u8 {
+            let arena = &arena;
+            scope.spawn(move || {
+                let mut held = std::collections::VecDeque::new();
+                for _ in 0..rounds {
+                    let run = arena.allocate(PAGE_BYTES).unwrap();
+                    assert!(holds(run, PAGE_BYTES, 0));
+                    fill(run, PAGE_BYTES, thread);
+                    held.push_back(run);
+                    if held.len() > 7 {
+                        let oldest = held.pop_front().unwrap();
+                        assert!(holds(oldest, PAGE_BYTES, thread));
+                        give(arena, [oldest], PAGE_BYTES);
+                    }
+                }
+                give(arena, held, PAGE_BYTES);
+            });
+        }
+    });
+    assert_eq!(arena.statistics().allocated_bytes, 0);
+}
