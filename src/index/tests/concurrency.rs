@@ -2,13 +2,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-/// Locations say which key they belong to: the number in the upper bits, a version in the lower 8.
+/// Locations say which key they belong to, and carry a version of four bits at both ends, which the index keeps in
+/// different words: half of one and half of another would show.
 fn versioned(number: u64, version: u64) -> Location {
-    location((number + 1) << 8 | version & 0xff)
+    let version = version & 15;
+    location(version << 32 | (number + 1) << 4 | version)
 }
 
 fn number_of(location: Location) -> u64 {
-    (location.raw() >> 8) - 1
+    let raw = location.raw();
+    assert_eq!(raw >> 32, raw & 15, "a location put together of two");
+    (raw >> 4 & 0x0fff_ffff) - 1
 }
 
 fn put<H: KeyHash>(index: &Index<H>, number: u64, version: u64) {
@@ -137,35 +141,63 @@ fn readers_always_find_keys_whose_hashes_collide() {
 }
 
 #[test]
-fn writers_of_one_key_exclude_each_other_until_the_entry_is_used() {
+fn a_location_is_never_half_of_one_and_half_of_another() {
     let index = &Index::new(&OPTIONS).unwrap();
     put(index, 0, 0);
-    let threads = 4;
-    let each = 5000_u64;
+    let done = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(look(index, 0), [true; 3]);
+            }
+        });
+        let limit = if cfg!(miri) { 500 } else { 500_000 };
+        (0..limit).for_each(|version| put(index, 0, version));
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn writers_of_one_key_exclude_each_other_until_the_entry_is_used() {
+    let index = &Index::new(&OPTIONS).unwrap();
+    let key = &0_u64.to_le_bytes();
+    let increment = |guard: &epoch::Guard| match index.entry(guard, index.hash(key), key).unwrap() {
+        Entry::Occupied(entry) => {
+            let next = location(entry.location().raw() + 1);
+            entry.replace(next);
+        }
+        Entry::Vacant(entry) => entry.insert(location(1)),
+    };
+    let (threads, each) = (4, 5000);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(move || {
-                for _ in 0..each {
-                    let key = 0_u64.to_le_bytes();
-                    let guard = epoch::pin();
-                    let Ok(Entry::Occupied(entry)) = index.entry(&guard, index.hash(&key), &key)
-                    else {
-                        panic!("the key is there");
-                    };
-                    let next = location(entry.location().raw() + 1);
-                    entry.replace(next);
-                }
-            });
+            scope.spawn(|| (0..each).for_each(|_| increment(&epoch::pin())));
         }
     });
-    let guard = epoch::pin();
-    let key = 0_u64.to_le_bytes();
-    let last = index.locate(&guard, index.hash(&key), &key).unwrap();
+    let last = index.locate(&epoch::pin(), index.hash(key), key);
     assert_eq!(
-        last.raw(),
-        versioned(0, 0).raw() + threads * each,
+        last,
+        Some(location(threads * each)),
         "no increment was lost"
     );
+}
+
+#[test]
+fn a_writer_that_waited_while_its_shard_was_split_loses_nothing() {
+    let count = 18_000;
+    for seed in 0..5 {
+        let index = &Index::new(&IndexOptions { seed, ..OPTIONS }).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope
+                    .spawn(move || (0..count).for_each(|step| put(index, step * 4 + thread, step)));
+            }
+        });
+        assert!(index.statistics().shards > 1);
+        assert_eq!(index.len(), 4 * count);
+        assert!((0..4 * count).all(|number| look(index, number) == [true; 3]));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@ mod collisions;
 mod concurrency;
 mod memory;
 mod model;
+mod moves;
 
 use std::collections::HashMap;
 
