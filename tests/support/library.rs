@@ -34,16 +34,13 @@ pub fn scratch_folder() -> PathBuf {
     folder
 }
 
-/// Runs cargo on the library and answers its messages.
-pub fn cargo(arguments: &[&str], compiler_arguments: &[&str]) -> String {
+/// Runs a command of cargo on the library and answers its messages.
+pub fn cargo(command: &str, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .arg("--manifest-path")
-        .arg(root().join("Cargo.toml"))
-        .arg("--target-dir")
+        .args([command, "--lib", "--target-dir"])
         .arg(target_folder())
-        .arg("--")
-        .args(compiler_arguments)
+        .args(arguments)
+        .current_dir(root())
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -52,10 +49,7 @@ pub fn cargo(arguments: &[&str], compiler_arguments: &[&str]) -> String {
 }
 
 fn build() -> Library {
-    let messages = cargo(
-        &["rustc", "--release", "--lib", "--message-format=json"],
-        &[],
-    );
+    let messages = cargo("build", &["--release", "--message-format=json"]);
     let artefact = |name: &str| {
         let mut texts = messages.split('"');
         let found = texts.find(|text| Path::new(text).ends_with(name));
