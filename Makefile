@@ -26,7 +26,7 @@ demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUME
 	$(target)/examples/owner $(DEMO_ARGUMENTS)
 
 test: ## run every test: Rust, and C against the shared and the static library
-	$(CARGO) test
+	$(CARGO) test --no-fail-fast
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
