@@ -7,8 +7,8 @@ C_WARNINGS := -std=c11 -Wall -Wextra -Wpedantic -Werror
 
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 library := $(target)/library/release/libfreyja.a
-# What the Rust standard library in the static library needs from the system.
-link := $(library) -pthread -ldl -lm
+# With what the Rust standard library in it needs from the system; a test keeps that list true.
+link := $(library) $(shell cat c_tests/native_libraries.txt)
 
 .PHONY: help library demo test bench lint clean
 

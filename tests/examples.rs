@@ -1,9 +1,13 @@
 //! The example programs compile without a warning and do what they say.
 #![allow(clippy::disallowed_methods)] // runs compilers and programs, and reads the source tree
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+
+use support::library::{library, native_libraries};
+use support::{Language, compiler, root};
 
 const WARNINGS: [&str; 7] = [
     "-std=c11",
@@ -15,42 +19,14 @@ const WARNINGS: [&str; 7] = [
     "-Werror",
 ];
 
-/// Where the release build leaves the library; built once a run.
-fn library_directory() -> &'static Path {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let arguments = ["build", "--release", "--lib", "--target-dir"];
-        let built = Command::new(env!("CARGO"))
-            .args(arguments)
-            .arg(target)
-            .current_dir(root())
-            .status()
-            .unwrap();
-        assert!(built.success(), "the library could not be built");
-        target.join("release")
-    })
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn compiler() -> String {
-    std::env::var("CC").unwrap_or_else(|_| "cc".to_owned())
-}
-
 /// Compiles `examples/<name>.c` into `directory`.
 fn compile(name: &str, directory: &Path) -> PathBuf {
     let program = directory.join(name);
-    let library = library_directory();
-    let compiled = Command::new(compiler())
+    let compiled = compiler(Language::C)
         .args(WARNINGS)
-        .arg("-I")
-        .arg(root().join("include"))
         .arg(root().join("examples").join(name).with_extension("c"))
-        .arg(library.join("libfreyja.a"))
-        .args(["-pthread", "-ldl", "-lm"])
+        .arg(&library().archive)
+        .args(native_libraries())
         .arg("-o")
         .arg(&program)
         .status()
@@ -99,9 +75,11 @@ fn the_compiler_command_of_the_readme_works() {
     let command = readme.lines().find(|line| line.starts_with("cc ")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let hello = directory.path().join("hello");
-    let library = library_directory().to_str().unwrap();
     let command = command
-        .replace("target/release", library)
+        .replace(
+            "target/release/libfreyja.a",
+            library().archive.to_str().unwrap(),
+        )
         .replace("-o hello", &format!("-o {}", hello.display()));
     let compiled = Command::new("sh")
         .args(["-c", &command])
