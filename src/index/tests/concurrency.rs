@@ -151,7 +151,7 @@ fn a_location_is_never_half_of_one_and_half_of_another() {
                 assert_eq!(look(index, 0), [true; 3]);
             }
         });
-        let limit = if cfg!(miri) { 500 } else { 500_000 };
+        let limit = if cfg!(miri) { 500 } else { 1_000_000 };
         (0..limit).for_each(|version| put(index, 0, version));
         done.store(true, Ordering::Relaxed);
         reader.join().unwrap();

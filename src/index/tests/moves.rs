@@ -1,5 +1,5 @@
 use super::*;
-use crate::index::bucket::{SLOTS, TAG_BITS};
+use crate::index::bucket::{Bucket, Overflow, SLOTS, TAG_BITS};
 use crate::index::shape::Shape;
 
 /// Keys say their hash themselves.
@@ -111,4 +111,11 @@ fn keys_that_were_pushed_around_are_removed_without_leaving_a_trace() {
     let keys: Vec<_> = model.map.keys().cloned().collect();
     keys.iter().for_each(|key| model.remove(key));
     model.check();
+    let guard = epoch::pin();
+    let table = model.index.table(&guard, 0);
+    for bucket in 0..buckets() as usize {
+        let bucket = Bucket::load(table.line(bucket));
+        assert_eq!(bucket.overflow(Overflow::Second), 0);
+        assert_eq!(bucket.overflow(Overflow::Stash), 0);
+    }
 }
