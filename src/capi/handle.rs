@@ -312,6 +312,17 @@ mod tests {
     }
 
     #[test]
+    fn a_handle_that_one_thread_is_removing_is_closed_to_a_second() {
+        let table = Table::new();
+        let handle = table.insert(1).unwrap();
+        // What a first remover has done when a second overtakes it.
+        let guard = epoch::pin();
+        let entry = table.entry(handle, &guard).unwrap();
+        entry.leaving.store(true, Ordering::Relaxed);
+        assert_eq!(kind_of(table.remove(handle)), Some(ErrorKind::Closed));
+    }
+
+    #[test]
     fn threads_that_insert_and_remove_never_see_each_others_values() {
         let table = Table::new();
         std::thread::scope(|scope| {
