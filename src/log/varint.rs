@@ -5,7 +5,7 @@
 /// Longest encoding of a 64-bit number, in bytes.
 pub const MAX_LEN: usize = 10;
 
-/// Bytes that [`write`] needs for `number`: 1 to [`MAX_LEN`].
+/// Bytes that [`write()`] needs for `number`: 1 to [`MAX_LEN`].
 pub fn len(number: u64) -> usize {
     let significant_bits = 64 - (number | 1).leading_zeros() as usize;
     significant_bits.div_ceil(7)
