@@ -139,7 +139,8 @@ impl Shared {
     }
 }
 
-fn check_key(key: &[u8]) -> Result<()> {
+/// Refuses a key that no record can hold.
+pub(super) fn check_key(key: &[u8]) -> Result<()> {
     if key.len() > MAX_KEY_LEN {
         return Err(Error::new(
             ErrorKind::TooLarge,

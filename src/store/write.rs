@@ -4,9 +4,10 @@ use super::Store;
 use super::commit_log::{Appended, CommitLog, Scope};
 use super::counters::Operation;
 use super::options::SyncMode;
+use super::read::check_key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Entry;
-use crate::log::record::{Fields, Kind, MAX_KEY_LEN, MAX_VALUE_LEN};
+use crate::log::record::{Fields, Kind, MAX_VALUE_LEN};
 use crate::memory::epoch;
 
 /// How many full segments may wait to be sealed by the background thread before writers do it themselves.
@@ -50,7 +51,7 @@ impl Store {
     pub fn delete(&self, key: &[u8]) -> Result<bool> {
         let shared = &*self.shared;
         shared.check_open()?;
-        check_lengths(key, &[])?;
+        check_key(key)?;
         let log = shared.log()?;
         let appended = {
             let guard = epoch::pin();
@@ -115,15 +116,7 @@ fn record<'a>(kind: Kind, key: &'a [u8], value: &'a [u8]) -> Fields<'a> {
 }
 
 fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
-    if key.len() > MAX_KEY_LEN {
-        return Err(Error::new(
-            ErrorKind::TooLarge,
-            format!(
-                "the key has {} bytes; the limit is {MAX_KEY_LEN}",
-                key.len()
-            ),
-        ));
-    }
+    check_key(key)?;
     if value.len() > MAX_VALUE_LEN {
         return Err(Error::new(
             ErrorKind::TooLarge,
