@@ -1,6 +1,6 @@
 /*
  * Freyja: an embedded key-value store. Keys and values are bytes; a store is a directory; the newest value of
- * a key wins. This header is the whole interface. It is generated: see docs/c-api.md.
+ * a key wins. This header is the whole interface; docs/c-api.md says more.
  *
  * Conventions
  *
@@ -16,7 +16,8 @@
  * 5. Lifetimes. A handle is valid until freyja_close; then it answers FREYJA_CLOSED, also while other threads
  *    are in a call. Buffers outlive the handle they came from.
  * 6. Fork. A handle belongs to the process that opened it. In a forked child every call with it answers
- *    FREYJA_FORKED and touches nothing. Open stores after fork, not before.
+ *    FREYJA_FORKED and touches nothing, and freyja_free_buf ignores buffers of the parent. Open stores after
+ *    fork, not before.
  * 7. Durability. By default a write returns when it is durable. freyja_options.sync_mode relaxes that;
  *    freyja_sync catches up. After a failed write or sync the handle refuses to write (FREYJA_FAILED), goes on
  *    reading, and tells why through freyja_failure.
@@ -122,7 +123,7 @@ typedef enum freyja_status {
      */
     FREYJA_RANGE = -4,
     /**
-     * Another handle, in this process or another, has the store open.
+     * The store is open elsewhere, in this process or another.
      */
     FREYJA_BUSY = -5,
     /**
@@ -506,14 +507,14 @@ FREYJA_API int freyja_options_init(struct freyja_options *o, size_t struct_size)
 /**
  * Opens the store in the directory `path`, by default creating it if it does not exist.
  *
- * A directory is open once at a time, whether in this process or another. Recovery after a crash happens in
- * here; freyja_stats tells what it found.
+ * A store is open once for writing, or any number of times for reading only, whether in this process or another.
+ * Recovery after a crash happens in here; freyja_stats tells what it found.
  *
  * @param path      path of the directory, ended by NUL.
  * @param o         options, or NULL for the defaults.
  * @param[out] out  the handle; close it with freyja_close.
  * @param[out] err  details of a failure, written only then; may be NULL.
- * @return FREYJA_OK; FREYJA_BUSY if the store is open already; FREYJA_NOT_FOUND, FREYJA_EXISTS as the
+ * @return FREYJA_OK; FREYJA_BUSY if the store is open elsewhere; FREYJA_NOT_FOUND, FREYJA_EXISTS as the
  *         flags demand; FREYJA_VERSION, FREYJA_CORRUPT, FREYJA_INVALID, FREYJA_UNSUPPORTED, FREYJA_MEMORY;
  *         an errno.
  */

@@ -18,14 +18,14 @@ pub struct freyja_db {
 
 /// Opens the store in the directory `path`, by default creating it if it does not exist.
 ///
-/// A directory is open once at a time, whether in this process or another. Recovery after a crash happens in
-/// here; freyja_stats tells what it found.
+/// A store is open once for writing, or any number of times for reading only, whether in this process or another.
+/// Recovery after a crash happens in here; freyja_stats tells what it found.
 ///
 /// @param path      path of the directory, ended by NUL.
 /// @param o         options, or NULL for the defaults.
 /// @param[out] out  the handle; close it with freyja_close.
 /// @param[out] err  details of a failure, written only then; may be NULL.
-/// @return FREYJA_OK; FREYJA_BUSY if the store is open already; FREYJA_NOT_FOUND, FREYJA_EXISTS as the
+/// @return FREYJA_OK; FREYJA_BUSY if the store is open elsewhere; FREYJA_NOT_FOUND, FREYJA_EXISTS as the
 ///         flags demand; FREYJA_VERSION, FREYJA_CORRUPT, FREYJA_INVALID, FREYJA_UNSUPPORTED, FREYJA_MEMORY;
 ///         an errno.
 #[must_use]

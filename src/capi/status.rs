@@ -21,7 +21,7 @@ pub enum freyja_status {
     FREYJA_INVALID = -3,
     /// The buffer is too small; the size needed has been stored.
     FREYJA_RANGE = -4,
-    /// Another handle, in this process or another, has the store open.
+    /// The store is open elsewhere, in this process or another.
     FREYJA_BUSY = -5,
     /// The handle has been closed.
     FREYJA_CLOSED = -6,
