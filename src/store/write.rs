@@ -16,7 +16,7 @@ const FULL_SEGMENTS_IN_BACKGROUND: usize = 4;
 impl Store {
     /// Stores `value` under `key`, replacing what was there. Both may be empty.
     ///
-    /// Fails with [`ErrorKind::TooLarge`] for a key above [`MAX_KEY_LEN`] or a value above
+    /// Fails with [`ErrorKind::TooLarge`] for a key above [`MAX_KEY_LEN`](crate::log::record::MAX_KEY_LEN) or a value above
     /// [`MAX_VALUE_LEN`] bytes, and with the system's error when the disk is full: then the put did not happen and
     /// writing can go on. Any other failure of the disk stops all writing; whether this put took place shows at the
     /// next open.
