@@ -1,0 +1,129 @@
+//! What to measure, from the command line.
+
+use std::path::PathBuf;
+
+use crate::contestants::Kind;
+use crate::key_sets::KeySet;
+
+/// What a process started by the benchmark itself does with its contestant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Fills, then replaces every key twice, deletes half of the keys and adds them again.
+    Churn,
+    /// Fills, then deletes nine keys of ten.
+    DeleteMost,
+    /// Puts only the keys that `DeleteMost` leaves.
+    PutTheRest,
+    /// Counts from before the contestant was opened.
+    Small,
+}
+
+impl Task {
+    const NAMES: [(Task, &'static str); 4] = [
+        (Task::Churn, "churn"),
+        (Task::DeleteMost, "delete-most"),
+        (Task::PutTheRest, "put-the-rest"),
+        (Task::Small, "small"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+
+    fn named(name: &str) -> Option<Task> {
+        let mut names = Self::NAMES.iter();
+        names
+            .find(|(_, known)| *known == name)
+            .map(|(task, _)| *task)
+    }
+}
+
+/// What a child process is to do.
+#[derive(Clone, Copy)]
+pub struct Child {
+    pub task: Task,
+    pub kind: Kind,
+}
+
+pub struct Arguments {
+    /// Numbers of keys, ascending.
+    pub keys: Vec<u64>,
+    pub key_sets: Vec<KeySet>,
+    /// A file of real keys, one a line.
+    pub paths: Option<PathBuf>,
+    /// Where stores are made, each in a directory of its own that is removed again; for a child, its store.
+    pub directory: PathBuf,
+    /// Whether to write the result to `docs/benchmarks`.
+    pub record: bool,
+    pub child: Option<Child>,
+    /// The arguments as given, but for the directory part of paths.
+    pub given: String,
+}
+
+impl Arguments {
+    pub fn parse() -> Arguments {
+        let mut parsed = Arguments {
+            keys: vec![1_000_000, 10_000_000],
+            key_sets: KeySet::all(),
+            paths: None,
+            directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+            record: false,
+            child: None,
+            given: String::new(),
+        };
+        let (mut task, mut kind) = (None, None);
+        let mut given = Vec::new();
+        let mut arguments = std::env::args()
+            .skip(1)
+            .filter(|argument| argument != "--bench");
+        while let Some(name) = arguments.next() {
+            given.push(name.clone());
+            if name == "--record" {
+                parsed.record = true;
+                continue;
+            }
+            let value = arguments
+                .next()
+                .unwrap_or_else(|| refuse(&format!("{name} needs a value")));
+            match name.as_str() {
+                "--keys" => parsed.keys = list(&name, &value, number_of_keys),
+                "--key-sets" => parsed.key_sets = list(&name, &value, KeySet::named),
+                "--paths" => parsed.paths = Some(PathBuf::from(&value)),
+                "--directory" => parsed.directory = PathBuf::from(&value),
+                "--task" => task = list(&name, &value, Task::named).pop(),
+                "--contestant" => kind = list(&name, &value, Kind::named).pop(),
+                _ => refuse(&format!("unknown argument {name}")),
+            }
+            let shown = value.rsplit('/').next().unwrap_or(&value);
+            given.push(shown.to_owned());
+        }
+        parsed.given = given.join(" ");
+        parsed.keys.sort_unstable();
+        parsed.keys.dedup();
+        parsed.child = task.zip(kind).map(|(task, kind)| Child { task, kind });
+        if parsed.child.is_none() && parsed.keys[0] < 1000 {
+            refuse("--keys: at least 1000, so that every hundredth part of the fill is some keys");
+        }
+        parsed
+    }
+}
+
+/// Digits, which may be grouped by `_`.
+fn number_of_keys(text: &str) -> Option<u64> {
+    let keys = text.replace('_', "").parse().ok()?;
+    (keys <= 1 << 40).then_some(keys)
+}
+
+fn list<T>(name: &str, values: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    let parsed = values.split(',').map(|value| {
+        parse(value).unwrap_or_else(|| refuse(&format!("{name}: {value} is not possible")))
+    });
+    parsed.collect()
+}
+
+fn refuse(message: &str) -> ! {
+    eprintln!(
+        "{message}\nusage: [--keys N,N] [--key-sets 8,16,32,64,mixed,paths] [--paths FILE] [--directory DIR] [--record]"
+    );
+    std::process::exit(2);
+}

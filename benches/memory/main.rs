@@ -1,0 +1,32 @@
+//! What a key costs in RAM, seen from outside: `make bench-memory`.
+//!
+//! Every measurement is a process of its own. What it counts is the growth of `RssAnon` and `RssShmem`, the memory that no
+//! file backs as the system sees it, since the contestant was opened empty. The store's own counters are printed beside
+//! it, never instead of it. Keys are made on the fly, or read from a file again for each pass, so that the harness itself
+//! takes no memory worth mentioning.
+#![allow(clippy::disallowed_methods)] // a benchmark looks at files and clocks from outside the library
+
+mod arguments;
+mod children;
+mod contestants;
+mod key_sets;
+mod life;
+mod machine;
+mod plot;
+mod real_paths;
+mod report;
+mod resident;
+mod results;
+mod run;
+mod steady;
+mod table;
+mod transcript;
+mod watch;
+
+fn main() {
+    let arguments = arguments::Arguments::parse();
+    match arguments.child {
+        Some(child) => print!("{}", life::live(child, &arguments)),
+        None => run::run(&arguments),
+    }
+}

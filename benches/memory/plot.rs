@@ -1,0 +1,111 @@
+//! The picture: RAM against the number of keys while they are put.
+
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use crate::contestants::Kind;
+use crate::results::{Outcome, Results, Row};
+use crate::transcript::Sample;
+
+const SIZE: (u32, u32) = (960, 560);
+const KEYS: RGBColor = RGBColor(120, 120, 120);
+
+fn colour(kind: Kind) -> RGBColor {
+    match kind {
+        Kind::KeysInMemory => RGBColor(27, 94, 170),
+        Kind::KeysOnDisk => RGBColor(40, 140, 80),
+        Kind::HashMap => RGBColor(200, 70, 40),
+    }
+}
+
+/// Draws the largest number of keys that was measured, with the first set of keys of which that is so many.
+pub fn draw(results: &Results, file: &Path) {
+    let drawn = drawn(results);
+    let Some((first, _)) = drawn.first() else {
+        eprintln!("nothing was measured, so nothing is drawn");
+        return;
+    };
+    draw_on(first, &drawn, file)
+        .unwrap_or_else(|error| panic!("{}: could not be drawn: {error}", file.display()));
+}
+
+/// The rows to draw, with the samples of their fills.
+fn drawn(results: &Results) -> Vec<(&Row, &[Sample])> {
+    let measured = results.rows.iter().filter_map(|row| match &row.outcome {
+        Outcome::Measured(figures) => Some((row, &*figures.churn.samples)),
+        Outcome::NotMeasured(_) => None,
+    });
+    let measured: Vec<_> = measured.collect();
+    let Some(most) = measured.iter().map(|(row, _)| row.count).max() else {
+        return measured;
+    };
+    // Keys of sixteen bytes, if there are such, are what most figures elsewhere are about.
+    let sets = measured.iter().filter(|(row, _)| row.count == most);
+    let set = sets
+        .map(|(row, _)| row.set)
+        .min_by_key(|set| *set != crate::key_sets::KeySet::Fixed(16));
+    let wanted = |row: &Row| row.count == most && Some(row.set) == set;
+    let drawn = measured.into_iter().filter(|(row, _)| wanted(row));
+    drawn.collect()
+}
+
+fn draw_on(
+    first: &Row,
+    drawn: &[(&Row, &[Sample])],
+    file: &Path,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let million = |keys: u64| keys as f64 / 1e6;
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let samples = || drawn.iter().flat_map(|(_, samples)| *samples);
+    let highest = samples().map(|sample| sample.highest).max().unwrap_or(0);
+
+    let root = SVGBackend::new(file, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let caption = format!(
+        "RAM while filling, keys of {}, since empty (RssAnon + RssShmem)",
+        first.set.title()
+    );
+    let mut chart = ChartBuilder::on(&root)
+        .caption(caption, ("sans-serif", 20))
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..million(first.count), 0.0..megabytes(highest) * 1.05)?;
+    chart
+        .configure_mesh()
+        .x_desc("million keys")
+        .y_desc("MB")
+        .light_line_style(WHITE)
+        .draw()?;
+    for (row, samples) in drawn {
+        let colour = colour(row.kind);
+        // What was seen in between is drawn pale, so that spikes and steady use can be told apart.
+        let seen = samples
+            .iter()
+            .map(|sample| (million(sample.keys), megabytes(sample.highest)));
+        chart.draw_series(LineSeries::new(seen, colour.mix(0.35)))?;
+        let steady = samples
+            .iter()
+            .map(|sample| (million(sample.keys), megabytes(sample.resident)));
+        chart
+            .draw_series(LineSeries::new(steady, colour.stroke_width(2)))?
+            .label(row.kind.title())
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+    }
+    let keys = drawn[0].1.iter();
+    let keys = keys.map(|sample| (million(sample.keys), megabytes(sample.key_bytes)));
+    chart
+        .draw_series(LineSeries::new(keys, KEYS.stroke_width(1)))?
+        .label("the keys' own bytes")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], KEYS.stroke_width(1)));
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .label_font(("sans-serif", 15))
+        .background_style(WHITE)
+        .border_style(KEYS)
+        .draw()?;
+    root.present()?;
+    Ok(())
+}

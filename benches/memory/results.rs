@@ -1,0 +1,95 @@
+//! What was measured.
+
+use crate::contestants::Kind;
+use crate::key_sets::KeySet;
+use crate::transcript::{State, Transcript};
+
+pub struct Results {
+    pub small: Vec<Small>,
+    pub rows: Vec<Row>,
+    /// Where the paths came from.
+    pub paths: Option<String>,
+    /// The commit that was measured.
+    pub commit: String,
+    /// The arguments that were given.
+    pub given: String,
+}
+
+/// A contestant, empty and with a thousand keys, counted from before it was opened.
+pub struct Small {
+    pub kind: Kind,
+    /// `None` if it is not supported.
+    pub states: Option<[State; 2]>,
+}
+
+pub struct Row {
+    pub kind: Kind,
+    pub set: KeySet,
+    pub count: u64,
+    pub outcome: Outcome,
+}
+
+pub enum Outcome {
+    Measured(Figures),
+    /// And why not.
+    NotMeasured(String),
+}
+
+/// Three lives of one contestant with one set of keys.
+pub struct Figures {
+    pub keeps_keys_in_memory: bool,
+    /// Bytes of all keys.
+    pub key_bytes: u64,
+    pub churn: Transcript,
+    pub delete_most: Transcript,
+    pub put_the_rest: Transcript,
+}
+
+impl Figures {
+    /// With all keys, as they were filled.
+    pub fn fresh(&self) -> &State {
+        &self.churn.states[0]
+    }
+
+    /// With all keys, after every one was replaced twice and half were deleted and added again.
+    pub fn churned(&self) -> &State {
+        &self.churn.states[1]
+    }
+
+    /// With a tenth of the keys, after the others were deleted.
+    pub fn reduced(&self) -> &State {
+        &self.delete_most.states[1]
+    }
+
+    /// With the same tenth, where nothing else ever was.
+    pub fn never_more(&self) -> &State {
+        &self.put_the_rest.states[0]
+    }
+
+    /// Bytes a key besides the key, of `bytes` for all keys.
+    pub fn besides_key(&self, bytes: u64) -> f64 {
+        let key_bytes = self.key_bytes_in_memory(self.key_bytes);
+        (bytes as f64 - key_bytes as f64) / self.fresh().keys as f64
+    }
+
+    /// How many of `key_bytes` are part of what the contestant takes.
+    pub fn key_bytes_in_memory(&self, key_bytes: u64) -> u64 {
+        if self.keeps_keys_in_memory {
+            key_bytes
+        } else {
+            0
+        }
+    }
+}
+
+impl Results {
+    /// What was measured of `kind`, `set` and `count`.
+    pub fn figures(&self, kind: Kind, set: KeySet, count: u64) -> Option<&Figures> {
+        let mut rows = self.rows.iter();
+        let row = rows.find(|row| row.kind == kind && row.set == set && row.count == count)?;
+        match &row.outcome {
+            Outcome::Measured(figures) => Some(figures),
+            Outcome::NotMeasured(_) => None,
+        }
+    }
+}
