@@ -10,10 +10,10 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test bench lint clean
+.PHONY: help library demo test bench bench-memory lint clean
 
 help: ## say what there is (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One crate type alone: built together with the others, link-time optimisation does not reach it. In a directory of its own,
 # so that it and what cargo build makes do not replace each other.
@@ -30,6 +30,9 @@ test: ## run every test: Rust, and C against the shared and the static library
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
+
+bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 1000000" for a quick look
+	$(CARGO) bench --bench memory -- $(BENCH_ARGUMENTS)
 
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --check

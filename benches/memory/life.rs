@@ -53,32 +53,24 @@ fn run<C: Contestant>(task: Task, keys: &Keys<'_>, open: impl FnOnce() -> C) -> 
     keys.for_each(|_, _| {});
     let watch = Watch::start();
     let resident = Resident::open();
-    let mut transcript = Transcript::default();
-    let (mut contestant, beginning) = if task == Task::Small {
-        let bytes = resident.bytes();
-        let contestant = open();
-        let counters = contestant.counters().map(|_| Counters::default());
-        (
-            contestant,
-            Beginning {
-                resident,
-                bytes,
-                counters,
-            },
-        )
+    let before = resident.bytes();
+    let mut contestant = open();
+    let counters = contestant.counters();
+    let beginning = if task == Task::Small {
+        Beginning {
+            resident,
+            bytes: before,
+            counters: counters.map(|_| Counters::default()),
+        }
     } else {
-        let contestant = open();
-        let counters = contestant.counters();
         let bytes = resident.bytes();
-        (
-            contestant,
-            Beginning {
-                resident,
-                bytes,
-                counters,
-            },
-        )
+        Beginning {
+            resident,
+            bytes,
+            counters,
+        }
     };
+    let mut transcript = Transcript::default();
     match task {
         Task::Churn => {
             fill(&mut contestant, keys, &beginning, &watch, &mut transcript);

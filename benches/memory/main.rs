@@ -18,8 +18,6 @@ mod report;
 mod resident;
 mod results;
 mod run;
-mod steady;
-mod table;
 mod transcript;
 mod watch;
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::contestants::Kind;
-use crate::results::{Outcome, Results, Row};
+use crate::key_sets::KeySet;
+use crate::results::{Results, Row};
 use crate::transcript::Sample;
 
 const SIZE: (u32, u32) = (960, 560);
@@ -22,43 +23,39 @@ fn colour(kind: Kind) -> RGBColor {
 /// Draws the largest number of keys that was measured, with the first set of keys of which that is so many.
 pub fn draw(results: &Results, file: &Path) {
     let drawn = drawn(results);
-    let Some((first, _)) = drawn.first() else {
+    if drawn.is_empty() {
         eprintln!("nothing was measured, so nothing is drawn");
         return;
-    };
-    draw_on(first, &drawn, file)
+    }
+    draw_on(&drawn, file)
         .unwrap_or_else(|error| panic!("{}: could not be drawn: {error}", file.display()));
 }
 
-/// The rows to draw, with the samples of their fills.
-fn drawn(results: &Results) -> Vec<(&Row, &[Sample])> {
-    let measured = results.rows.iter().filter_map(|row| match &row.outcome {
-        Outcome::Measured(figures) => Some((row, &*figures.churn.samples)),
-        Outcome::NotMeasured(_) => None,
-    });
-    let measured: Vec<_> = measured.collect();
-    let Some(most) = measured.iter().map(|(row, _)| row.count).max() else {
-        return measured;
-    };
+/// The rows to draw.
+fn drawn(results: &Results) -> Vec<&Row> {
+    let most = results.rows.iter().map(|row| row.count).max();
+    let largest: Vec<&Row> = results
+        .rows
+        .iter()
+        .filter(|row| Some(row.count) == most)
+        .collect();
     // Keys of sixteen bytes, if there are such, are what most figures elsewhere are about.
-    let sets = measured.iter().filter(|(row, _)| row.count == most);
-    let set = sets
-        .map(|(row, _)| row.set)
-        .min_by_key(|set| *set != crate::key_sets::KeySet::Fixed(16));
-    let wanted = |row: &Row| row.count == most && Some(row.set) == set;
-    let drawn = measured.into_iter().filter(|(row, _)| wanted(row));
+    let sets = largest.iter().map(|row| row.set);
+    let set = sets.min_by_key(|set| *set != KeySet::Fixed(16));
+    let drawn = largest.into_iter().filter(|row| Some(row.set) == set);
     drawn.collect()
 }
 
-fn draw_on(
-    first: &Row,
-    drawn: &[(&Row, &[Sample])],
-    file: &Path,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn samples(row: &Row) -> &[Sample] {
+    &row.figures.churn.samples
+}
+
+fn draw_on(drawn: &[&Row], file: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let first = drawn[0];
     let million = |keys: u64| keys as f64 / 1e6;
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    let samples = || drawn.iter().flat_map(|(_, samples)| *samples);
-    let highest = samples().map(|sample| sample.highest).max().unwrap_or(0);
+    let all = drawn.iter().flat_map(|row| samples(row));
+    let highest = all.map(|sample| sample.highest).max().unwrap_or(0);
 
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
@@ -78,8 +75,8 @@ fn draw_on(
         .y_desc("MB")
         .light_line_style(WHITE)
         .draw()?;
-    for (row, samples) in drawn {
-        let colour = colour(row.kind);
+    for row in drawn {
+        let (colour, samples) = (colour(row.kind), samples(row));
         // What was seen in between is drawn pale, so that spikes and steady use can be told apart.
         let seen = samples
             .iter()
@@ -93,7 +90,7 @@ fn draw_on(
             .label(row.kind.title())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
     }
-    let keys = drawn[0].1.iter();
+    let keys = samples(first).iter();
     let keys = keys.map(|sample| (million(sample.keys), megabytes(sample.key_bytes)));
     chart
         .draw_series(LineSeries::new(keys, KEYS.stroke_width(1)))?

@@ -7,6 +7,10 @@ use crate::transcript::{State, Transcript};
 pub struct Results {
     pub small: Vec<Small>,
     pub rows: Vec<Row>,
+    /// What there was no room for.
+    pub skipped: Vec<Skipped>,
+    /// What the store does not do yet, and how it says so.
+    pub unsupported: Vec<(Kind, String)>,
     /// Where the paths came from.
     pub paths: Option<String>,
     /// The commit that was measured.
@@ -18,21 +22,22 @@ pub struct Results {
 /// A contestant, empty and with a thousand keys, counted from before it was opened.
 pub struct Small {
     pub kind: Kind,
-    /// `None` if it is not supported.
-    pub states: Option<[State; 2]>,
+    pub states: [State; 2],
 }
 
 pub struct Row {
     pub kind: Kind,
     pub set: KeySet,
     pub count: u64,
-    pub outcome: Outcome,
+    pub figures: Figures,
 }
 
-pub enum Outcome {
-    Measured(Figures),
-    /// And why not.
-    NotMeasured(String),
+pub struct Skipped {
+    pub kind: Kind,
+    pub set: KeySet,
+    pub count: u64,
+    /// What this machine has too little of.
+    pub shortage: String,
 }
 
 /// Three lives of one contestant with one set of keys.
@@ -54,6 +59,11 @@ impl Figures {
     /// With all keys, after every one was replaced twice and half were deleted and added again.
     pub fn churned(&self) -> &State {
         &self.churn.states[1]
+    }
+
+    /// With all keys, before most of them were deleted.
+    pub fn unreduced(&self) -> &State {
+        &self.delete_most.states[0]
     }
 
     /// With a tenth of the keys, after the others were deleted.
@@ -87,9 +97,6 @@ impl Results {
     pub fn figures(&self, kind: Kind, set: KeySet, count: u64) -> Option<&Figures> {
         let mut rows = self.rows.iter();
         let row = rows.find(|row| row.kind == kind && row.set == set && row.count == count)?;
-        match &row.outcome {
-            Outcome::Measured(figures) => Some(figures),
-            Outcome::NotMeasured(_) => None,
-        }
+        Some(&row.figures)
     }
 }

@@ -1,6 +1,5 @@
 //! Measures everything that was asked for, and prints and records it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use crate::children::Children;
 use crate::contestants::Kind;
 use crate::key_sets::KeySet;
 use crate::real_paths::{self, RealPaths};
-use crate::results::{Figures, Outcome, Results, Row, Small};
+use crate::results::{Figures, Results, Row, Skipped, Small};
 use crate::{machine, plot, report};
 
 /// Keys of the larger of the two small stores.
@@ -34,18 +33,33 @@ pub fn run(arguments: &Arguments) {
         directory: place.path().to_owned(),
         paths: real_paths.as_ref().map(|paths| paths.file.clone()),
     };
-    let kinds = Kind::ALL.map(|kind| (kind, kind.refusal(place.path())));
-    let results = Results {
-        small: measure_small(&children, &kinds),
-        rows: measure_rows(arguments, &children, &kinds, real_paths.as_ref()),
-        paths: real_paths.map(|paths| paths.source),
+    let mut results = Results {
+        small: Vec::new(),
+        rows: Vec::new(),
+        skipped: Vec::new(),
+        unsupported: Vec::new(),
+        paths: real_paths.as_ref().map(|paths| paths.source.clone()),
         commit,
         given: arguments.given.clone(),
     };
-    let text = report::text(&results);
-    println!("{text}");
+    let mut kinds = Vec::new();
+    for kind in Kind::ALL {
+        match kind.refusal(place.path()) {
+            Some(refusal) => results.unsupported.push((kind, refusal)),
+            None => kinds.push(kind),
+        }
+    }
+    for &kind in &kinds {
+        results.small.push(measure_small(&children, kind));
+    }
+    for (set, count) in sets(arguments, real_paths.as_ref()) {
+        for &kind in &kinds {
+            measure(&children, kind, set, count, &mut results);
+        }
+    }
+    println!("{}", report::text(&results, false));
     if arguments.record {
-        record(&results, &text);
+        record(&results);
     }
 }
 
@@ -65,35 +79,9 @@ fn gather_paths(arguments: &Arguments, place: &Path) -> Option<RealPaths> {
     paths.filter(|paths| paths.count >= FEW_KEYS)
 }
 
-type Kinds = [(Kind, Option<String>)];
-
-fn measure_small(children: &Children, kinds: &Kinds) -> Vec<Small> {
-    let mut rows = Vec::new();
-    for (kind, refusal) in kinds {
-        let bytes = |count| {
-            let transcript = children.start(Task::Small, *kind, FEW_KEYS_SET, count);
-            transcript.states[0]
-        };
-        let states = match refusal {
-            Some(_) => None,
-            None => Some([bytes(0), bytes(FEW_KEYS)]),
-        };
-        rows.push(Small {
-            kind: *kind,
-            states,
-        });
-    }
-    rows
-}
-
-fn measure_rows(
-    arguments: &Arguments,
-    children: &Children,
-    kinds: &Kinds,
-    real_paths: Option<&RealPaths>,
-) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let mut path_counts = BTreeSet::new();
+/// The sets of keys to measure, and how many keys of each.
+fn sets(arguments: &Arguments, real_paths: Option<&RealPaths>) -> Vec<(KeySet, u64)> {
+    let mut sets = Vec::new();
     for &keys in &arguments.keys {
         for &set in &arguments.key_sets {
             let count = match (set, real_paths) {
@@ -101,28 +89,50 @@ fn measure_rows(
                 (KeySet::Paths, Some(paths)) => keys.min(paths.count),
                 _ => keys,
             };
-            if set == KeySet::Paths && !path_counts.insert(count) {
-                continue;
-            }
-            let key_bytes = set.bytes(count, children.paths.as_deref());
-            for (kind, refusal) in kinds {
-                let outcome = match refusal {
-                    Some(refusal) => Outcome::NotMeasured(format!("not supported yet: {refusal}")),
-                    None => match shortage(children, *kind, count, key_bytes) {
-                        Some(shortage) => Outcome::NotMeasured(shortage),
-                        None => Outcome::Measured(measure(children, *kind, set, count, key_bytes)),
-                    },
-                };
-                rows.push(Row {
-                    kind: *kind,
-                    set,
-                    count,
-                    outcome,
-                });
+            if !sets.contains(&(set, count)) {
+                sets.push((set, count));
             }
         }
     }
-    rows
+    sets
+}
+
+fn measure_small(children: &Children, kind: Kind) -> Small {
+    let state = |count| {
+        let transcript = children.start(Task::Small, kind, FEW_KEYS_SET, count);
+        transcript.states[0]
+    };
+    Small {
+        kind,
+        states: [state(0), state(FEW_KEYS)],
+    }
+}
+
+fn measure(children: &Children, kind: Kind, set: KeySet, count: u64, results: &mut Results) {
+    let key_bytes = set.bytes(count, children.paths.as_deref());
+    if let Some(shortage) = shortage(children, kind, count, key_bytes) {
+        results.skipped.push(Skipped {
+            kind,
+            set,
+            count,
+            shortage,
+        });
+        return;
+    }
+    let start = |task| children.start(task, kind, set, count);
+    let figures = Figures {
+        keeps_keys_in_memory: kind.keeps_keys_in_memory(),
+        key_bytes,
+        churn: start(Task::Churn),
+        delete_most: start(Task::DeleteMost),
+        put_the_rest: start(Task::PutTheRest),
+    };
+    results.rows.push(Row {
+        kind,
+        set,
+        count,
+        figures,
+    });
 }
 
 /// What this machine lacks for a measurement, if so: it must not push out what others keep in memory, or fill the disk.
@@ -138,7 +148,7 @@ fn shortage(children: &Children, kind: Kind, count: u64, key_bytes: u64) -> Opti
     let lacks = |what: &str, needed: u64, available: u64| {
         (needed > available / 10 * 9).then(|| {
             format!(
-                "not measured: may need {:.0} GB of {what}, and {:.0} GB are available",
+                "for it may need {:.0} GB of {what} and {:.0} GB are available",
                 gigabytes(needed),
                 gigabytes(available)
             )
@@ -148,22 +158,11 @@ fn shortage(children: &Children, kind: Kind, count: u64, key_bytes: u64) -> Opti
         .or_else(|| lacks("disk", disk, machine::available_disk(&children.directory)))
 }
 
-fn measure(children: &Children, kind: Kind, set: KeySet, count: u64, key_bytes: u64) -> Figures {
-    let start = |task| children.start(task, kind, set, count);
-    Figures {
-        keeps_keys_in_memory: kind.keeps_keys_in_memory(),
-        key_bytes,
-        churn: start(Task::Churn),
-        delete_most: start(Task::DeleteMost),
-        put_the_rest: start(Task::PutTheRest),
-    }
-}
-
-fn record(results: &Results, text: &str) {
+fn record(results: &Results) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks");
     fs::create_dir_all(&directory).expect("the directory of the records can be made");
     plot::draw(results, &directory.join("memory.svg"));
     let file = directory.join("memory.md");
-    fs::write(&file, text).expect("the record can be written");
+    fs::write(&file, report::text(results, true)).expect("the record can be written");
     eprintln!("recorded in {}", file.display());
 }

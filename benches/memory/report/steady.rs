@@ -19,10 +19,14 @@ impl SteadyLine {
         }
     }
 
-    /// The sample that is farthest above the line in proportion, and how many times as high as the line it is.
-    pub fn worst<'a>(&self, samples: &'a [Sample]) -> (&'a Sample, f64) {
+    /// The sample of which `bytes` is farthest above the line in proportion, and how many times as high as the line it is.
+    pub fn worst<'a>(
+        &self,
+        samples: &'a [Sample],
+        bytes: impl Fn(&Sample) -> u64,
+    ) -> (&'a Sample, f64) {
         let ratio =
-            |sample: &Sample| sample.highest as f64 / (self.bytes_per_key * sample.keys as f64);
+            |sample: &Sample| bytes(sample) as f64 / (self.bytes_per_key * sample.keys as f64);
         let worst = samples
             .iter()
             .max_by(|one, other| ratio(one).total_cmp(&ratio(other)))
