@@ -121,7 +121,8 @@ fn list<T>(name: &str, values: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T
     parsed.collect()
 }
 
-fn refuse(message: &str) -> ! {
+/// Says what is wrong with the arguments, and ends.
+pub fn refuse(message: &str) -> ! {
     eprintln!(
         "{message}\nusage: [--keys N,N] [--key-sets 8,16,32,64,mixed,paths] [--paths FILE] [--directory DIR] [--record]"
     );

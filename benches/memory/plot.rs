@@ -20,14 +20,9 @@ fn colour(kind: Kind) -> RGBColor {
     }
 }
 
-/// Draws the largest number of keys that was measured, with the first set of keys of which that is so many.
+/// Draws the largest number of keys that was measured, and one was, with the first set of keys of which that is so many.
 pub fn draw(results: &Results, file: &Path) {
-    let drawn = drawn(results);
-    if drawn.is_empty() {
-        eprintln!("nothing was measured, so nothing is drawn");
-        return;
-    }
-    draw_on(&drawn, file)
+    draw_on(&drawn(results), file)
         .unwrap_or_else(|error| panic!("{}: could not be drawn: {error}", file.display()));
 }
 
@@ -60,7 +55,7 @@ fn draw_on(drawn: &[&Row], file: &Path) -> Result<(), Box<dyn std::error::Error>
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let caption = format!(
-        "RAM while filling, keys of {}, since empty (RssAnon + RssShmem)",
+        "RAM while filling, keys of {}; pale: the highest seen in between",
         first.set.title()
     );
     let mut chart = ChartBuilder::on(&root)
@@ -72,8 +67,10 @@ fn draw_on(drawn: &[&Row], file: &Path) -> Result<(), Box<dyn std::error::Error>
     chart
         .configure_mesh()
         .x_desc("million keys")
-        .y_desc("MB")
-        .light_line_style(WHITE)
+        .y_desc("MB (growth of RssAnon + RssShmem since empty)")
+        .x_label_formatter(&|millions| format!("{millions:.1}"))
+        .y_label_formatter(&|megabytes| format!("{megabytes:.0}"))
+        .max_light_lines(0)
         .draw()?;
     for row in drawn {
         let (colour, samples) = (colour(row.kind), samples(row));

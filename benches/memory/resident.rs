@@ -14,7 +14,8 @@ impl Resident {
         Resident { status }
     }
 
-    /// Bytes that no file backs: `RssAnon` and `RssShmem`.
+    /// Bytes that no file backs: `RssAnon` and `RssShmem`. Some kernels add up counts of each processor only roughly, and are
+    /// then wrong by some hundred KiB at most, which matters to small stores alone.
     pub fn bytes(&self) -> u64 {
         let mut text = [0; 4096];
         let length = self

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::arguments::{Arguments, Task};
+use crate::arguments::{Arguments, Task, refuse};
 use crate::children::Children;
 use crate::contestants::Kind;
 use crate::key_sets::KeySet;
@@ -20,11 +20,12 @@ const FEW_KEYS_SET: KeySet = KeySet::Fixed(16);
 pub fn run(arguments: &Arguments) {
     let directory = &arguments.directory;
     fs::create_dir_all(directory).expect("the directory can be made");
-    assert!(
-        !machine::is_in_memory(directory),
-        "{}: files there are memory, and would count as the store's: give another --directory",
-        directory.display()
-    );
+    if machine::is_in_memory(directory) {
+        let directory = directory.display();
+        refuse(&format!(
+            "{directory}: files there are memory, and would count as the store's: give another --directory"
+        ));
+    }
     // Asked before anything is written.
     let commit = machine::commit();
     let place = tempfile::tempdir_in(directory).expect("a directory can be made");
@@ -58,7 +59,9 @@ pub fn run(arguments: &Arguments) {
         }
     }
     println!("{}", report::text(&results, false));
-    if arguments.record {
+    if arguments.record && results.rows.is_empty() {
+        eprintln!("nothing was measured, so nothing is recorded");
+    } else if arguments.record {
         record(&results);
     }
 }

@@ -10,6 +10,7 @@ pub fn section(results: &Results) -> String {
         "difference, % of all RAM",
         "churned, B",
         "churned / fresh",
+        "of all RAM",
     ];
     let table = table(results, &headings, |figures| {
         let fresh = figures.besides_key(figures.fresh().resident);
@@ -21,13 +22,17 @@ pub fn section(results: &Results) -> String {
             difference,
             format!("{churned:.2}"),
             format!("{:.3}", churned / fresh),
+            format!(
+                "{:.3}",
+                figures.churned().resident as f64 / figures.fresh().resident as f64
+            ),
         ]
     });
     format!(
         "## Besides the key's own bytes\n\n\
          Fresh: filled and nothing else. Own count: what the store's statistics say, in bytes a key besides the key, and how far all that \
          they\nsay is from all that the system says. Churned: every key replaced twice, then half of them deleted and added \
-         again.\n\n{table}"
+         again;\ndivided by fresh as bytes besides the key, and as all RAM.\n\n{table}"
     )
 }
 
