@@ -47,20 +47,26 @@ pub unsafe fn read<T: Growing>(pointer: *const T) -> Result<T> {
     check_size::<T>(size)?;
     // SAFETY: the caller vouches for `size` bytes.
     let bytes = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), size) };
-    let known = size.min(size_of::<T>());
-    if bytes[known..].iter().any(|byte| *byte != 0) {
-        let message = format!(
-            "{} has a field set that this version of the library does not know",
-            T::NAME
-        );
-        return Err(Error::new(ErrorKind::Invalid, message));
-    }
+    let (known, unknown) = bytes.split_at(size.min(size_of::<T>()));
+    check_unset::<T>(unknown)?;
     let mut value = MaybeUninit::<T>::zeroed();
-    // SAFETY: `known` bytes are readable and fit; any bytes are a valid `T`, which is made of integers.
+    // SAFETY: the known bytes fit; any bytes are a valid `T`, which is made of integers.
     unsafe {
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.as_mut_ptr().cast(), known);
+        std::ptr::copy_nonoverlapping(known.as_ptr(), value.as_mut_ptr().cast(), known.len());
         Ok(value.assume_init())
     }
+}
+
+/// Refuses fields of later versions that are set: what they ask for would not happen.
+fn check_unset<T: Growing>(unknown: &[u8]) -> Result<()> {
+    if unknown.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has a field set that this version of the library does not know",
+        T::NAME
+    );
+    Err(Error::new(ErrorKind::Invalid, message))
 }
 
 /// Writes the first `size` bytes of `value`, zeros where the caller's version is longer. `size` has been
