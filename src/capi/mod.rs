@@ -4,6 +4,7 @@
 //! The documentation comments of exported items are the manual of C callers: `include/freyja.h` is
 //! generated from them. Types that C sees carry their C names here too.
 #![allow(non_camel_case_types)] // C names
+#![allow(rustdoc::broken_intra_doc_links)] // the comments are Doxygen's: `@param[out]` is no link
 
 mod arguments;
 mod buffer;
