@@ -42,6 +42,20 @@ pub use stats::Stats;
 /// [`SyncMode`] demands, when the call that made it returns.
 ///
 /// Dropping a store closes it; [`Store::close`] tells whether that went well.
+///
+/// ```
+/// use freyja::store::{Options, Store};
+///
+/// # fn main() -> freyja::Result<()> {
+/// # let directory = tempfile::tempdir().expect("a temporary directory");
+/// # let path = directory.path();
+/// let store = Store::open(path, &Options::default())?;
+/// store.put(b"greeting", b"hello, world")?; // durable when it returns
+/// assert_eq!(store.get(b"greeting")?.as_deref(), Some(&b"hello, world"[..]));
+/// assert!(store.delete(b"greeting")?);
+/// store.close()
+/// # }
+/// ```
 pub struct Store {
     shared: Arc<Shared>,
     background: Mutex<Option<Background>>,
