@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test bench bench-memory lint clean
+.PHONY: help library demo test bench bench-index bench-memory lint clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: ## run every test: Rust, and C against the shared and the static library
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
+
+bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=10000000 for ten million keys
+	$(CARGO) bench --bench index -- $(BENCH_ARGUMENTS)
 
 bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 1000000" for a quick look
 	$(CARGO) bench --bench memory -- $(BENCH_ARGUMENTS)
