@@ -38,7 +38,7 @@ pub(super) enum Overflow {
 }
 
 impl Overflow {
-    const MAXIMUM: u64 = 0x3f;
+    pub(super) const MAXIMUM: u64 = 0x3f;
 
     fn shift(self) -> u32 {
         match self {

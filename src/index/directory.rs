@@ -28,6 +28,20 @@ impl Directory {
         })
     }
 
+    /// A directory of `shards`, which cover every hash once and are in the order of their hashes.
+    pub(super) fn from_shards(members: Vec<Shard>) -> Result<Self> {
+        let depth = members.iter().map(Shard::depth).max().unwrap_or(0);
+        let mut shards = reserve(1 << depth)?;
+        for shard in members {
+            let copies = 1 << (depth - shard.depth());
+            shards.extend(std::iter::repeat_n(Arc::new(shard), copies));
+        }
+        Ok(Self {
+            depth,
+            shards: shards.into_boxed_slice(),
+        })
+    }
+
     #[inline]
     pub(super) fn shard(&self, hash: u64) -> &Shard {
         &self.shards[self.entry(hash)]

@@ -30,6 +30,7 @@ mod directory;
 mod entry;
 mod growth;
 mod hash;
+pub mod image;
 pub mod location;
 mod placement;
 mod probe;
@@ -46,6 +47,7 @@ pub use statistics::IndexStatistics;
 
 use directory::Directory;
 use growth::Shortage;
+use image::Absent;
 use shape::Shape;
 use shard::{Shard, Writer};
 use table::Table;
@@ -73,6 +75,7 @@ pub struct Index<H: KeyHash = SeededHash> {
     directory: EpochCell<Directory>,
     /// Held while the directory is replaced.
     splitting: Mutex<()>,
+    absent: Absent,
 }
 
 impl Index {
@@ -104,6 +107,7 @@ impl<H: KeyHash> Index<H> {
             slab_page_bytes: options.slab_page_bytes,
             directory: EpochCell::new(directory),
             splitting: Mutex::new(()),
+            absent: Absent::default(),
         })
     }
 
@@ -237,6 +241,7 @@ impl<H: KeyHash> Index<H> {
     /// # Errors
     /// `Memory` if a key that lies across two pages cannot be put together; then not all keys were visited.
     pub fn for_each(&self, mut visit: impl FnMut(&[u8], Location)) -> Result<()> {
+        self.make_all_present(|| true)?;
         let mut scratch = Vec::new();
         let mut hash = Some(0_u64);
         while let Some(first) = hash {

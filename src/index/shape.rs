@@ -44,6 +44,21 @@ impl Shape {
         }
     }
 
+    /// No buckets at all: the table of a shard that is not loaded yet.
+    pub(super) fn absent() -> Self {
+        Self { main: 0, stash: 0 }
+    }
+
+    /// Whether a table may have this shape.
+    pub(super) fn is_possible(self) -> bool {
+        let is_step = STEPS
+            .iter()
+            .any(|&pages| Self::new(pages, 0).main == self.main);
+        is_step
+            && self.stash > 0
+            && (self.main % LINES as u32 + self.stash).is_multiple_of(LINES as u32)
+    }
+
     /// The largest table.
     pub(super) fn largest() -> Self {
         Self::new(MAX_PAGES as u32, 0)

@@ -90,6 +90,11 @@ impl Table {
         self.shape
     }
 
+    /// Whether this stands for a table that is not loaded yet.
+    pub(super) fn is_absent(&self) -> bool {
+        self.shape == Shape::absent()
+    }
+
     pub(super) fn slab(&self) -> &Arc<KeySlab> {
         &self.slab
     }

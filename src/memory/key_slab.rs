@@ -135,6 +135,18 @@ impl KeySlab {
         }
     }
 
+    /// Appends all published bytes to `bytes`, which should have room for them.
+    pub fn copy_to(&self, bytes: &mut Vec<u8>) {
+        let end = self.published_bytes();
+        let mut start = 0;
+        while start < end {
+            let tail = self.tail(start);
+            let piece = &tail[..tail.len().min(end - start)];
+            bytes.extend_from_slice(piece);
+            start += piece.len();
+        }
+    }
+
     /// Brings the beginning of the record at `reference` near.
     #[inline]
     pub fn prefetch(&self, reference: u32) {
@@ -314,6 +326,30 @@ impl KeyAppender {
         let reference = self.prepare(key)?;
         self.publish();
         Ok(reference)
+    }
+
+    /// Appends and publishes `records` as [`KeySlab::copy_to`] gave them. References to them are as they were in that
+    /// slab if this one was empty.
+    ///
+    /// # Errors
+    /// `TooLarge` if the slab cannot hold them; `Memory`.
+    pub fn extend(&mut self, records: &[u8]) -> Result<()> {
+        let start = self.slab.published_bytes();
+        if records.len() > MAX_SLAB_BYTES - start {
+            let message = format!(
+                "a slab of {start} bytes has no room for {} more",
+                records.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        let end = start + records.len();
+        while self.slab.allocated_bytes() < end {
+            self.add_page()?;
+        }
+        self.write(start, records);
+        self.prepared_end = end as u32;
+        self.publish();
+        Ok(())
     }
 
     fn add_page(&mut self) -> Result<()> {

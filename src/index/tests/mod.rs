@@ -1,5 +1,6 @@
 mod collisions;
 mod concurrency;
+mod image;
 mod memory;
 mod model;
 mod moves;
