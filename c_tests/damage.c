@@ -1,6 +1,7 @@
 /* Damaged files cost what was damaged, are reported with their place, and never give wrong bytes. */
 #include "check.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,7 +91,18 @@ static void damage_under_an_open_store(const char *path, uint32_t read_mode) {
     CHECK_OK(freyja_close(db));
 }
 
-static void damage_found_when_opening(const char *path, uint32_t read_mode) {
+/* So that the next open reads all segment files. */
+static void remove_images(const char *store) {
+    DIR *directory = opendir(store);
+    CHECK(directory != NULL);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        if (strncmp(entry->d_name, "index-", 6) == 0)
+            CHECK(unlink(path_in(store, entry->d_name)) == 0);
+    closedir(directory);
+}
+
+/* With an image of the index the damage is found by who reads the record, without one by opening. */
+static void damage_to_a_closed_store(const char *path, uint32_t read_mode, int with_image) {
     freyja_options options = FREYJA_OPTIONS_INIT;
     freyja_location location;
     freyja_db *db = open_store(path, NULL);
@@ -100,12 +112,20 @@ static void damage_found_when_opening(const char *path, uint32_t read_mode) {
     const char *file = segment_path(path, location.segment_id);
     flip_byte(file, (off_t)(location.offset + location.length / 2));
     options.read_mode = read_mode;
+    if (!with_image)
+        remove_images(path);
     db = open_store(path, &options);
     freyja_stats_t stats = stats_of(db);
-    CHECK(stats.recovery_damaged_spans == 1 && stats.recovery_damaged_bytes >= location.length);
     CHECK(stats.recovery_cut_bytes == 0);
-    check_failure_names(db, file, &location);
+    if (with_image) {
+        CHECK(stats.recovery_way == FREYJA_RECOVERED_BY_IMAGE);
+    } else {
+        CHECK(stats.recovery_way == FREYJA_RECOVERED_BY_SCAN && stats.recovery_image_fault == FREYJA_IMAGE_ABSENT);
+        CHECK(stats.recovery_damaged_spans == 1 && stats.recovery_damaged_bytes >= location.length);
+        check_failure_names(db, file, &location);
+    }
     check_all_but(db, 3);
+    check_failure_names(db, file, &location);
     CHECK_OK(put_text(db, "key 3", "the value of key 3, long enough to hit"));
     check_all_but(db, -1);
     CHECK_OK(freyja_close(db));
@@ -176,8 +196,10 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     damage_under_an_open_store(path_in(argv[1], "open mapped"), FREYJA_READ_MAPPED);
     damage_under_an_open_store(path_in(argv[1], "open pread"), FREYJA_READ_PREAD);
-    damage_found_when_opening(path_in(argv[1], "opening mapped"), FREYJA_READ_MAPPED);
-    damage_found_when_opening(path_in(argv[1], "opening pread"), FREYJA_READ_PREAD);
+    for (int with_image = 0; with_image < 2; with_image++) {
+        damage_to_a_closed_store(path_in(argv[1], with_image ? "image mapped" : "scan mapped"), FREYJA_READ_MAPPED, with_image);
+        damage_to_a_closed_store(path_in(argv[1], with_image ? "image pread" : "scan pread"), FREYJA_READ_PREAD, with_image);
+    }
     an_old_value_never_comes_back(path_in(argv[1], "old"));
     a_newer_format_is_refused_and_left_alone(path_in(argv[1], "newer"));
     return 0;

@@ -71,7 +71,8 @@ static void reopening_counts_anew_and_tells_what_was_found(const char *path, con
     freyja_stats_t stats = stats_of(db);
     CHECK(stats.puts == 0 && stats.gets == 0 && stats.deletes == 0);
     CHECK(stats.keys == before.keys && stats.key_bytes == before.key_bytes);
-    CHECK(stats.recovered_records > 0 && stats.recovered_records <= before.last_sequence);
+    CHECK(stats.recovery_way == FREYJA_RECOVERED_BY_IMAGE && stats.recovery_image_fault == FREYJA_IMAGE_USED);
+    CHECK(stats.recovered_records == 0 && stats.shards_rebuilt == 0);
     CHECK(stats.last_sequence == before.last_sequence);
     CHECK(stats.dead_bytes == before.dead_bytes);
     CHECK_OK(freyja_close(db));

@@ -210,6 +210,58 @@ typedef enum freyja_sync_mode {
 } freyja_sync_mode;
 
 /**
+ * Values of freyja_stats_t.recovery_way.
+ */
+typedef enum freyja_recovery_way {
+    /**
+     * All segment files were read.
+     */
+    FREYJA_RECOVERED_BY_SCAN = 0,
+    /**
+     * An image of the index was used, and what had been written after it was read.
+     */
+    FREYJA_RECOVERED_BY_IMAGE = 1,
+} freyja_recovery_way;
+
+/**
+ * Values of freyja_stats_t.recovery_image_fault.
+ */
+typedef enum freyja_image_fault {
+    /**
+     * It was used.
+     */
+    FREYJA_IMAGE_USED = 0,
+    /**
+     * There was none.
+     */
+    FREYJA_IMAGE_ABSENT = 1,
+    /**
+     * It was cut short or damaged, or could not be read.
+     */
+    FREYJA_IMAGE_DAMAGED = 2,
+    /**
+     * Another version of the library wrote it.
+     */
+    FREYJA_IMAGE_VERSION = 3,
+    /**
+     * It belongs to another store.
+     */
+    FREYJA_IMAGE_OTHER_STORE = 4,
+    /**
+     * It refers to a segment file that is missing, another one, or shorter than it was.
+     */
+    FREYJA_IMAGE_SEGMENT_MISSING = 5,
+    /**
+     * It refers to records that are no longer there.
+     */
+    FREYJA_IMAGE_NEWER = 6,
+    /**
+     * There are older records of which it does not know.
+     */
+    FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
+} freyja_image_fault;
+
+/**
  * Values of freyja_options.key_storage: where the keys are kept besides the log.
  */
 typedef enum freyja_key_storage {
@@ -467,6 +519,31 @@ typedef struct freyja_stats_t {
      * Pointers that freyja_free_buf refused so far, in the whole process.
      */
     uint64_t buffers_refused;
+    /**
+     * How the index was brought back when the store was opened: FREYJA_RECOVERED_BY_SCAN or
+     * FREYJA_RECOVERED_BY_IMAGE.
+     */
+    uint64_t recovery_way;
+    /**
+     * Why the newest image of the index was not used: a value of freyja_image_fault.
+     */
+    uint64_t recovery_image_fault;
+    /**
+     * Images of the index written since the store was opened.
+     */
+    uint64_t images_written;
+    /**
+     * Images that could not be written, which costs time at the next open and nothing else.
+     */
+    uint64_t image_failures;
+    /**
+     * Parts of the index loaded from an image.
+     */
+    uint64_t shards_loaded;
+    /**
+     * Of these, how many were damaged there and were rebuilt from the segment files.
+     */
+    uint64_t shards_rebuilt;
 } freyja_stats_t;
 
 #ifdef __cplusplus

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use freyja::store::{OpenMode, Options, ReadMode, Store, SyncMode};
+use freyja::store::{OpenMode, Options, ReadMode, RecoveryWay, Store, SyncMode};
 use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
 use freyja::vfs::{Allocation, Vfs};
 
@@ -78,6 +78,7 @@ impl Setting {
             segment_size: 4096,
             background_threads: 0,
             sync_interval_ms: 5,
+            image_segments: 1,
             ..Options::default()
         }
     }
@@ -172,6 +173,7 @@ fn recover(
             "{what}: found a state that is not within {allowed:?}; it is that of operation {elsewhere:?}"
         );
     };
+    without_images_agrees(before, options, &found, store.stats().dead_bytes, what);
     read_only_agrees(
         &disk.crash(Crash::ProcessKill, 0),
         before,
@@ -203,6 +205,42 @@ fn recover(
         "{what}: a later put is lost"
     );
     state
+}
+
+/// A store whose images of the index have been deleted recovers to the same.
+fn without_images_agrees(
+    before: &SimulatedDisk,
+    options: &Options,
+    found: &Map,
+    dead_bytes: u64,
+    what: &str,
+) {
+    let disk = before.crash(Crash::ProcessKill, 0);
+    let Ok(entries) = disk.list(Path::new(STORE)) else {
+        return;
+    };
+    for entry in entries {
+        if entry.name.to_string_lossy().ends_with(".img") {
+            disk.remove_file(&Path::new(STORE).join(entry.name))
+                .unwrap();
+        }
+    }
+    let options = Options {
+        image_segments: 0,
+        ..options.clone()
+    };
+    let store = open(&disk, &options).unwrap_or_else(|error| panic!("{what}: no image: {error}"));
+    assert_eq!(store.stats().recovery_way, RecoveryWay::Scan as u64);
+    assert_eq!(
+        &content(&store, all_keys()),
+        found,
+        "{what}: images change what is found"
+    );
+    assert_eq!(
+        store.stats().dead_bytes,
+        dead_bytes,
+        "{what}: images change what is dead"
+    );
 }
 
 /// A store opened for reading shows the same, before and after it was mended, and changes no segment.

@@ -11,8 +11,10 @@ use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
 
 const STORE: &str = "/store";
 
+/// Without images: what is tested here is how the log is read.
 fn options() -> Options {
     Options {
+        image_segments: 0,
         sync_mode: SyncMode::None,
         background_threads: 0,
         ..Options::default()

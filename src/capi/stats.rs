@@ -9,7 +9,9 @@ use super::db::freyja_db;
 use super::status::freyja_status::*;
 use super::structs::{self, Growing};
 use crate::memory::buffer_pool::process_pool_if_any;
-use crate::store::Stats;
+use crate::store::{ImageFault, RecoveryWay, Stats};
+use freyja_image_fault::*;
+use freyja_recovery_way::*;
 
 /// Counts of a store. While other threads write, the fields may be of slightly different moments.
 #[repr(C)]
@@ -71,15 +73,72 @@ pub struct freyja_stats_t {
     pub buffer_hits: u64,
     /// Pointers that freyja_free_buf refused so far, in the whole process.
     pub buffers_refused: u64,
+    /// How the index was brought back when the store was opened: FREYJA_RECOVERED_BY_SCAN or
+    /// FREYJA_RECOVERED_BY_IMAGE.
+    pub recovery_way: u64,
+    /// Why the newest image of the index was not used: a value of freyja_image_fault.
+    pub recovery_image_fault: u64,
+    /// Images of the index written since the store was opened.
+    pub images_written: u64,
+    /// Images that could not be written, which costs time at the next open and nothing else.
+    pub image_failures: u64,
+    /// Parts of the index loaded from an image.
+    pub shards_loaded: u64,
+    /// Of these, how many were damaged there and were rebuilt from the segment files.
+    pub shards_rebuilt: u64,
 }
 
-// SAFETY: two `u32` and 26 `u64` leave no padding.
+/// Values of freyja_stats_t.recovery_way.
+#[repr(C)]
+pub enum freyja_recovery_way {
+    /// All segment files were read.
+    FREYJA_RECOVERED_BY_SCAN = 0,
+    /// An image of the index was used, and what had been written after it was read.
+    FREYJA_RECOVERED_BY_IMAGE = 1,
+}
+
+/// Values of freyja_stats_t.recovery_image_fault.
+#[repr(C)]
+pub enum freyja_image_fault {
+    /// It was used.
+    FREYJA_IMAGE_USED = 0,
+    /// There was none.
+    FREYJA_IMAGE_ABSENT = 1,
+    /// It was cut short or damaged, or could not be read.
+    FREYJA_IMAGE_DAMAGED = 2,
+    /// Another version of the library wrote it.
+    FREYJA_IMAGE_VERSION = 3,
+    /// It belongs to another store.
+    FREYJA_IMAGE_OTHER_STORE = 4,
+    /// It refers to a segment file that is missing, another one, or shorter than it was.
+    FREYJA_IMAGE_SEGMENT_MISSING = 5,
+    /// It refers to records that are no longer there.
+    FREYJA_IMAGE_NEWER = 6,
+    /// There are older records of which it does not know.
+    FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
+}
+
+// SAFETY: two `u32` and 32 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 216;
+    const FIRST_SIZE: usize = 264;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 216);
+const _: () = assert!(size_of::<freyja_stats_t>() == 264);
+
+// The store's numbers are those of the header.
+const _: () = {
+    assert!(RecoveryWay::Scan as u64 == FREYJA_RECOVERED_BY_SCAN as u64);
+    assert!(RecoveryWay::Image as u64 == FREYJA_RECOVERED_BY_IMAGE as u64);
+    assert!(ImageFault::None as u64 == FREYJA_IMAGE_USED as u64);
+    assert!(ImageFault::Absent as u64 == FREYJA_IMAGE_ABSENT as u64);
+    assert!(ImageFault::Damaged as u64 == FREYJA_IMAGE_DAMAGED as u64);
+    assert!(ImageFault::Version as u64 == FREYJA_IMAGE_VERSION as u64);
+    assert!(ImageFault::OtherStore as u64 == FREYJA_IMAGE_OTHER_STORE as u64);
+    assert!(ImageFault::SegmentMissing as u64 == FREYJA_IMAGE_SEGMENT_MISSING as u64);
+    assert!(ImageFault::NewerThanLog as u64 == FREYJA_IMAGE_NEWER as u64);
+    assert!(ImageFault::SegmentUnknown as u64 == FREYJA_IMAGE_SEGMENT_UNKNOWN as u64);
+};
 
 /// Tells what a store holds and what it has done.
 ///
@@ -132,6 +191,12 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         buffer_gets: 0,
         buffer_hits: 0,
         buffers_refused: 0,
+        recovery_way: stats.recovery_way,
+        recovery_image_fault: stats.recovery_image_fault,
+        images_written: stats.images_written,
+        image_failures: stats.image_failures,
+        shards_loaded: stats.shards_loaded,
+        shards_rebuilt: stats.shards_rebuilt,
     }
 }
 

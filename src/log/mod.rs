@@ -5,7 +5,7 @@
 mod byte_source;
 mod checksum_index;
 pub mod footer;
-mod little_endian;
+pub(crate) mod little_endian;
 pub mod record;
 pub mod record_view;
 pub mod scan_event;

@@ -1,4 +1,4 @@
-//! The store's one background thread: seals full segments and syncs at a fixed rate.
+//! The store's one background thread: seals full segments, syncs at a fixed rate, and writes images.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Shared;
 use super::commit_log::Scope;
+use super::image;
 use super::options::SyncMode;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -79,7 +80,11 @@ fn run(shared: &Shared, signal: &Signal) {
     while let Some(full) = next_task(shared, signal, || next_sync.saturating_sub(clock())) {
         // A failure has stopped writing and is kept there; whoever writes next hears of it.
         let _ = if full {
-            log.sync(Scope::FullSegments)
+            let synced = log.sync(Scope::FullSegments);
+            if synced.is_ok() {
+                image::write_if_due(shared);
+            }
+            synced
         } else {
             // Counted from the last due time, so that the rate holds however long a sync takes and
             // whatever is written meanwhile.

@@ -98,6 +98,7 @@ pub struct CommitLog {
     tail: Mutex<Tail>,
     commit: GroupCommit,
     syncs: AtomicU64,
+    sealed: AtomicU64,
     last_sync_ms: AtomicU64,
 }
 
@@ -123,6 +124,7 @@ impl CommitLog {
             }),
             commit: GroupCommit::new(resume.last_sequence),
             syncs: AtomicU64::new(0),
+            sealed: AtomicU64::new(0),
             last_sync_ms: AtomicU64::new(0),
         };
         log.last_sync_ms.store(log.now_ms(), Ordering::Relaxed);
@@ -326,13 +328,14 @@ impl CommitLog {
     fn seal(&self, full: OpenSegment) {
         let OpenSegment { writer, live, .. } = full;
         let sealed = writer.seal().and_then(|footer| {
-            live.segment
-                .reopen_sealed(&footer, self.place.options.read_mode)
+            let read_mode = self.place.options.read_mode;
+            let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
+            Ok(live.replaced_by(sealed, footer.offset))
         });
         if let Ok(sealed) = sealed {
+            self.sealed.fetch_add(1, Ordering::Relaxed);
             let guard = epoch::pin();
-            self.segments
-                .replace(Arc::new(live.replaced_by(sealed)), &guard);
+            self.segments.replace(Arc::new(sealed), &guard);
         }
     }
 
@@ -370,6 +373,11 @@ impl CommitLog {
     /// Syncs of log data so far.
     pub fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Segments sealed so far.
+    pub fn sealed(&self) -> u64 {
+        self.sealed.load(Ordering::Relaxed)
     }
 
     /// The store's file system, clock, directory and options.

@@ -5,6 +5,7 @@ mod commit;
 mod commit_log;
 mod counters;
 mod failure;
+mod image;
 mod open;
 mod options;
 mod read;
@@ -28,11 +29,13 @@ use background::Background;
 use commit_log::{CommitLog, Scope};
 use counters::{Counters, Operation};
 use failure::Failure;
+use image::{ImageKeeper, Loader};
 use segment_set::SegmentSet;
 
+pub use image::ImageFault;
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
-pub use report::{DamagedSpan, RecoveryReport};
+pub use report::{DamagedSpan, RecoveryReport, RecoveryWay};
 pub use stats::Stats;
 
 /// An open store. Every method may be called from any thread at any time; reads never wait for writes'
@@ -59,6 +62,7 @@ pub use stats::Stats;
 pub struct Store {
     shared: Arc<Shared>,
     background: Mutex<Option<Background>>,
+    loader: Mutex<Option<Loader>>,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
@@ -72,6 +76,9 @@ struct Shared {
     options: Options,
     counters: Counters,
     report: RecoveryReport,
+    /// Seed of the index's hash function.
+    seed: u64,
+    images: ImageKeeper,
     closed: AtomicBool,
 }
 
@@ -136,6 +143,8 @@ impl Store {
         let index = shared.index.statistics();
         let (segments, disk_bytes, dead_bytes) = shared.segments.totals();
         let report = &shared.report;
+        let (shards_loaded, shards_rebuilt) = shared.index.loaded_shards();
+        let (images_written, image_failures) = shared.images.counts();
         let log = shared.log.as_ref();
         Stats {
             keys: index.keys,
@@ -160,6 +169,12 @@ impl Store {
             recovery_damaged_bytes: report.damaged_bytes,
             recovery_missing_segments: report.missing_segments,
             recovery_microseconds: report.microseconds,
+            recovery_way: report.way as u64,
+            recovery_image_fault: report.image_fault as u64,
+            images_written,
+            image_failures,
+            shards_loaded,
+            shards_rebuilt,
         }
     }
 
@@ -171,8 +186,11 @@ impl Store {
         }
         // Stopped first, so that it does not wait in line for a sync that nobody needs.
         drop(self.background.lock().take());
+        drop(self.loader.lock().take());
         let result = match &self.shared.log {
-            Some(log) => log.close(),
+            Some(log) => log
+                .close()
+                .inspect(|()| image::write_at_close(&self.shared, log)),
             None => Ok(()),
         };
         drop(self.lock.lock().take());

@@ -11,12 +11,14 @@ use super::background::Background;
 use super::commit_log::{CommitLog, Place};
 use super::counters::Counters;
 use super::failure::Failure;
+use super::image::{ImageKeeper, Loader};
 use super::options::{OpenMode, Options, SyncMode};
 use super::recovery::Recovery;
+use super::report::RecoveryWay;
 use super::segment_set::SegmentSet;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Index, IndexOptions};
+use crate::index::IndexOptions;
 use crate::log::segment_name;
 use crate::vfs::{DirectoryLock, LockMode, Vfs};
 
@@ -45,14 +47,14 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
         .random()
         .map_err(|error| Error::io("random bytes", path, &error))?;
     let (seed, _) = random.split_at(8);
-    let index = Index::new(&IndexOptions {
+    let index_options = IndexOptions {
         seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
         slab_page_bytes: usize::try_from(options.slab_size).unwrap_or(usize::MAX),
         expected_keys: options.expected_keys,
-    })?;
+    };
     let segments = Arc::new(SegmentSet::new()?);
     let failure = Arc::new(Failure::default());
-    let recovered = recovery.run(&index, &segments)?;
+    let recovered = recovery.run(&index_options, &segments)?;
     if let Some(error) = recovered.report.first_failure() {
         failure.record(&error);
     }
@@ -65,25 +67,34 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
         };
         CommitLog::new(place, segments.clone(), failure.clone(), recovered.resume)
     });
-    let needs_thread =
-        log.is_some() && options.background_threads > 0 && options.sync_mode != SyncMode::Always;
+    let may_run = options.background_threads > 0;
+    let has_work = options.sync_mode != SyncMode::Always || options.image_segments > 0;
+    let needs_thread = log.is_some() && may_run && has_work;
+    let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
     let shared = Arc::new(Shared {
-        index,
+        index: recovered.index,
         segments,
         failure,
         log,
         options: options.clone(),
         counters: Counters::default(),
         report: recovered.report,
+        seed: recovered.seed,
+        images: ImageKeeper::new(recovered.images, recovered.covered, options.image_segments),
         closed: AtomicBool::new(false),
     });
     let background = match needs_thread {
         true => Some(Background::start(shared.clone())?),
         false => None,
     };
+    let loader = match needs_loader {
+        true => Some(Loader::start(shared.clone())?),
+        false => None,
+    };
     Ok(Store {
         shared,
         background: Mutex::new(background),
+        loader: Mutex::new(loader),
         lock: Mutex::new(lock),
     })
 }

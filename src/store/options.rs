@@ -65,6 +65,10 @@ pub struct Options {
     pub memory_budget: u64,
     /// How many keys are expected; 0 if unknown. A hint that saves growing.
     pub expected_keys: u64,
+    /// An image of the index, from which the next open starts, is written when so many segments have been sealed since
+    /// the last one, less often if the images would otherwise be larger than the log written meanwhile, and at close. 0:
+    /// never, so that every open reads the whole log.
+    pub image_segments: u32,
 }
 
 impl Default for Options {
@@ -80,6 +84,7 @@ impl Default for Options {
             slab_size: 4096,
             memory_budget: 0,
             expected_keys: 0,
+            image_segments: 1,
         }
     }
 }

@@ -60,7 +60,9 @@ impl Store {
         shared.check_open()?;
         check_key(key)?;
         let guard = epoch::pin();
-        let found = shared.index.contains(&guard, shared.index.hash(key), key);
+        let hash = shared.index.hash(key);
+        shared.index.make_present(&guard, hash)?;
+        let found = shared.index.contains(&guard, hash, key);
         shared.counters.count(Operation::Get);
         Ok(found)
     }
@@ -80,6 +82,7 @@ impl Store {
         check_key(key)?;
         let guard = epoch::pin();
         let hash = shared.index.hash(key);
+        shared.index.make_present(&guard, hash)?;
         // `find` may offer several candidates, but at most one of them holds the key.
         let mut use_record = Some(use_record);
         // Taken out, so that `use_record` may itself read from a store.
@@ -126,6 +129,8 @@ impl Shared {
         let offset = live.offset(location);
         let view = live.segment.record(offset, scratch)?;
         if view.key() != key {
+            // Damage to the key must not make a stranger of the record.
+            view.verify()?;
             return Ok(None);
         }
         view.verify()?;

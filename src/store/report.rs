@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::image::ImageFault;
 use crate::error::Error;
 
 /// A span of a segment file whose bytes are not what was written.
@@ -25,11 +26,27 @@ impl DamagedSpan {
     }
 }
 
+/// How the index was brought back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u64)]
+pub enum RecoveryWay {
+    /// From the whole log.
+    #[default]
+    Scan = 0,
+    /// From an image of it, and the log behind that.
+    Image = 1,
+}
+
 /// What opening a store found and mended. Torn tails are what a crash leaves and are cut; damage is never
 /// cut, costs the records it hit, and is reported here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
-    /// Puts and deletes read back.
+    /// How the index was brought back. With an image, only damage in the log behind it is found by opening; of other
+    /// damage hears who reads it.
+    pub way: RecoveryWay,
+    /// Why the newest image was not used.
+    pub image_fault: ImageFault,
+    /// Puts and deletes read back from the log.
     pub records: u64,
     /// Sequence number of the last record kept.
     pub last_sequence: u64,

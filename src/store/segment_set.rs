@@ -18,6 +18,13 @@ const UNIT: u64 = crate::log::record::ALIGNMENT;
 /// A segment occupies whole chunks of the location space, so that a chunk number leads to its segment.
 const CHUNK_BITS: u32 = 16;
 const CHUNK_BYTES: u64 = UNIT << CHUNK_BITS;
+/// How many chunks the location space has.
+pub const CHUNKS: u64 = 1 << (Location::BITS - CHUNK_BITS);
+
+/// How many chunks a segment of `bytes` takes.
+pub fn chunks_for(bytes: u64) -> u64 {
+    bytes.div_ceil(CHUNK_BYTES).max(1)
+}
 
 /// A segment with its place in the location space.
 pub struct LiveSegment {
@@ -26,6 +33,8 @@ pub struct LiveSegment {
     /// How much of it is garbage; shared by the open and the sealed form of one segment.
     pub usage: Arc<Usage>,
     first_chunk: u64,
+    /// Where the footer of a sealed segment begins.
+    sealed_at: Option<u64>,
 }
 
 /// What is known of a segment's content.
@@ -51,9 +60,26 @@ impl LiveSegment {
         (location.raw() - (self.first_chunk << CHUNK_BITS)) * UNIT
     }
 
-    /// The same segment in another form, as when it has been sealed.
-    pub fn replaced_by(&self, segment: Arc<Segment>) -> Self {
+    /// Where the segment begins in the location space.
+    pub fn first_chunk(&self) -> u32 {
+        // A location has 36 bits, of which the chunk is the upper 20; a segment beyond gives no location.
+        u32::try_from(self.first_chunk).unwrap_or(u32::MAX)
+    }
+
+    /// Offset behind the last of its records, as of now.
+    pub fn content_end(&self) -> u64 {
+        self.sealed_at.unwrap_or(self.segment.readable_end())
+    }
+
+    /// How many of its bytes are dead.
+    pub fn dead_bytes(&self) -> u64 {
+        self.usage.dead_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The same segment in its sealed form, with a footer at `sealed_at`.
+    pub fn replaced_by(&self, segment: Arc<Segment>, sealed_at: u64) -> Self {
         Self {
+            sealed_at: Some(sealed_at),
             segment,
             usage: self.usage.clone(),
             first_chunk: self.first_chunk,
@@ -91,17 +117,67 @@ impl SegmentSet {
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
         let mut members = self.members.lock();
-        let count = usize::try_from(capacity.div_ceil(CHUNK_BYTES).max(1)).unwrap_or(usize::MAX);
-        let chunks = members.next_chunk..members.next_chunk.saturating_add(count);
-        self.by_chunk.reserve(chunks.clone())?;
-        let live = Arc::new(LiveSegment {
+        let first = members.next_chunk;
+        let live = |first_chunk| LiveSegment {
             segment,
             usage: Arc::default(),
-            first_chunk: chunks.start as u64,
-        });
-        members.next_chunk = chunks.end;
-        self.publish(&mut members, live.clone(), chunks, guard);
+            first_chunk,
+            sealed_at: None,
+        };
+        self.insert(&mut members, first, capacity, live, guard)
+    }
+
+    /// Adds a `segment` of an earlier run, the records of which end at `sealed_at`. If an index image knows it, `place`
+    /// says where in the location space it was then, which must be free, and how many of its bytes were dead.
+    pub fn add_recovered(
+        &self,
+        segment: Arc<Segment>,
+        sealed_at: u64,
+        place: Option<(u32, u64)>,
+        guard: &Guard,
+    ) -> Result<Arc<LiveSegment>> {
+        let capacity = segment.readable_end();
+        let mut members = self.members.lock();
+        let (first, dead_bytes) = match place {
+            Some((first, dead_bytes)) => (first as usize, dead_bytes),
+            None => (members.next_chunk, 0),
+        };
+        let live = |first_chunk| LiveSegment {
+            segment,
+            usage: Arc::new(Usage {
+                dead_bytes: AtomicU64::new(dead_bytes),
+            }),
+            first_chunk,
+            sealed_at: Some(sealed_at),
+        };
+        self.insert(&mut members, first, capacity, live, guard)
+    }
+
+    fn insert(
+        &self,
+        members: &mut Members,
+        first: usize,
+        capacity: u64,
+        live: impl FnOnce(u64) -> LiveSegment,
+        guard: &Guard,
+    ) -> Result<Arc<LiveSegment>> {
+        let count = usize::try_from(chunks_for(capacity)).unwrap_or(usize::MAX);
+        let chunks = first..first.saturating_add(count);
+        self.by_chunk.reserve(chunks.clone())?;
+        let live = Arc::new(live(chunks.start as u64));
+        members.next_chunk = members.next_chunk.max(chunks.end);
+        self.publish(members, live.clone(), chunks, guard);
         Ok(live)
+    }
+
+    /// All segments, in the order of their ids.
+    pub fn members(&self) -> Vec<Arc<LiveSegment>> {
+        let members = self.members.lock();
+        members
+            .by_id
+            .values()
+            .map(|(live, _)| live.clone())
+            .collect()
     }
 
     /// Puts `live` in the place of the member with the same segment id.

@@ -47,4 +47,16 @@ pub struct Stats {
     pub recovery_missing_segments: u64,
     /// Time that reading back the log took, in microseconds.
     pub recovery_microseconds: u64,
+    /// How the index was brought back when the store was opened: a [`super::RecoveryWay`] as a number.
+    pub recovery_way: u64,
+    /// Why no image of the index, or not the newest, was used: a [`super::ImageFault`] as a number.
+    pub recovery_image_fault: u64,
+    /// Images of the index written.
+    pub images_written: u64,
+    /// Images that could not be written, which costs time at the next open and nothing else.
+    pub image_failures: u64,
+    /// Parts of the index loaded from an image.
+    pub shards_loaded: u64,
+    /// Of these, how many were damaged in the image and were rebuilt from the log.
+    pub shards_rebuilt: u64,
 }

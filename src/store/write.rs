@@ -3,6 +3,7 @@
 use super::Store;
 use super::commit_log::{Appended, CommitLog, Scope};
 use super::counters::Operation;
+use super::image;
 use super::options::SyncMode;
 use super::read::check_key;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,7 @@ impl Store {
         let appended = {
             let guard = epoch::pin();
             let hash = shared.index.hash(key);
+            shared.index.make_present(&guard, hash)?;
             // Index space is reserved before the log is written, so that nothing can be durable and unknown.
             let entry = shared.index.entry(&guard, hash, key)?;
             let appended = log.append(record(Kind::Put, key, value))?;
@@ -56,6 +58,7 @@ impl Store {
         let appended = {
             let guard = epoch::pin();
             let hash = shared.index.hash(key);
+            shared.index.make_present(&guard, hash)?;
             let Some(occupied) = shared.index.occupied(&guard, hash, key) else {
                 return Ok(false);
             };
@@ -74,10 +77,22 @@ impl Store {
 
     /// Returns when the record is as durable as the store's mode demands.
     fn acknowledge(&self, log: &CommitLog, appended: Appended) -> Result<()> {
-        if self.shared.options.sync_mode == SyncMode::Always {
-            return log.wait(appended.sequence);
+        self.make_durable(log, appended)?;
+        if appended.filled_a_segment && self.shared.options.background_threads == 0 {
+            image::write_if_due(&self.shared);
         }
+        Ok(())
+    }
+
+    fn make_durable(&self, log: &CommitLog, appended: Appended) -> Result<()> {
         let background = self.shared.options.background_threads > 0;
+        if self.shared.options.sync_mode == SyncMode::Always {
+            log.wait(appended.sequence)?;
+            if background && appended.filled_a_segment {
+                self.wake_background();
+            }
+            return Ok(());
+        }
         if background {
             if appended.filled_a_segment {
                 self.wake_background();

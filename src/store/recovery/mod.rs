@@ -11,15 +11,21 @@ mod replay;
 mod survey;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::commit_log::Resume;
+use super::image::{self, Image, LogSource, Names};
 use super::options::{OpenMode, Options};
-use super::report::RecoveryReport;
-use super::segment_set::SegmentSet;
+use super::report::{RecoveryReport, RecoveryWay};
+use super::segment_set::{LiveSegment, SegmentSet};
 use crate::error::{Error, Result};
-use crate::index::Index;
+use crate::index::image::ShardSummary;
+use crate::index::{Index, IndexOptions, SeededHash};
 use crate::log::segment_name;
+use crate::memory::epoch;
 use crate::vfs::{EntryKind, Vfs};
+
+pub use survey::{Kept, Survey};
 
 /// What recovery hands to the store.
 pub struct Recovered {
@@ -29,6 +35,14 @@ pub struct Recovered {
     pub store_id: Option<[u8; 16]>,
     /// What was found.
     pub report: RecoveryReport,
+    /// The index, of which shards may still be absent.
+    pub index: Index,
+    /// Seed of its hash function.
+    pub seed: u64,
+    /// The images in the directory.
+    pub images: Names,
+    /// Up to which sequence number the image that was opened covers the log, if one was.
+    pub covered: Option<u64>,
 }
 
 /// The recovery of one store, in two steps so that the caller can look at what is there first.
@@ -38,6 +52,7 @@ pub struct Recovery<'r> {
     options: &'r Options,
     files: Vec<(u64, PathBuf)>,
     unborn: Vec<PathBuf>,
+    images: Names,
 }
 
 impl<'r> Recovery<'r> {
@@ -48,7 +63,9 @@ impl<'r> Recovery<'r> {
             .map_err(|error| Error::io("list", directory, &error))?;
         let mut files = Vec::new();
         let mut unborn = Vec::new();
+        let mut images = Names::default();
         for entry in entries {
+            images.add(&entry.name);
             if segment_name::is_new(&entry.name) {
                 unborn.push(directory.join(&entry.name));
             }
@@ -72,6 +89,7 @@ impl<'r> Recovery<'r> {
             options,
             files,
             unborn,
+            images,
         })
     }
 
@@ -80,18 +98,42 @@ impl<'r> Recovery<'r> {
         !self.files.is_empty()
     }
 
-    /// Reads everything back into `index` and `segments`, and, unless the store is opened read-only, cuts the torn
-    /// tail, makes what is kept durable and seals it.
-    pub fn run(self, index: &Index, segments: &SegmentSet) -> Result<Recovered> {
+    /// Brings back the index, new with `index_options` if no image of it can be used, and fills `segments`. Unless the
+    /// store is opened read-only, cuts the torn tail, makes what is kept durable and seals it.
+    pub fn run(
+        mut self,
+        index_options: &IndexOptions,
+        segments: &Arc<SegmentSet>,
+    ) -> Result<Recovered> {
         let begun = self.vfs.monotonic();
         let mut report = RecoveryReport::default();
         let survey = survey::survey(self.vfs, &self.files, &mut report)?;
-        if self.options.mode != OpenMode::ReadOnly {
+        let read_only = self.options.mode == OpenMode::ReadOnly;
+        if !read_only {
             mend::mend(self.vfs, self.directory, &survey, &self.unborn)?;
         }
-        for kept in &survey.kept {
-            replay::replay(self.vfs, kept, self.options, index, segments, &mut report)?;
+        let image = match image::choose(self.vfs, self.directory, &self.images, &survey) {
+            Ok((image, generation, fault)) => {
+                report.image_fault = fault;
+                report.way = RecoveryWay::Image;
+                self.images.reject_above(Some(generation));
+                Some(image)
+            }
+            Err(fault) => {
+                report.image_fault = fault;
+                self.images.reject_above(None);
+                None
+            }
+        };
+        if !read_only {
+            // What does not fit the log now must not seem to fit it when the log has grown.
+            self.images.remove_rejected(self.vfs, self.directory)?;
         }
+        let covered = image.as_ref().map(|image| image.directory.covered_sequence);
+        let seed = image
+            .as_ref()
+            .map_or(index_options.seed, |image| image.directory.seed);
+        let index = self.rebuild(&survey, image, index_options, segments, &mut report)?;
         report.last_sequence = survey.last_sequence;
         report.microseconds = elapsed_since(self.vfs, begun);
         Ok(Recovered {
@@ -102,7 +144,66 @@ impl<'r> Recovery<'r> {
             },
             store_id: survey.store_id,
             report,
+            index,
+            seed,
+            images: self.images,
+            covered,
         })
+    }
+
+    /// The index from `image` and the log behind it, or from the whole log.
+    fn rebuild(
+        &self,
+        survey: &Survey,
+        image: Option<Image>,
+        index_options: &IndexOptions,
+        segments: &Arc<SegmentSet>,
+        report: &mut RecoveryReport,
+    ) -> Result<Index> {
+        let mut log = Vec::new();
+        log.resize_with(survey.kept.len(), || None);
+        // Those that the image knows get their places first.
+        for known_ones in [true, false] {
+            for (kept, entry) in survey.kept.iter().zip(&mut log) {
+                let known = image
+                    .as_ref()
+                    .and_then(|image| image.segment(kept.segment.id()));
+                if known.is_some() != known_ones {
+                    continue;
+                }
+                let place = known.map(|it| (it.first_chunk, it.dead_bytes.min(it.length)));
+                let segment = replay::open(self.vfs, kept, self.options)?;
+                let end = kept.content_end;
+                let live = segments.add_recovered(segment, end, place, &epoch::pin())?;
+                *entry = Some((live, kept.end));
+            }
+        }
+        let log: Vec<(Arc<LiveSegment>, u64)> = log.into_iter().flatten().collect();
+        let after = image
+            .as_ref()
+            .map_or(0, |image| image.directory.covered_sequence);
+        let source = image.map(|image| {
+            let source = LogSource::new(&image, segments.clone(), log.clone());
+            (image, source)
+        });
+        let index = match &source {
+            Some((image, source)) => {
+                let shards = image.directory.shards.iter().map(|shard| shard.summary);
+                let shards: Vec<ShardSummary> = shards.collect();
+                let hasher = SeededHash::new(image.directory.seed);
+                Index::absent(index_options, hasher, &shards, source.clone())?
+            }
+            None => Index::new(index_options)?,
+        };
+        for (kept, (live, _)) in survey.kept.iter().zip(&log) {
+            if source.is_none() || kept.last_sequence > after {
+                replay::replay(kept, live, after, &index, segments, report)?;
+            }
+        }
+        if let Some((_, source)) = &source {
+            source.replay_is_done();
+        }
+        Ok(index)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::extent::{self, Extent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::Footer;
+use crate::log::record::ALIGNMENT;
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::{OpenedSegment, ReadMode, Segment};
 use crate::store::report::{DamagedSpan, RecoveryReport};
@@ -17,6 +18,12 @@ pub struct Kept {
     pub segment: Arc<Segment>,
     /// For a segment that no footer ends: how far it counts.
     pub unsealed: Option<Extent>,
+    /// Offset behind the last byte that counts, the footer of a sealed segment included.
+    pub end: u64,
+    /// The same without the footer.
+    pub content_end: u64,
+    /// Sequence number of the last record that counts; 0 if there is none.
+    pub last_sequence: u64,
 }
 
 /// What counts, and what goes.
@@ -212,8 +219,12 @@ impl Walk<'_> {
 
     fn keep(&mut self, segment: &Arc<Segment>, candidate: &Candidate, proven: u64) -> Result<()> {
         let mut unsealed = None;
+        let end;
         let last = match candidate {
-            Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+            Candidate::Sealed { footer, .. } => {
+                end = footer.offset;
+                footer.totals.last_sequence
+            }
             _ => {
                 let extent = extent::measure(segment, proven)?;
                 let content_end = segment.content_end()?;
@@ -227,13 +238,20 @@ impl Walk<'_> {
                     return Ok(());
                 }
                 unsealed = Some(extent);
+                end = extent.end.next_multiple_of(ALIGNMENT);
                 extent.totals.last_sequence
             }
         };
         self.survey.last_sequence = self.survey.last_sequence.max(last);
         self.survey.kept.push(Kept {
             segment: segment.clone(),
+            end: match unsealed {
+                Some(_) => end,
+                None => segment.readable_end(),
+            },
+            content_end: end,
             unsealed,
+            last_sequence: last,
         });
         Ok(())
     }

@@ -1,0 +1,24 @@
+//! Why an open did not use an image.
+
+/// Why the newest image in the directory was not used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u64)]
+pub enum ImageFault {
+    /// It was used.
+    #[default]
+    None = 0,
+    /// There is no image.
+    Absent = 1,
+    /// It is cut short, damaged, or could not be read.
+    Damaged = 2,
+    /// Another version of the library wrote it.
+    Version = 3,
+    /// It belongs to another store.
+    OtherStore = 4,
+    /// It refers to a segment that is not there, is another one than it was, or is shorter.
+    SegmentMissing = 5,
+    /// It holds records that are no longer in the log.
+    NewerThanLog = 6,
+    /// The log has records, from before the image was made, of which it does not know.
+    SegmentUnknown = 7,
+}

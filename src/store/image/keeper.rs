@@ -1,0 +1,71 @@
+//! When an image is due, and what became of those that were.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::names::Names;
+
+/// An image smaller than this is written as often as segments are sealed; a larger one only when as much log has come.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// What is known of a store's images. Whoever writes one holds the lock.
+pub struct ImageKeeper {
+    pub(super) state: Mutex<State>,
+    written: AtomicU64,
+    failed: AtomicU64,
+    /// How many segments must have been sealed for the next image.
+    due_at: AtomicU64,
+}
+
+pub(super) struct State {
+    pub(super) names: Names,
+    /// Sequence number up to which the newest image covers the log, if there is one that belongs to it.
+    pub(super) covered: Option<u64>,
+    pub(super) image_bytes: u64,
+}
+
+impl ImageKeeper {
+    /// A keeper for the images `names`, of which the one that was opened covers everything up to `covered`.
+    pub fn new(names: Names, covered: Option<u64>, interval: u32) -> Self {
+        Self {
+            state: Mutex::new(State {
+                names,
+                covered,
+                image_bytes: 0,
+            }),
+            written: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            due_at: AtomicU64::new(u64::from(interval)),
+        }
+    }
+
+    /// Whether an image is to be written now that `sealed` segments have been sealed since the opening.
+    pub fn is_due(&self, sealed: u64) -> bool {
+        sealed >= self.due_at.load(Ordering::Relaxed)
+    }
+
+    /// Images written, and attempts that failed.
+    pub fn counts(&self) -> (u64, u64) {
+        (
+            self.written.load(Ordering::Relaxed),
+            self.failed.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Plans the next image, `interval` segments of `segment_size` from `sealed` on, or later if the last image was
+    /// larger than that: so that images take no more writing than the log does.
+    pub(super) fn plan(&self, sealed: u64, interval: u32, segment_size: u64, image_bytes: u64) {
+        let by_size = match image_bytes {
+            0..SMALL_BYTES => 0,
+            _ => image_bytes.div_ceil(segment_size),
+        };
+        let next = sealed + u64::from(interval).max(by_size);
+        self.due_at.store(next, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(&self, written: bool) {
+        let counter = if written { &self.written } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

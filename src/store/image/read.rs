@@ -1,0 +1,135 @@
+//! Choosing an image at open: only header, trailer and directory are read.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::fault::ImageFault;
+use super::format::{self, Directory, HEADER_LEN, ImageSegment, TRAILER_LEN};
+use super::names::{self, Names};
+use crate::store::recovery::{Kept, Survey};
+use crate::store::segment_set::{CHUNKS, chunks_for};
+use crate::vfs::{Access, File, Vfs};
+
+/// An image that belongs to the log.
+pub struct Image {
+    /// The open file, from which shards are read later.
+    pub file: Arc<dyn File>,
+    /// What is in it.
+    pub directory: Directory,
+}
+
+impl Image {
+    /// What the image knows of the segment `id`.
+    pub fn segment(&self, id: u64) -> Option<&ImageSegment> {
+        let segments = &self.directory.segments;
+        let position = segments
+            .binary_search_by_key(&id, |segment| segment.id)
+            .ok()?;
+        segments.get(position)
+    }
+}
+
+/// The newest image among `names`, with its generation, that belongs to the log that `survey` describes, or why the newest does not.
+pub fn choose(
+    vfs: &dyn Vfs,
+    directory: &Path,
+    names: &Names,
+    survey: &Survey,
+) -> Result<(Image, u64, ImageFault), ImageFault> {
+    let mut fault = ImageFault::Absent;
+    for generation in names.complete.iter().rev() {
+        let path = directory.join(names::file_name(*generation));
+        match read(vfs, &path, survey).and_then(|image| {
+            fits(&image.directory, survey)?;
+            Ok(image)
+        }) {
+            Ok(image) if fault == ImageFault::Absent => {
+                return Ok((image, *generation, ImageFault::None));
+            }
+            Ok(image) => return Ok((image, *generation, fault)),
+            Err(why) if fault == ImageFault::Absent => fault = why,
+            Err(_) => {}
+        }
+    }
+    Err(fault)
+}
+
+fn read(vfs: &dyn Vfs, path: &Path, survey: &Survey) -> Result<Image, ImageFault> {
+    let store_id = survey.store_id.ok_or(ImageFault::SegmentMissing)?;
+    let damaged = |_: io::Error| ImageFault::Damaged;
+    let file: Arc<dyn File> = Arc::from(vfs.open(path, Access::Read).map_err(damaged)?);
+    let length = file.len().map_err(damaged)?;
+    if length < (HEADER_LEN + TRAILER_LEN) as u64 {
+        return Err(ImageFault::Damaged);
+    }
+    let mut header = [0; HEADER_LEN];
+    file.read_exact_at(&mut header, 0).map_err(damaged)?;
+    format::check_header(&header, &store_id)?;
+    let mut trailer = [0; TRAILER_LEN];
+    file.read_exact_at(&mut trailer, length - TRAILER_LEN as u64)
+        .map_err(damaged)?;
+    let trailer = format::decode_trailer(&trailer, length).ok_or(ImageFault::Damaged)?;
+    let mut bytes = Vec::new();
+    let size = usize::try_from(trailer.length).map_err(|_| ImageFault::Damaged)?;
+    bytes
+        .try_reserve_exact(size)
+        .map_err(|_| ImageFault::Damaged)?;
+    bytes.resize(size, 0);
+    file.read_exact_at(&mut bytes, trailer.offset)
+        .map_err(damaged)?;
+    let directory = Directory::decode(&bytes, &trailer).ok_or(ImageFault::Damaged)?;
+    Ok(Image { file, directory })
+}
+
+/// Whether the image that `directory` belongs to was made of the log that `survey` describes.
+fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
+    let covered = directory.covered_sequence;
+    if covered > directory.newest_sequence || directory.newest_sequence > survey.last_sequence {
+        return Err(ImageFault::NewerThanLog);
+    }
+    let kept: BTreeMap<u64, &Kept> = survey
+        .kept
+        .iter()
+        .map(|kept| (kept.segment.id(), kept))
+        .collect();
+    let mut previous_id = 0;
+    let mut places = Vec::new();
+    for segment in &directory.segments {
+        if segment.id <= previous_id {
+            return Err(ImageFault::Damaged);
+        }
+        previous_id = segment.id;
+        let Some(kept) = kept.get(&segment.id) else {
+            return Err(ImageFault::SegmentMissing);
+        };
+        if kept.segment.header().salt != segment.salt || kept.content_end < segment.length {
+            return Err(ImageFault::SegmentMissing);
+        }
+        // An unsealed segment has grown a footer when it is added.
+        let chunks = chunks_for(kept.end + crate::log::footer::FOOTER_LEN as u64);
+        places.push((u64::from(segment.first_chunk), chunks));
+    }
+    places.sort_unstable();
+    let mut free_from = 0;
+    for (first, count) in places {
+        if first < free_from || first + count > CHUNKS {
+            return Err(ImageFault::Damaged);
+        }
+        free_from = first + count;
+    }
+    let unknown = |id: &u64| {
+        directory
+            .segments
+            .binary_search_by_key(id, |segment| segment.id)
+            .is_err()
+    };
+    let strange = kept
+        .iter()
+        .any(|(id, kept)| kept.segment.header().base_sequence <= covered && unknown(id));
+    match strange {
+        true => Err(ImageFault::SegmentUnknown),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,121 @@
+//! Where absent shards come from: the image, or, if it is damaged there, the log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::format::ImageShard;
+use super::read::Image;
+use crate::error::{Error, Result};
+use crate::index::Location;
+use crate::index::image::{ShardSource, ShardSummary};
+use crate::log::record::{ALIGNMENT, Kind};
+use crate::log::segment_header::HEADER_LEN;
+use crate::log::{Event, Scanner};
+use crate::memory::epoch;
+use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::vfs::File;
+
+/// The image of a store and the log beside it.
+pub struct LogSource {
+    file: Arc<dyn File>,
+    shards: Vec<ImageShard>,
+    segments: Arc<SegmentSet>,
+    /// The segments of which recovery knew, in commit order, and up to which offset each counts.
+    log: Vec<(Arc<LiveSegment>, u64)>,
+    /// Records with higher sequence numbers have not been replayed yet, and are not to be anticipated.
+    limit: AtomicU64,
+}
+
+impl LogSource {
+    /// A source for the shards of `image`, whose segments are in `segments`, and in `log` with the offsets up to which
+    /// they count, in commit order.
+    pub fn new(
+        image: &Image,
+        segments: Arc<SegmentSet>,
+        log: Vec<(Arc<LiveSegment>, u64)>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            file: image.file.clone(),
+            shards: image.directory.shards.clone(),
+            segments,
+            log,
+            limit: AtomicU64::new(image.directory.covered_sequence),
+        })
+    }
+
+    /// To be called when everything behind the image has been replayed.
+    pub fn replay_is_done(&self) {
+        self.limit.store(u64::MAX, Ordering::Release);
+    }
+}
+
+impl ShardSource for LogSource {
+    fn bytes(&self, shard: &ShardSummary) -> Result<Option<Vec<u8>>> {
+        let found = self
+            .shards
+            .binary_search_by_key(&shard.first_hash, |shard| shard.summary.first_hash);
+        let Some(place) = found.ok().and_then(|position| self.shards.get(position)) else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        let length = usize::try_from(place.length).unwrap_or(usize::MAX);
+        bytes
+            .try_reserve_exact(length)
+            .map_err(|_| Error::memory("a shard of the index image"))?;
+        bytes.resize(length, 0);
+        let read = self.file.read_exact_at(&mut bytes, place.offset);
+        let intact = read.is_ok() && crc32fast::hash(&bytes) == place.checksum;
+        Ok(intact.then_some(bytes))
+    }
+
+    fn may_hold(&self, location: Location) -> bool {
+        let guard = epoch::pin();
+        self.segments.find(location, &guard).is_some_and(|live| {
+            let offset = live.offset(location);
+            offset >= HEADER_LEN as u64 && offset + ALIGNMENT <= live.segment.readable_end()
+        })
+    }
+
+    fn rebuild(&self, belongs: &dyn Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Location>> {
+        let limit = self.limit.load(Ordering::Acquire);
+        let mut entries = HashMap::new();
+        let mut apply = |live: &LiveSegment, offset, kind, key: &[u8]| -> Result<()> {
+            if !belongs(key) {
+                return Ok(());
+            }
+            match kind {
+                Kind::Put => {
+                    entries
+                        .try_reserve(1)
+                        .map_err(|_| Error::memory("rebuilding a shard"))?;
+                    entries.insert(key.to_vec(), live.location(offset)?);
+                }
+                Kind::Tombstone => {
+                    entries.remove(key);
+                }
+                Kind::Mark | Kind::Footer => {}
+            }
+            Ok(())
+        };
+        for (live, end) in &self.log {
+            let mut scanner = Scanner::new(&live.segment)?;
+            loop {
+                match scanner.next_event()? {
+                    Event::Record(record) if record.offset < *end && record.sequence <= limit => {
+                        apply(live, record.offset, record.kind, record.key)?;
+                    }
+                    Event::Damaged(span) if span.offset < *end => {
+                        // As in the replay of the log: its key answers with an error, not with an older version.
+                        if let Some(record) = span.probable.filter(|it| it.sequence <= limit) {
+                            apply(live, span.offset, Kind::Put, record.key)?;
+                        }
+                    }
+                    Event::End(_) => break,
+                    _ => {}
+                }
+            }
+        }
+        Ok(entries)
+    }
+}
