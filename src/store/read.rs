@@ -128,12 +128,11 @@ impl Shared {
         };
         let offset = live.offset(location);
         let view = live.segment.record(offset, scratch)?;
+        // First, so that damage to the key does not make a stranger of the record.
+        view.verify()?;
         if view.key() != key {
-            // Damage to the key must not make a stranger of the record.
-            view.verify()?;
             return Ok(None);
         }
-        view.verify()?;
         let place = RecordLocation {
             segment_id: live.segment.id(),
             offset,
