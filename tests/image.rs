@@ -448,6 +448,25 @@ fn images_are_written_in_the_background_while_others_write() {
 }
 
 #[test]
+fn segments_that_are_filled_to_the_last_byte_do_not_keep_an_image_from_being_used() {
+    let disk = SimulatedDisk::new(15);
+    let store = open(&disk);
+    // Header, 13,103 records of 80 bytes and footer are 1 MiB.
+    let count = 2 * 13_103 + 10;
+    for number in 0..count as u64 {
+        let key = [number.to_be_bytes(), [7; 8]].concat();
+        store.put(&key, &[1; 50]).unwrap();
+    }
+    store.close().unwrap();
+    let disk = copy(&disk);
+    let first = disk.read_file(&files(&disk, ".seg")[0]).unwrap();
+    assert_eq!(first.len(), 1 << 20, "else this tests nothing");
+    let store = open(&disk);
+    assert_way(&store.stats(), RecoveryWay::Image, ImageFault::None);
+    assert_eq!(store.count(), count as u64);
+}
+
+#[test]
 fn the_location_space_of_an_image_is_kept_when_the_log_goes_on() {
     let disk = SimulatedDisk::new(13);
     let options = Options {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fault::ImageFault;
 use super::format::{self, Directory, HEADER_LEN, ImageSegment, TRAILER_LEN};
 use super::names::{self, Names};
+use crate::log::footer::FOOTER_LEN;
 use crate::store::recovery::{Kept, Survey};
 use crate::store::segment_set::{CHUNKS, chunks_for};
 use crate::vfs::{Access, File, Vfs};
@@ -107,8 +108,8 @@ fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
         if kept.segment.header().salt != segment.salt || kept.content_end < segment.length {
             return Err(ImageFault::SegmentMissing);
         }
-        // An unsealed segment has grown a footer when it is added.
-        let chunks = chunks_for(kept.end + crate::log::footer::FOOTER_LEN as u64);
+        // With its footer, for which an unsealed segment had room too.
+        let chunks = chunks_for(kept.content_end + FOOTER_LEN as u64);
         places.push((u64::from(segment.first_chunk), chunks));
     }
     places.sort_unstable();
