@@ -67,7 +67,7 @@ impl PageArena {
     /// Current figures.
     pub fn statistics(&self) -> ArenaStatistics {
         let state = self.state.lock();
-        let huge = state.pools.iter().map(Pool::unused_huge_bytes);
+        let huge = state.pools.iter().map(Pool::resident_fresh_bytes);
         ArenaStatistics {
             idle_bytes: state.statistics.idle_bytes + huge.sum::<usize>(),
             ..state.statistics

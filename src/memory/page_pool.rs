@@ -100,10 +100,11 @@ impl Pool {
         given
     }
 
-    /// Bytes in huge pages that were never handed out, but came with others that were.
-    pub(super) fn unused_huge_bytes(&self) -> usize {
+    /// Resident bytes that were not handed out since they were fresh, but came in a huge page with others that were.
+    pub(super) fn resident_fresh_bytes(&self) -> usize {
         let huge = self.regions.iter().filter(|region| region.huge);
-        huge.map(Region::fresh_runs).sum::<usize>() * self.run_bytes
+        huge.map(|region| region.resident_fresh_bytes(self.run_bytes))
+            .sum()
     }
 
     /// How many regions begin before `address`.
@@ -155,14 +156,22 @@ impl Region {
         self.free_runs += 1;
     }
 
-    /// Runs that are free and were never handed out since their memory was fresh.
-    fn fresh_runs(&self) -> usize {
-        let fresh = self
-            .free
-            .iter()
-            .zip(&self.used)
-            .map(|(free, used)| free & !used);
-        fresh.map(|word| word.count_ones() as usize).sum()
+    fn resident_fresh_bytes(&self, run_bytes: usize) -> usize {
+        let is_fresh =
+            |run: usize| (self.free[run / 64] & !self.used[run / 64]) >> (run % 64) & 1 == 1;
+        let mut resident = [0; REGION_BYTES / PAGE_BYTES];
+        if !(0..REGION_BYTES / run_bytes).any(is_fresh) {
+            return 0;
+        }
+        // SAFETY: the region is mapped as long as it lives.
+        if !unsafe { region::residency(self.base, &mut resident) } {
+            return 0;
+        }
+        let pages_per_run = run_bytes / PAGE_BYTES;
+        let pages = resident.iter().enumerate();
+        let counted =
+            pages.filter(|(page, resident)| *resident & 1 == 1 && is_fresh(page / pages_per_run));
+        counted.count() * PAGE_BYTES
     }
 
     /// Runs that are free and may be resident.
@@ -175,43 +184,43 @@ impl Region {
         idle.map(|word| word.count_ones() as usize).sum()
     }
 
-    fn is_idle(&self, run: usize) -> bool {
-        (self.free[run / 64] & self.used[run / 64]) >> (run % 64) & 1 == 1
-    }
-
-    /// Gives the memory of all idle runs back to the system; answers how many bytes it took.
+    /// Gives the memory of all idle runs back to the system; answers how many bytes of them it took. In a huge page
+    /// the fresh ones are resident as well and go too.
     fn give_back(&mut self, run_bytes: usize) -> usize {
-        if self.idle_runs() == 0 {
+        let idle = self.idle_runs();
+        if idle == 0 {
             return 0;
         }
+        let mut given = self.free;
         if self.huge {
             self.advise_huge(false);
+        } else {
+            given
+                .iter_mut()
+                .zip(&self.used)
+                .for_each(|(given, used)| *given &= used);
         }
         let runs = REGION_BYTES / run_bytes;
-        let mut given = 0;
+        let is_given = |run: usize| given[run / 64] >> (run % 64) & 1 == 1;
         let mut start = 0;
         while start < runs {
-            let end = (start..runs)
-                .find(|&run| !self.is_idle(run))
-                .unwrap_or(runs);
+            let end = (start..runs).find(|&run| !is_given(run)).unwrap_or(runs);
             if end > start {
-                given += self.give_back_runs(start, end, run_bytes);
+                self.give_back_runs(start, end, run_bytes);
             }
             start = end + 1;
         }
-        given
+        (idle - self.idle_runs()) * run_bytes
     }
 
-    fn give_back_runs(&mut self, start: usize, end: usize, run_bytes: usize) -> usize {
+    fn give_back_runs(&mut self, start: usize, end: usize, run_bytes: usize) {
         let bytes = (end - start) * run_bytes;
         // SAFETY: runs below the number of runs lie in the region, they are free, and runs are whole pages.
-        if !unsafe { region::give_back(self.base.add(start * run_bytes), bytes) } {
-            return 0;
+        if unsafe { region::give_back(self.base.add(start * run_bytes), bytes) } {
+            for run in start..end {
+                self.used[run / 64] &= !(1 << (run % 64));
+            }
         }
-        for run in start..end {
-            self.used[run / 64] &= !(1 << (run % 64));
-        }
-        bytes
     }
 
     fn advise_huge(&mut self, huge: bool) {
