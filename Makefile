@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test bench bench-index bench-memory lint clean
+.PHONY: help library demo test bench bench-index bench-memory bench-reopen lint clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=10000
 
 bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 1000000" for a quick look
 	$(CARGO) bench --bench memory -- $(BENCH_ARGUMENTS)
+
+bench-reopen: ## measure how long opening takes after close and kill, with and without image; BENCH_ARGUMENTS="--keys 10000000"
+	$(CARGO) bench --bench reopen -- $(BENCH_ARGUMENTS)
 
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --check
