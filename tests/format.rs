@@ -64,7 +64,7 @@ fn example() -> Vec<u8> {
         })
         .unwrap();
     assert!(writer.append_mark(1001).unwrap());
-    writer.seal().unwrap();
+    writer.seal(1).unwrap();
     read_file(segment.path())
 }
 
@@ -243,7 +243,7 @@ fn a_reader_that_knows_only_the_document_reads_what_the_library_writes() {
         }
     }
     let totals = *writer.totals();
-    writer.seal().unwrap();
+    writer.seal(2).unwrap();
     let file = read_file(segment.path());
     let mut found = read_by_the_document(&file);
     let (kind, sequence, _, key, footer) = found.pop().unwrap();
@@ -251,7 +251,7 @@ fn a_reader_that_knows_only_the_document_reads_what_the_library_writes() {
     assert_eq!(found, expected);
     let numbers: Vec<u64> = footer[..56].chunks(8).map(number).collect();
     let offset = file.len() as u64 - 208;
-    assert_eq!(numbers, [500, totals.tombstones, 1000, 1499, offset, 0, 0]);
+    assert_eq!(numbers, [500, totals.tombstones, 1000, 1499, offset, 2, 0]);
     assert_eq!(footer[56..184], file[..128]);
     assert_eq!(&footer[184..], b"\0\0\0\0\0\0\0FREYEND\x89");
     assert_eq!(&file[file.len() - 8..], b"FREYEND\x89");

@@ -20,6 +20,7 @@ const TOMBSTONE_COUNT_AT: usize = 8;
 const FIRST_SEQUENCE_AT: usize = 16;
 const LAST_SEQUENCE_AT: usize = 24;
 const OFFSET_AT: usize = 32;
+const KEYS_AT: usize = 40;
 const HEADER_COPY_AT: usize = 56;
 const MAGIC_AT: usize = VALUE_LEN - MAGIC.len();
 const MAGIC: [u8; 8] = *b"FREYEND\x89";
@@ -59,6 +60,9 @@ pub struct Footer {
     pub totals: Totals,
     /// Where the footer record begins, in bytes from the beginning of the file: where the other records end.
     pub offset: u64,
+    /// How many keys the store had when the segment was sealed, or 0 if that was not known. Nothing depends on it: it
+    /// tells the next open how large an index to prepare.
+    pub keys: u64,
     /// The segment's header, as it stands at the beginning of the file.
     pub header: [u8; HEADER_LEN],
 }
@@ -72,6 +76,7 @@ impl Footer {
         write_u64(&mut value, FIRST_SEQUENCE_AT, self.totals.first_sequence);
         write_u64(&mut value, LAST_SEQUENCE_AT, self.totals.last_sequence);
         write_u64(&mut value, OFFSET_AT, self.offset);
+        write_u64(&mut value, KEYS_AT, self.keys);
         value[HEADER_COPY_AT..HEADER_COPY_AT + HEADER_LEN].copy_from_slice(&self.header);
         value[MAGIC_AT..].copy_from_slice(&MAGIC);
         let fields = Fields {
@@ -114,6 +119,7 @@ impl Footer {
         let footer = Self {
             totals,
             offset,
+            keys: read_u64(value, KEYS_AT),
             header: header_bytes,
         };
         Some((footer, header))

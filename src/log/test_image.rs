@@ -60,6 +60,7 @@ impl Image {
         let footer = Footer {
             totals: self.totals,
             offset: self.bytes.len() as u64,
+            keys: 0,
             header: header_bytes,
         };
         self.bytes

@@ -299,10 +299,11 @@ impl SegmentWriter {
         Error::io("write", self.segment.path(), error)
     }
 
-    /// Writes the footer and cuts the file behind it. The caller has synced the segment since the last record, syncs
+    /// Writes the footer, which says that the store has `keys` keys, and cuts the file behind it. The caller has synced the segment since the last record, syncs
     /// it again now, and then has [`Segment::reopen_sealed`]. After an error the file is in an unknown state.
-    pub fn seal(self) -> Result<Footer> {
-        write_footer(&self.segment, self.segment.file(), &self.totals, self.end)
+    pub fn seal(self, keys: u64) -> Result<Footer> {
+        let (segment, file) = (&*self.segment, self.segment.file());
+        write_footer(segment, file, &self.totals, self.end, keys)
     }
 }
 
@@ -320,16 +321,18 @@ fn refuse_taken_name(vfs: &dyn Vfs, path: &Path) -> Result<()> {
 }
 
 /// Writes the footer of `segment` at `end`, where its valid records, which amount to `totals` and are durable, end, and
-/// cuts `file`, which is the segment's file open for writing, behind it.
+/// cuts `file`, which is the segment's file open for writing, behind it. `keys` is how many keys the store has, or 0.
 pub fn write_footer(
     segment: &Segment,
     file: &dyn File,
     totals: &Totals,
     end: u64,
+    keys: u64,
 ) -> Result<Footer> {
     let footer = Footer {
         totals: *totals,
         offset: end,
+        keys,
         header: *segment.header_bytes(),
     };
     let bytes = footer.encode(segment.context())?;

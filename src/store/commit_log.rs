@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::options::Options;
 use super::segment_set::{LiveSegment, SegmentSet};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::Location;
+use crate::index::{Index, Location};
 use crate::log::record::Fields;
 use crate::log::record::{MAX_SEQUENCE, encoded_len};
 use crate::log::segment_header::{Origin, SegmentHeader};
@@ -94,6 +94,8 @@ struct Tail {
 pub struct CommitLog {
     place: Place,
     segments: Arc<SegmentSet>,
+    /// Only asked for the number of keys.
+    index: Arc<Index>,
     failure: Arc<Failure>,
     tail: Mutex<Tail>,
     commit: GroupCommit,
@@ -107,12 +109,14 @@ impl CommitLog {
     pub fn new(
         place: Place,
         segments: Arc<SegmentSet>,
+        index: Arc<Index>,
         failure: Arc<Failure>,
         resume: Resume,
     ) -> Self {
         let log = Self {
             place,
             segments,
+            index,
             failure,
             tail: Mutex::new(Tail {
                 active: None,
@@ -327,7 +331,7 @@ impl CommitLog {
     /// open a scan of it and nothing else.
     fn seal(&self, full: OpenSegment) {
         let OpenSegment { writer, live, .. } = full;
-        let sealed = writer.seal().and_then(|footer| {
+        let sealed = writer.seal(self.index.len()).and_then(|footer| {
             let read_mode = self.place.options.read_mode;
             let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
             Ok(live.replaced_by(sealed, footer.offset))

@@ -68,7 +68,7 @@ pub struct Store {
 
 /// What the calls and the background thread share.
 struct Shared {
-    index: Index,
+    index: Arc<Index>,
     segments: Arc<SegmentSet>,
     failure: Arc<Failure>,
     /// Absent in a store opened read-only.

@@ -55,6 +55,7 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
     let segments = Arc::new(SegmentSet::new()?);
     let failure = Arc::new(Failure::default());
     let recovered = recovery.run(&index_options, &segments)?;
+    let index = Arc::new(recovered.index);
     if let Some(error) = recovered.report.first_failure() {
         failure.record(&error);
     }
@@ -65,14 +66,20 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
             store_id: recovered.store_id.unwrap_or(random),
             options: options.clone(),
         };
-        CommitLog::new(place, segments.clone(), failure.clone(), recovered.resume)
+        CommitLog::new(
+            place,
+            segments.clone(),
+            index.clone(),
+            failure.clone(),
+            recovered.resume,
+        )
     });
     let may_run = options.background_threads > 0;
     let has_work = options.sync_mode != SyncMode::Always || options.image_segments > 0;
     let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
     let shared = Arc::new(Shared {
-        index: recovered.index,
+        index,
         segments,
         failure,
         log,

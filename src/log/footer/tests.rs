@@ -24,6 +24,7 @@ fn footer() -> Footer {
             last_sequence: 109,
         },
         offset: OFFSET,
+        keys: 8,
         header: header().encode(),
     }
 }
@@ -37,7 +38,7 @@ fn a_footer_reads_back_as_written_and_brings_the_header_along() {
 #[test]
 fn a_footer_lies_on_disk_byte_for_byte_as_documented() {
     let mut expected = vec![4, 0, 0xc7, 0x01, 0];
-    for number in [10u64, 3, 100, 109, OFFSET, 0, 0] {
+    for number in [10u64, 3, 100, 109, OFFSET, 8, 0] {
         expected.extend(number.to_le_bytes());
     }
     expected.extend(header().encode());

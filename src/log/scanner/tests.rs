@@ -183,7 +183,7 @@ fn a_scan_yields_what_was_written_in_order_whether_sealed_or_not() {
         let crashed = readable(disk.open(&segment, way.read_mode).unwrap()).0;
         assert_eq!(scan(&crashed), (written.clone(), expected_end), "{way:?}");
         drop(crashed);
-        let footer = writer.seal().unwrap();
+        let footer = writer.seal(2).unwrap();
         assert_eq!(scan(&segment), (written.clone(), expected_end), "{way:?}");
         let sealed_end = End {
             state: EndState::Sealed(footer),

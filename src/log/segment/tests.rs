@@ -13,7 +13,7 @@ fn sealed(disk: &TestDisk) -> (PathBuf, Vec<u64>, Vec<u8>) {
     let append =
         |(number, value): (u64, &&[u8])| writer.append(&put(100 + number, b"key", value)).unwrap();
     let offsets = (0..).zip(&values).map(append).collect();
-    writer.seal().unwrap();
+    writer.seal(2).unwrap();
     let bytes = disk.read(segment.path());
     (segment.path().into(), offsets, bytes)
 }

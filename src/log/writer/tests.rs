@@ -55,7 +55,7 @@ fn every_appended_record_reads_back_at_once_and_after_sealing_and_after_reopenin
         }
         let totals = *writer.totals();
         segment.sync().unwrap();
-        let footer = writer.seal().unwrap();
+        let footer = writer.seal(2).unwrap();
         segment.sync().unwrap();
         assert_eq!(footer.totals, totals);
         let tombstones = written
@@ -86,7 +86,7 @@ fn every_way_of_writing_makes_the_same_file() {
             writer.append(&put(100, b"key", &[5; 100_000])).unwrap();
             writer.append(&tombstone(101, b"key")).unwrap();
             writer.append_mark(101).unwrap();
-            writer.seal().unwrap();
+            writer.seal(2).unwrap();
             disk.read(segment.path())
         })
         .collect();
@@ -138,7 +138,7 @@ fn a_segment_takes_records_to_exactly_its_size_and_no_more() {
         assert_eq!(error.kind(), ErrorKind::TooLarge);
         assert!(!writer.append_mark(102).unwrap());
         assert!(!writer.failed());
-        writer.seal().unwrap();
+        writer.seal(2).unwrap();
         assert_eq!(disk.read(segment.path()).len() as u64, size);
     }
 }
@@ -152,7 +152,7 @@ fn a_record_larger_than_a_segment_gets_one_of_its_own_size() {
         let size = exact_size(record::encoded_len(&fields, 100));
         let (mut writer, segment) = disk.create(&header(), size, way).unwrap();
         let offset = writer.append(&fields).unwrap();
-        writer.seal().unwrap();
+        writer.seal(2).unwrap();
         let (opened, footer) = readable(disk.open(&segment, way.read_mode).unwrap());
         assert!(footer.is_some());
         assert_eq!(read(&opened, offset).3, value);
@@ -178,7 +178,7 @@ fn a_full_disk_is_a_clean_error_and_writing_goes_on_when_there_is_room() {
         let second = writer.append(&put(101, b"small", b"value")).unwrap();
         disk.controls.full_at.store(u64::MAX, Relaxed);
         let third = writer.append(&put(102, b"large", &large)).unwrap();
-        writer.seal().unwrap();
+        writer.seal(2).unwrap();
         let (opened, _) = readable(disk.open(&segment, way.read_mode).unwrap());
         assert_eq!(read(&opened, first).2, b"first");
         assert_eq!(read(&opened, second).2, b"small");
@@ -194,7 +194,7 @@ fn the_last_space_of_a_disk_is_used_where_a_whole_step_does_not_fit() {
     writer
         .append(&put(100, b"key", &vec![1; 270 << 10]))
         .unwrap();
-    let footer = writer.seal().unwrap();
+    let footer = writer.seal(2).unwrap();
     assert_eq!(footer.totals.records, 1);
 }
 
@@ -209,7 +209,7 @@ fn a_full_disk_always_leaves_room_for_the_footer_where_space_is_reserved() {
             sequence += 1;
         }
         assert!(sequence > 2000 && !writer.failed());
-        writer.seal().unwrap();
+        writer.seal(2).unwrap();
         let (_, footer) = readable(disk.open(&segment, way.read_mode).unwrap());
         assert_eq!(footer.unwrap().totals.last_sequence, sequence - 1);
     }

@@ -61,7 +61,7 @@ fn adopt(vfs: &dyn Vfs, directory: &Path, segment: &Segment, extent: &Extent) ->
         file.set_len(extent.end + FOOTER_LEN as u64)
             .map_err(|error| Error::io("cut to length", path, &error))?;
     } else {
-        write_footer(segment, &*file, &extent.totals, extent.end)?;
+        write_footer(segment, &*file, &extent.totals, extent.end, 0)?;
     }
     sync(&*file, path)
 }
@@ -84,7 +84,7 @@ fn replace_by_copy(
         .create_new(&new_path)
         .map_err(|error| Error::io("create", &new_path, &error))?;
     let result = copy(segment, &*file, &new_path, extent.end)
-        .and_then(|()| write_footer(segment, &*file, &extent.totals, extent.end))
+        .and_then(|()| write_footer(segment, &*file, &extent.totals, extent.end, 0))
         .and_then(|_| sync(&*file, &new_path))
         .and_then(|()| {
             vfs.rename(&new_path, segment.path())

@@ -196,7 +196,7 @@ impl<'r> Recovery<'r> {
             None => Index::new(index_options)?,
         };
         for (kept, (live, _)) in survey.kept.iter().zip(&log) {
-            if source.is_none() || kept.last_sequence > after {
+            if source.is_none() || kept.totals.last_sequence > after {
                 replay::replay(kept, live, after, &index, segments, report)?;
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::extent::{self, Extent};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::footer::Footer;
+use crate::log::footer::{Footer, Totals};
 use crate::log::record::ALIGNMENT;
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::{OpenedSegment, ReadMode, Segment};
@@ -22,8 +22,10 @@ pub struct Kept {
     pub end: u64,
     /// The same without the footer.
     pub content_end: u64,
-    /// Sequence number of the last record that counts; 0 if there is none.
-    pub last_sequence: u64,
+    /// What the records that count amount to.
+    pub totals: Totals,
+    /// How many keys the store had when the segment was sealed, or 0 if that is not known.
+    pub keys: u64,
 }
 
 /// What counts, and what goes.
@@ -220,10 +222,12 @@ impl Walk<'_> {
     fn keep(&mut self, segment: &Arc<Segment>, candidate: &Candidate, proven: u64) -> Result<()> {
         let mut unsealed = None;
         let end;
-        let last = match candidate {
+        let mut keys = 0;
+        let totals = match candidate {
             Candidate::Sealed { footer, .. } => {
                 end = footer.offset;
-                footer.totals.last_sequence
+                keys = footer.keys;
+                footer.totals
             }
             _ => {
                 let extent = extent::measure(segment, proven)?;
@@ -239,10 +243,10 @@ impl Walk<'_> {
                 }
                 unsealed = Some(extent);
                 end = extent.end.next_multiple_of(ALIGNMENT);
-                extent.totals.last_sequence
+                extent.totals
             }
         };
-        self.survey.last_sequence = self.survey.last_sequence.max(last);
+        self.survey.last_sequence = self.survey.last_sequence.max(totals.last_sequence);
         self.survey.kept.push(Kept {
             segment: segment.clone(),
             end: match unsealed {
@@ -251,7 +255,8 @@ impl Walk<'_> {
             },
             content_end: end,
             unsealed,
-            last_sequence: last,
+            totals,
+            keys,
         });
         Ok(())
     }
