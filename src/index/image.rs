@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::bucket::{Bucket, Overflow, SLOTS};
+use super::bulk::BulkIndex;
 use super::directory::Directory;
 use super::hash::KeyHash;
+use super::pending::PendingShards;
 use super::shape::Shape;
 use super::shard::{Shard, Totals, Writer};
 use super::table::{Position, Table};
@@ -61,6 +63,12 @@ pub trait ShardSource: Send + Sync {
     /// # Errors
     /// If that cannot be read; the shard stays unloaded, and the next touch tries again.
     fn rebuild(&self, belongs: &dyn Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Location>>;
+    /// Makes those changes to the shard in `index` that its content does not show yet. Called after the content has been
+    /// loaded and before anybody sees it, once; again after an error, to go on where that happened.
+    ///
+    /// # Errors
+    /// The shard stays unseen, and the next touch tries again.
+    fn catch_up(&self, shard: &ShardSummary, index: &dyn BulkIndex) -> Result<()>;
 }
 
 /// The shards of an index that are not loaded yet.
@@ -71,6 +79,7 @@ pub(super) struct Absent {
     source: Mutex<Option<Arc<dyn ShardSource>>>,
     loaded: AtomicU64,
     rebuilt: AtomicU64,
+    pending: PendingShards,
 }
 
 impl<H: KeyHash> Index<H> {
@@ -103,6 +112,7 @@ impl<H: KeyHash> Index<H> {
         let absent = Absent {
             shards: AtomicU64::new(shards.len() as u64),
             source: Mutex::new(Some(source)),
+            pending: PendingShards::new(shards)?,
             ..Absent::default()
         };
         Ok(Self {
@@ -146,36 +156,63 @@ impl<H: KeyHash> Index<H> {
         Ok(())
     }
 
+    /// How many shards are not loaded yet.
+    pub fn absent_shards(&self) -> u64 {
+        self.absent.shards.load(Ordering::Acquire)
+    }
+
     /// How many shards have been loaded, and how many of these had to be rebuilt.
     pub fn loaded_shards(&self) -> (u64, u64) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (count(&self.absent.loaded), count(&self.absent.rebuilt))
     }
 
-    /// Loads the shard of `hash` unless it is there; answers its depth.
+    /// Loads the shard of `hash` unless it is there; answers the depth that it had at the beginning.
     #[cold]
     fn load_shard(&self, guard: &Guard, hash: u64) -> Result<u32> {
-        let shard = self.directory.load(guard).shard(hash);
-        if !shard.table().load(guard).is_absent() {
-            return Ok(shard.depth());
+        let Some(pending) = self.absent.pending.find(hash) else {
+            return Ok(0);
+        };
+        if pending.is_present() {
+            return Ok(pending.depth);
         }
-        let mut writer = shard.writer().lock();
-        if !shard.table().load(guard).is_absent() {
-            return Ok(shard.depth());
+        let _loading = pending.loading.lock();
+        if pending.is_present() {
+            return Ok(pending.depth);
         }
         let Some(source) = self.absent.source.lock().clone() else {
-            return Ok(shard.depth());
+            return Ok(pending.depth);
         };
+        let shard = self.directory.load(guard).shard(hash);
         let totals = shard.totals();
         let summary = ShardSummary {
-            first_hash: first_of(hash, shard.depth()),
-            depth: shard.depth(),
+            first_hash: first_of(hash, pending.depth),
+            depth: pending.depth,
             keys: totals.keys,
             key_bytes: totals.key_bytes,
             record_bytes: totals.record_bytes,
         };
-        let imported = match source.bytes(&summary)? {
-            Some(bytes) => match self.import(&bytes, &summary, &*source) {
+        // Not so where catching up failed after the content had been loaded.
+        if shard.table().load(guard).is_absent() {
+            self.load_content(shard, &summary, &*source, guard)?;
+        }
+        source.catch_up(&summary, self)?;
+        pending.set_present();
+        if self.absent.shards.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *self.absent.source.lock() = None;
+        }
+        Ok(pending.depth)
+    }
+
+    fn load_content(
+        &self,
+        shard: &Shard,
+        summary: &ShardSummary,
+        source: &dyn ShardSource,
+        guard: &Guard,
+    ) -> Result<()> {
+        let imported = match source.bytes(summary)? {
+            Some(bytes) => match self.import(&bytes, summary, source) {
                 Err(error) if error.kind() == ErrorKind::Memory => return Err(error),
                 imported => imported.ok(),
             },
@@ -184,17 +221,15 @@ impl<H: KeyHash> Index<H> {
         let (table, appender, totals) = match imported {
             Some(imported) => imported,
             None => {
-                let rebuilt = self.rebuild_shard(&summary, &*source)?;
+                let rebuilt = self.rebuild_shard(summary, source)?;
                 self.absent.rebuilt.fetch_add(1, Ordering::Relaxed);
                 rebuilt
             }
         };
+        let mut writer = shard.writer().lock();
         install(shard, &mut writer, table, appender, totals, guard);
         self.absent.loaded.fetch_add(1, Ordering::Relaxed);
-        if self.absent.shards.fetch_sub(1, Ordering::AcqRel) == 1 {
-            *self.absent.source.lock() = None;
-        }
-        Ok(shard.depth())
+        Ok(())
     }
 
     /// Appends the content of the shard that `first_hash` leads to to `bytes`, as it is at one moment. Writers of

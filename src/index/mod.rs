@@ -26,12 +26,14 @@ use crate::memory::key_slab::{MAX_KEY_BYTES, record_bytes};
 use crate::memory::page_arena::PageArena;
 
 mod bucket;
+mod bulk;
 mod directory;
 mod entry;
 mod growth;
 mod hash;
 pub mod image;
 pub mod location;
+mod pending;
 mod placement;
 mod probe;
 mod rebuild;
@@ -40,6 +42,7 @@ mod shard;
 mod statistics;
 mod table;
 
+pub use bulk::{BulkIndex, Outcome};
 pub use entry::{Entry, Occupied, Vacant};
 pub use hash::{KeyHash, SeededHash};
 pub use location::Location;

@@ -112,9 +112,14 @@ impl Store {
         open::open(vfs, path, options)
     }
 
-    /// Number of keys present.
+    /// Number of keys present. After an opening from an image that is older than the log, the first call loads what is
+    /// not loaded yet; should memory be too short for that, the number is the one in [`Stats`].
     pub fn count(&self) -> u64 {
-        self.shared.index.len()
+        let shared = &*self.shared;
+        if shared.report.records > 0 && shared.report.way == RecoveryWay::Image {
+            let _ = shared.index.make_all_present(|| true);
+        }
+        shared.index.len()
     }
 
     /// Makes every write that has returned durable, whatever the [`SyncMode`].
@@ -175,6 +180,7 @@ impl Store {
             image_failures,
             shards_loaded,
             shards_rebuilt,
+            shards_absent: shared.index.absent_shards(),
         }
     }
 

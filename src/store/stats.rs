@@ -59,4 +59,7 @@ pub struct Stats {
     pub shards_loaded: u64,
     /// Of these, how many were damaged in the image and were rebuilt from the log.
     pub shards_rebuilt: u64,
+    /// Parts of the index that are not loaded yet. While there are any, the figures about keys and dead bytes leave out what
+    /// was written after the image.
+    pub shards_absent: u64,
 }

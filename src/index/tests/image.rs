@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::super::image::{ShardSource, ShardSummary, following};
 use super::{Model, OPTIONS, Random, location};
 use crate::error::Result;
-use crate::index::{Entry, Index, Location, SeededHash};
+use crate::index::{BulkIndex, Entry, Index, Location, SeededHash};
 use crate::memory::epoch;
 
 struct Source {
@@ -29,6 +29,10 @@ impl ShardSource for Source {
     fn rebuild(&self, belongs: &dyn Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Location>> {
         let entries = self.truth.iter().filter(|(key, _)| belongs(key));
         Ok(entries.map(|(key, place)| (key.clone(), *place)).collect())
+    }
+
+    fn catch_up(&self, _: &ShardSummary, _: &dyn BulkIndex) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -1,18 +1,18 @@
 //! Where absent shards come from: the image, or, if it is damaged there, the log.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::format::ImageShard;
 use super::read::Image;
 use crate::error::{Error, Result};
-use crate::index::Location;
 use crate::index::image::{ShardSource, ShardSummary};
+use crate::index::{BulkIndex, Location};
 use crate::log::record::{ALIGNMENT, Kind};
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::{Event, Scanner};
 use crate::memory::epoch;
+use crate::store::recovery::{Maker, Tail};
 use crate::store::segment_set::{LiveSegment, SegmentSet};
 use crate::vfs::File;
 
@@ -23,8 +23,9 @@ pub struct LogSource {
     segments: Arc<SegmentSet>,
     /// The segments of which recovery knew, in commit order, and up to which offset each counts.
     log: Vec<(Arc<LiveSegment>, u64)>,
-    /// Records with higher sequence numbers have not been replayed yet, and are not to be anticipated.
-    limit: AtomicU64,
+    /// Every record up to this sequence number is accounted for in the image; the others are in the tail.
+    covered: u64,
+    tail: OnceLock<Tail>,
 }
 
 impl LogSource {
@@ -40,13 +41,15 @@ impl LogSource {
             shards: image.directory.shards.clone(),
             segments,
             log,
-            limit: AtomicU64::new(image.directory.covered_sequence),
+            covered: image.directory.covered_sequence,
+            tail: OnceLock::new(),
         })
     }
 
-    /// To be called when everything behind the image has been replayed.
-    pub fn replay_is_done(&self) {
-        self.limit.store(u64::MAX, Ordering::Release);
+    /// Says what waits for the shards. To be called once, before the first of them is loaded.
+    pub fn set_tail(&self, tail: Tail) {
+        let set = self.tail.set(tail);
+        debug_assert!(set.is_ok(), "there is one tail");
     }
 }
 
@@ -78,7 +81,7 @@ impl ShardSource for LogSource {
     }
 
     fn rebuild(&self, belongs: &dyn Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Location>> {
-        let limit = self.limit.load(Ordering::Acquire);
+        let limit = self.covered;
         let mut entries = HashMap::new();
         let mut apply = |live: &LiveSegment, offset, kind, key: &[u8]| -> Result<()> {
             if !belongs(key) {
@@ -117,5 +120,17 @@ impl ShardSource for LogSource {
             }
         }
         Ok(entries)
+    }
+
+    fn catch_up(&self, shard: &ShardSummary, index: &dyn BulkIndex) -> Result<()> {
+        let Some(tail) = self.tail.get() else {
+            return Ok(());
+        };
+        let maker = Maker {
+            index,
+            segments: &self.segments,
+            may_know_newer: true,
+        };
+        tail.make(shard.first_hash, &maker)
     }
 }

@@ -1,31 +1,37 @@
-//! Reading the log back in three steps: [`survey`] decides what counts, `mend` makes it durable and seals it, `replay`
+//! Reading the log back in three steps: [`survey`] decides what counts, `mend` makes it durable and seals it, `fill`
 //! fills the index.
 //!
 //! Segments are taken in the order of their ids, which is the commit order. Invalid bytes after everything that is
 //! proven durable are a torn tail and end the log; invalid bytes before that are damage and cost only what they hit.
 //! `docs/format.md` gives the rules with their reasons under "Recovery".
 
+mod changes;
 mod extent;
+mod fill;
 mod mend;
+mod pipeline;
 mod replay;
 mod survey;
+mod tail;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::commit_log::Resume;
-use super::image::{self, Image, LogSource, Names};
+use super::image::{self, Names};
 use super::options::{OpenMode, Options};
 use super::report::{RecoveryReport, RecoveryWay};
-use super::segment_set::{LiveSegment, SegmentSet};
+use super::segment_set::SegmentSet;
 use crate::error::{Error, Result};
-use crate::index::image::ShardSummary;
-use crate::index::{Index, IndexOptions, SeededHash};
+use crate::index::{Index, IndexOptions};
 use crate::log::segment_name;
-use crate::memory::epoch;
 use crate::vfs::{EntryKind, Vfs};
 
+pub use changes::Maker;
 pub use survey::{Kept, Survey};
+pub use tail::Tail;
+
+use fill::Filling;
 
 /// What recovery hands to the store.
 pub struct Recovered {
@@ -133,7 +139,13 @@ impl<'r> Recovery<'r> {
         let seed = image
             .as_ref()
             .map_or(index_options.seed, |image| image.directory.seed);
-        let index = self.rebuild(&survey, image, index_options, segments, &mut report)?;
+        let filling = Filling {
+            vfs: self.vfs,
+            options: self.options,
+            survey: &survey,
+            segments,
+        };
+        let index = filling.fill(image, index_options, &mut report)?;
         report.last_sequence = survey.last_sequence;
         report.microseconds = elapsed_since(self.vfs, begun);
         Ok(Recovered {
@@ -149,61 +161,6 @@ impl<'r> Recovery<'r> {
             images: self.images,
             covered,
         })
-    }
-
-    /// The index from `image` and the log behind it, or from the whole log.
-    fn rebuild(
-        &self,
-        survey: &Survey,
-        image: Option<Image>,
-        index_options: &IndexOptions,
-        segments: &Arc<SegmentSet>,
-        report: &mut RecoveryReport,
-    ) -> Result<Index> {
-        let mut log = Vec::new();
-        log.resize_with(survey.kept.len(), || None);
-        // Those that the image knows get their places first.
-        for known_ones in [true, false] {
-            for (kept, entry) in survey.kept.iter().zip(&mut log) {
-                let known = image
-                    .as_ref()
-                    .and_then(|image| image.segment(kept.segment.id()));
-                if known.is_some() != known_ones {
-                    continue;
-                }
-                let place = known.map(|it| (it.first_chunk, it.dead_bytes.min(it.length)));
-                let segment = replay::open(self.vfs, kept, self.options)?;
-                let end = kept.content_end;
-                let live = segments.add_recovered(segment, end, place, &epoch::pin())?;
-                *entry = Some((live, kept.end));
-            }
-        }
-        let log: Vec<(Arc<LiveSegment>, u64)> = log.into_iter().flatten().collect();
-        let after = image
-            .as_ref()
-            .map_or(0, |image| image.directory.covered_sequence);
-        let source = image.map(|image| {
-            let source = LogSource::new(&image, segments.clone(), log.clone());
-            (image, source)
-        });
-        let index = match &source {
-            Some((image, source)) => {
-                let shards = image.directory.shards.iter().map(|shard| shard.summary);
-                let shards: Vec<ShardSummary> = shards.collect();
-                let hasher = SeededHash::new(image.directory.seed);
-                Index::absent(index_options, hasher, &shards, source.clone())?
-            }
-            None => Index::new(index_options)?,
-        };
-        for (kept, (live, _)) in survey.kept.iter().zip(&log) {
-            if source.is_none() || kept.totals.last_sequence > after {
-                replay::replay(kept, live, after, &index, segments, report)?;
-            }
-        }
-        if let Some((_, source)) = &source {
-            source.replay_is_done();
-        }
-        Ok(index)
     }
 }
 

@@ -1,0 +1,94 @@
+//! Many changes in a row, as recovery makes them.
+
+use super::hash::KeyHash;
+use super::image::following;
+use super::{Entry, Index, Location};
+use crate::error::Result;
+use crate::memory::epoch::{self, Guard};
+
+/// What became of a key that [`BulkIndex::supersede`] was called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The key was not there before.
+    New,
+    /// The key was at this location, which is superseded.
+    Superseded(Location),
+    /// The key stays at this location, which is not older.
+    Kept(Location),
+}
+
+/// An index, whatever its hash function, for many changes in a row.
+pub trait BulkIndex: Sync {
+    /// Brings near what [`BulkIndex::supersede`] touches first for the key with `hash`.
+    fn prefetch(&self, guard: &Guard, hash: u64);
+
+    /// Gives the key the location `by`, or removes it if that is `None`; but not if it is there already and
+    /// `is_older` says no of its location. The shard must be present, or be the one that is just being loaded.
+    ///
+    /// # Errors
+    /// As [`Index::entry`]; then nothing has changed.
+    fn supersede(
+        &self,
+        guard: &Guard,
+        hash: u64,
+        key: &[u8],
+        by: Option<Location>,
+        is_older: &mut dyn FnMut(Location) -> bool,
+    ) -> Result<Outcome>;
+}
+
+impl<H: KeyHash> BulkIndex for Index<H> {
+    #[inline]
+    fn prefetch(&self, guard: &Guard, hash: u64) {
+        self.table(guard, hash).prefetch(hash);
+    }
+
+    fn supersede(
+        &self,
+        guard: &Guard,
+        hash: u64,
+        key: &[u8],
+        by: Option<Location>,
+        is_older: &mut dyn FnMut(Location) -> bool,
+    ) -> Result<Outcome> {
+        let occupied = match by {
+            // Without an entry nothing is to be reserved.
+            None => self.occupied(guard, hash, key),
+            Some(location) => match self.entry(guard, hash, key)? {
+                Entry::Occupied(occupied) => Some(occupied),
+                Entry::Vacant(vacant) => {
+                    vacant.insert(location);
+                    None
+                }
+            },
+        };
+        let Some(occupied) = occupied else {
+            return Ok(Outcome::New);
+        };
+        let known = occupied.location();
+        if !is_older(known) {
+            return Ok(Outcome::Kept(known));
+        }
+        match by {
+            Some(location) => occupied.replace(location),
+            None => occupied.remove(),
+        }
+        Ok(Outcome::Superseded(known))
+    }
+}
+
+impl<H: KeyHash> Index<H> {
+    /// Makes shards smaller that were prepared for far more keys than came. If memory is short they stay as they are.
+    pub fn trim(&self) {
+        let mut next = Some(0);
+        while let Some(hash) = next {
+            let guard = epoch::pin();
+            let (shard, mut writer) = self.lock(&guard, hash);
+            next = following(hash, shard.depth());
+            // A shard for which few keys came is like one from which many went.
+            writer.removals = shard.table().load(&guard).shape().slots();
+            self.make_smaller(shard, &mut writer, &guard);
+            writer.removals = 0;
+        }
+    }
+}

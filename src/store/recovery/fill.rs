@@ -1,0 +1,180 @@
+//! Fills the index: from an image and the log behind it, or from the whole log.
+
+use std::sync::Arc;
+
+use super::changes::{Change, Maker};
+use super::pipeline::{self, Sink};
+use super::replay;
+use super::survey::Survey;
+use super::tail::Tail;
+use crate::error::Result;
+use crate::index::image::ShardSummary;
+use crate::index::{Index, IndexOptions, SeededHash};
+use crate::log::record::ALIGNMENT;
+use crate::memory::epoch;
+use crate::store::image::{Image, LogSource};
+use crate::store::options::Options;
+use crate::store::report::RecoveryReport;
+use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::vfs::Vfs;
+
+/// A second thread is worth starting for so many bytes of log.
+const WORTH_A_THREAD: u64 = 4 << 20;
+
+/// What the index is filled from.
+pub struct Filling<'r> {
+    /// Where the segments are.
+    pub vfs: &'r dyn Vfs,
+    /// How the store is opened.
+    pub options: &'r Options,
+    /// Which segments count, and how far.
+    pub survey: &'r Survey,
+    /// Gets all segments that count.
+    pub segments: &'r Arc<SegmentSet>,
+}
+
+/// The segments that count, as the survey lists them, and up to which offset each counts.
+type Log = Vec<(Arc<LiveSegment>, u64)>;
+
+impl Filling<'_> {
+    /// The index from `image` and the log behind it, or from the whole log.
+    pub fn fill(
+        &self,
+        image: Option<Image>,
+        options: &IndexOptions,
+        report: &mut RecoveryReport,
+    ) -> Result<Index> {
+        let log = self.open_log(image.as_ref())?;
+        match image {
+            Some(image) => self.from_image(&image, &log, options, report),
+            None => self.from_log(&log, options, report),
+        }
+    }
+
+    /// Opens all segments; those that the image knows get their places first.
+    fn open_log(&self, image: Option<&Image>) -> Result<Log> {
+        let kept = &self.survey.kept;
+        let mut log = Vec::new();
+        log.resize_with(kept.len(), || None);
+        for known_ones in [true, false] {
+            for (kept, entry) in kept.iter().zip(&mut log) {
+                let known = image.and_then(|image| image.segment(kept.segment.id()));
+                if known.is_some() != known_ones {
+                    continue;
+                }
+                let place = known.map(|it| (it.first_chunk, it.dead_bytes.min(it.length)));
+                let segment = replay::open(self.vfs, kept, self.options)?;
+                let end = kept.content_end;
+                let guard = epoch::pin();
+                let live = self.segments.add_recovered(segment, end, place, &guard)?;
+                *entry = Some((live, kept.end));
+            }
+        }
+        Ok(log.into_iter().flatten().collect())
+    }
+
+    fn from_log(
+        &self,
+        log: &Log,
+        options: &IndexOptions,
+        report: &mut RecoveryReport,
+    ) -> Result<Index> {
+        let estimate = self.estimate_keys();
+        let index = Index::new(&IndexOptions {
+            expected_keys: options.expected_keys.max(estimate),
+            ..options.clone()
+        })?;
+        let maker = self.maker(&index, false);
+        pipeline::make_changes(maker, self.deserves_thread(0), |sink| {
+            self.read(log, 0, &index, sink, report)
+        })?;
+        if estimate > options.expected_keys {
+            index.trim();
+        }
+        Ok(index)
+    }
+
+    /// Nothing is loaded here: each shard gets its part of the tail when it is first touched. Only a tail too long to be
+    /// kept is worked in at once.
+    fn from_image(
+        &self,
+        image: &Image,
+        log: &Log,
+        options: &IndexOptions,
+        report: &mut RecoveryReport,
+    ) -> Result<Index> {
+        let source = LogSource::new(image, self.segments.clone(), log.clone());
+        let shards = image.directory.shards.iter().map(|shard| shard.summary);
+        let shards: Vec<ShardSummary> = shards.collect();
+        let hasher = SeededHash::new(image.directory.seed);
+        let index = Index::absent(options, hasher, &shards, source.clone())?;
+        let covered = image.directory.covered_sequence;
+        let mut tail = Some(Tail::new(&shards)?);
+        let maker = self.maker(&index, true);
+        pipeline::make_changes(maker, self.deserves_thread(covered), |sink| {
+            let mut wait = |change: &Change<'_>| match &mut tail {
+                Some(waiting) if waiting.has_room() => waiting.push(change),
+                full => {
+                    if let Some(full) = full.take() {
+                        source.set_tail(full);
+                        index.make_all_present(|| true)?;
+                    }
+                    sink(change)
+                }
+            };
+            self.read(log, covered, &index, &mut wait, report)
+        })?;
+        if let Some(tail) = tail {
+            source.set_tail(tail);
+        }
+        Ok(index)
+    }
+
+    fn maker<'m>(&'m self, index: &'m Index, may_know_newer: bool) -> Maker<'m> {
+        Maker {
+            index,
+            segments: self.segments,
+            may_know_newer,
+        }
+    }
+
+    fn read(
+        &self,
+        log: &Log,
+        after: u64,
+        index: &Index,
+        sink: &mut Sink<'_>,
+        report: &mut RecoveryReport,
+    ) -> Result<()> {
+        let hash = |key: &[u8]| index.hash(key);
+        for (kept, (live, _)) in self.survey.kept.iter().zip(log) {
+            if after == 0 || kept.totals.last_sequence > after {
+                replay::replay(kept, live, after, &hash, sink, report)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn deserves_thread(&self, after: u64) -> bool {
+        let kept = self.survey.kept.iter();
+        let unread = kept.filter(|kept| kept.totals.last_sequence > after);
+        let bytes: u64 = unread.map(|kept| kept.content_end).sum();
+        self.options.background_threads > 0 && bytes >= WORTH_A_THREAD
+    }
+
+    /// How many keys there are at most, as far as the footers tell: as many as the last one counted, and one for every put
+    /// since.
+    fn estimate_keys(&self) -> u64 {
+        let mut keys = 0;
+        for kept in self.survey.kept.iter().rev() {
+            if kept.keys > 0 {
+                keys += kept.keys;
+                break;
+            }
+            keys += kept.totals.records.saturating_sub(kept.totals.tombstones);
+        }
+        // Whatever they say, every key has a record.
+        let bytes: u64 = self.survey.kept.iter().map(|kept| kept.content_end).sum();
+        keys.min(bytes / ALIGNMENT)
+    }
+}

@@ -1,0 +1,106 @@
+//! The log behind an image: its changes wait, by shard, until their shard is loaded.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::changes::{Change, Changes, Maker};
+use crate::error::{Error, Result};
+use crate::index::image::ShardSummary;
+use crate::memory::epoch;
+
+/// Most memory in bytes that waiting changes may take.
+const LIMIT_BYTES: usize = 64 << 20;
+/// After how many changes memory that they replaced may be freed.
+const PINNED: usize = 256;
+const NONE: u32 = u32::MAX;
+
+/// Changes in commit order, and for each shard a chain of those that concern it.
+#[derive(Default)]
+pub struct Tail {
+    changes: Changes,
+    /// For each change the next one of the same shard.
+    next: Vec<u32>,
+    shards: Vec<Chain>,
+}
+
+struct Chain {
+    first_hash: u64,
+    /// The first change that has not been made.
+    first: AtomicU32,
+    last: u32,
+}
+
+impl Tail {
+    /// Nothing waits for any of `shards`, which cover every hash once and are in the order of their hashes.
+    pub fn new(shards: &[ShardSummary]) -> Result<Self> {
+        let mut chains = Vec::new();
+        let reserved = chains.try_reserve_exact(shards.len());
+        reserved.map_err(|_| no_memory())?;
+        chains.extend(shards.iter().map(|shard| Chain {
+            first_hash: shard.first_hash,
+            first: AtomicU32::new(NONE),
+            last: NONE,
+        }));
+        Ok(Self {
+            shards: chains,
+            ..Self::default()
+        })
+    }
+
+    /// Whether another change may wait.
+    pub fn has_room(&self) -> bool {
+        self.changes.bytes() + self.next.len() * size_of::<u32>() < LIMIT_BYTES
+    }
+
+    /// Lets `change` wait, behind all others of its shard. Errors: `Memory`.
+    pub fn push(&mut self, change: &Change<'_>) -> Result<()> {
+        let position = u32::try_from(self.changes.len()).map_err(|_| no_memory())?;
+        self.next.try_reserve(1).map_err(|_| no_memory())?;
+        let behind = self.behind(change.hash);
+        let Some(chain) = behind.checked_sub(1).and_then(|it| self.shards.get_mut(it)) else {
+            return Err(no_memory());
+        };
+        self.changes.push(change)?;
+        self.next.push(NONE);
+        match self.next.get_mut(chain.last as usize) {
+            Some(next) => *next = position,
+            None => *chain.first.get_mut() = position,
+        }
+        chain.last = position;
+        Ok(())
+    }
+
+    /// Makes what waits for the shard that begins with `first_hash`, each change once, also if an error comes
+    /// between. One thread at a time for one shard.
+    pub fn make(&self, first_hash: u64, maker: &Maker<'_>) -> Result<()> {
+        let behind = self.behind(first_hash);
+        let Some(chain) = behind.checked_sub(1).and_then(|it| self.shards.get(it)) else {
+            return Ok(());
+        };
+        let mut guard = epoch::pin();
+        for count in 1_usize.. {
+            let position = chain.first.load(Ordering::Relaxed) as usize;
+            let Some(change) = self.changes.get(position) else {
+                break;
+            };
+            maker.make(&change, &guard)?;
+            let next = self.next.get(position).copied().unwrap_or(NONE);
+            // Ordered by the lock under which a shard is loaded.
+            chain.first.store(next, Ordering::Relaxed);
+            if count % PINNED == 0 {
+                guard.repin();
+            }
+        }
+        Ok(())
+    }
+
+    /// How many shards begin at `hash` or before.
+    #[inline]
+    fn behind(&self, hash: u64) -> usize {
+        self.shards
+            .partition_point(|shard| shard.first_hash <= hash)
+    }
+}
+
+fn no_memory() -> Error {
+    Error::memory("the log behind the index image")
+}
