@@ -2,8 +2,9 @@
 
 use super::hash::KeyHash;
 use super::image::following;
+use super::shape::Shape;
 use super::{Entry, Index, Location};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::memory::epoch::{self, Guard};
 
 /// What became of a key that [`BulkIndex::supersede`] was called for.
@@ -78,17 +79,21 @@ impl<H: KeyHash> BulkIndex for Index<H> {
 }
 
 impl<H: KeyHash> Index<H> {
-    /// Makes shards smaller that were prepared for far more keys than came. If memory is short they stay as they are.
+    /// Makes shards smaller that were prepared for more keys than came, where that frees more than one page in nine:
+    /// growing leaves as much unused. If memory is short they stay as they are.
     pub fn trim(&self) {
         let mut next = Some(0);
         while let Some(hash) = next {
             let guard = epoch::pin();
             let (shard, mut writer) = self.lock(&guard, hash);
             next = following(hash, shard.depth());
-            // A shard for which few keys came is like one from which many went.
-            writer.removals = shard.table().load(&guard).shape().slots();
-            self.make_smaller(shard, &mut writer, &guard);
-            writer.removals = 0;
+            let pages = shard.table().load(&guard).shape().pages();
+            let fitting = Shape::for_entries(shard.totals().keys);
+            if fitting.pages() * 9 < pages * 8 {
+                if let Err(error) = self.replace_table(shard, &mut writer, fitting, false, &guard) {
+                    debug_assert_eq!(error.kind(), ErrorKind::Memory);
+                }
+            }
         }
     }
 }

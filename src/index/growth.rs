@@ -106,7 +106,7 @@ impl<H: KeyHash> Index<H> {
         }
     }
 
-    fn replace_table(
+    pub(super) fn replace_table(
         &self,
         shard: &Shard,
         writer: &mut Writer,

@@ -104,3 +104,85 @@ impl Tail {
 fn no_memory() -> Error {
     Error::memory("the log behind the index image")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::index::{BulkIndex, Location, Outcome};
+    use crate::memory::epoch::Guard;
+    use crate::store::segment_set::SegmentSet;
+    use parking_lot::Mutex;
+
+    /// Takes down what is asked of it, and refuses every third change once.
+    #[derive(Default)]
+    struct Witness {
+        asked: AtomicU32,
+        made: Mutex<Vec<u64>>,
+    }
+
+    impl BulkIndex for Witness {
+        fn prefetch(&self, _: &Guard, _: u64) {}
+
+        fn supersede(
+            &self,
+            _: &Guard,
+            _: u64,
+            key: &[u8],
+            by: Option<Location>,
+            _: &mut dyn FnMut(Location) -> bool,
+        ) -> Result<Outcome> {
+            if self.asked.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
+                return Err(Error::memory("a test"));
+            }
+            assert_eq!(by.is_none(), key.len() % 2 == 1);
+            let mut number = [0; 8];
+            number.copy_from_slice(&key[..8]);
+            self.made.lock().push(u64::from_le_bytes(number));
+            Ok(Outcome::New)
+        }
+    }
+
+    #[test]
+    fn each_change_is_made_once_and_in_its_order_also_when_some_fail_at_first() {
+        let firsts = [0, 1 << 62, 1 << 63];
+        let shards = firsts.map(|first_hash| ShardSummary {
+            first_hash,
+            ..ShardSummary::default()
+        });
+        let mut tail = Tail::new(&shards).unwrap();
+        let mut expected = [const { Vec::new() }; 3];
+        for number in 0..1000_u64 {
+            let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let removes = number % 5 == 0;
+            let mut key = number.to_le_bytes().to_vec();
+            key.extend(vec![0; (number % 7 * 2) as usize + usize::from(removes)]);
+            let change = Change {
+                hash,
+                location: Location::new(number + 1).unwrap(),
+                sequence: number,
+                removes,
+                key: &key,
+            };
+            tail.push(&change).unwrap();
+            expected[firsts.partition_point(|first| *first <= hash) - 1].push(number);
+        }
+        let segments = SegmentSet::new().unwrap();
+        for (shard, expected) in shards.iter().zip(expected).rev() {
+            let witness = Witness::default();
+            let maker = Maker {
+                index: &witness,
+                segments: &segments,
+                may_know_newer: true,
+            };
+            let mut failures = 0;
+            while let Err(error) = tail.make(shard.first_hash, &maker) {
+                assert_eq!(error.kind(), ErrorKind::Memory);
+                failures += 1;
+            }
+            assert!(failures > 50);
+            tail.make(shard.first_hash, &maker).unwrap();
+            assert_eq!(*witness.made.lock(), expected);
+        }
+    }
+}
