@@ -89,10 +89,10 @@ impl<H: KeyHash> Index<H> {
             next = following(hash, shard.depth());
             let pages = shard.table().load(&guard).shape().pages();
             let fitting = Shape::for_entries(shard.totals().keys);
-            if fitting.pages() * 9 < pages * 8 {
-                if let Err(error) = self.replace_table(shard, &mut writer, fitting, false, &guard) {
-                    debug_assert_eq!(error.kind(), ErrorKind::Memory);
-                }
+            if fitting.pages() * 9 < pages * 8
+                && let Err(error) = self.replace_table(shard, &mut writer, fitting, false, &guard)
+            {
+                debug_assert_eq!(error.kind(), ErrorKind::Memory);
             }
         }
     }

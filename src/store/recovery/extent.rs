@@ -1,9 +1,9 @@
-//! How far an unsealed segment counts.
+//! How far an unsealed segment counts. One reading tells, unless invalid bytes are met.
 
 use crate::error::Result;
 use crate::log::footer::Totals;
 use crate::log::record::{ALIGNMENT, MARK_LEN};
-use crate::log::scan_event::EndState;
+use crate::log::scan_event::{EndState, ScannedRecord};
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::{Event, Scanner, Segment};
 
@@ -12,8 +12,8 @@ use crate::log::{Event, Scanner, Segment};
 pub struct Extent {
     /// Offset in bytes behind the last record that counts.
     pub end: u64,
-    /// Offset in bytes from which on nothing proves that the bytes are on the disk and not just in its cache.
-    pub unproven_from: u64,
+    /// Whether nothing proves of a part of that that it is on the disk and not just in its cache.
+    pub unproven: bool,
     /// The records up to `end`.
     pub totals: Totals,
     /// Whether a footer stands at `end` and the file has only not been cut behind it.
@@ -27,60 +27,126 @@ impl Extent {
     }
 }
 
-/// The highest sequence number that `segment` itself proves to have been durable, by a mark or a footer.
-pub fn proven_durable(segment: &Segment) -> Result<u64> {
-    let mut scanner = Scanner::new(segment)?;
-    loop {
-        if let Event::End(end) = scanner.next_event()? {
-            let mark = end.highest_durable_mark.unwrap_or(0);
-            return Ok(match end.state {
-                EndState::Sealed(footer) => mark.max(footer.totals.last_sequence),
-                _ => mark,
-            });
+/// What a first reading of an unsealed segment tells.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstReading {
+    /// The highest sequence number that the segment itself proves to have been durable, by a mark or a footer.
+    pub proven: u64,
+    /// The highest sequence number of a valid record, whether it counts or not; 0 if there is none.
+    pub highest: u64,
+    /// What counts, if no invalid bytes were met.
+    whole: Option<Progress>,
+}
+
+/// How far a reading has come.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// Offset behind all that counts so far.
+    end: u64,
+    /// Offset behind the last record.
+    records_end: u64,
+    totals: Totals,
+    has_footer: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            end: HEADER_LEN as u64,
+            records_end: HEADER_LEN as u64,
+            totals: Totals::default(),
+            has_footer: false,
+        }
+    }
+
+    fn add(&mut self, record: &ScannedRecord<'_>) {
+        self.end = record.offset + record.len;
+        self.records_end = self.end;
+        self.totals.add(record.kind, record.sequence);
+    }
+
+    fn extent(&self, proven: u64) -> Extent {
+        let all_proven = self.totals.last_sequence <= proven && self.end == self.records_end;
+        Extent {
+            end: self.end,
+            unproven: !all_proven,
+            totals: self.totals,
+            has_footer: self.has_footer,
         }
     }
 }
 
-/// Measures `segment`, where everything up to the sequence number `proven` is known to have been durable: the first
-/// invalid bytes after that end it. A batch of which a part is missing does not count at all.
-pub fn measure(segment: &Segment, proven: u64) -> Result<Extent> {
-    let mut extent = Extent {
-        end: HEADER_LEN as u64,
-        unproven_from: HEADER_LEN as u64,
-        totals: Totals::default(),
-        has_footer: false,
-    };
+/// Reads `segment` for the first time.
+pub fn read(segment: &Segment) -> Result<FirstReading> {
+    let mut progress = Progress::new();
+    let mut before_batch = None;
+    let mut valid = true;
+    let mut scanner = Scanner::new(segment)?;
+    loop {
+        match scanner.next_event()? {
+            Event::Record(record) => {
+                if record.continues {
+                    before_batch.get_or_insert(progress);
+                }
+                progress.add(&record);
+                if !record.continues {
+                    before_batch = None;
+                }
+            }
+            Event::Mark { offset, .. } => progress.end = offset + MARK_LEN,
+            Event::Damaged(_) => valid = false,
+            Event::End(end) => {
+                let mark = end.highest_durable_mark.unwrap_or(0);
+                let proven = match end.state {
+                    EndState::Sealed(footer) => mark.max(footer.totals.last_sequence),
+                    _ => mark,
+                };
+                progress.has_footer = matches!(end.state, EndState::Sealed(_));
+                let whole = valid.then(|| before_batch.unwrap_or(progress));
+                return Ok(FirstReading {
+                    proven,
+                    highest: end.totals.last_sequence,
+                    whole,
+                });
+            }
+        }
+    }
+}
+
+/// Measures `segment`, of which `first` was read, where everything up to the sequence number `proven` is known to have been
+/// durable: the first invalid bytes after that end it. A batch of which a part is missing does not count at all.
+pub fn measure(segment: &Segment, first: &FirstReading, proven: u64) -> Result<Extent> {
+    if let Some(whole) = &first.whole {
+        return Ok(whole.extent(proven));
+    }
+    let mut progress = Progress::new();
     let mut before_batch = None;
     let mut scanner = Scanner::new(segment)?;
     loop {
         match scanner.next_event()? {
             Event::Record(record) => {
                 if record.continues {
-                    before_batch.get_or_insert(extent);
+                    before_batch.get_or_insert(progress);
                 }
-                extent.end = record.offset + record.len;
-                extent.totals.add(record.kind, record.sequence);
-                if record.sequence <= proven {
-                    extent.unproven_from = extent.end;
-                }
+                progress.add(&record);
                 if !record.continues {
                     before_batch = None;
                 }
             }
-            Event::Mark { offset, .. } => extent.end = offset + MARK_LEN,
+            Event::Mark { offset, .. } => progress.end = offset + MARK_LEN,
             Event::Damaged(span) => {
                 if span.sequence_before >= proven {
                     break;
                 }
                 // What is damaged was durable, and so was the whole of a batch around it.
                 before_batch = None;
-                extent.end = (span.offset + span.len).next_multiple_of(ALIGNMENT);
+                progress.end = (span.offset + span.len).next_multiple_of(ALIGNMENT);
             }
             Event::End(end) => {
-                extent.has_footer = matches!(end.state, EndState::Sealed(_));
+                progress.has_footer = matches!(end.state, EndState::Sealed(_));
                 break;
             }
         }
     }
-    Ok(before_batch.unwrap_or(extent))
+    Ok(before_batch.unwrap_or(progress).extent(proven))
 }

@@ -46,8 +46,8 @@ impl Filling<'_> {
     ) -> Result<Index> {
         let log = self.open_log(image.as_ref())?;
         match image {
-            Some(image) => self.from_image(&image, &log, options, report),
-            None => self.from_log(&log, options, report),
+            Some(image) => self.read_image(&image, &log, options, report),
+            None => self.read_log(&log, options, report),
         }
     }
 
@@ -73,7 +73,7 @@ impl Filling<'_> {
         Ok(log.into_iter().flatten().collect())
     }
 
-    fn from_log(
+    fn read_log(
         &self,
         log: &Log,
         options: &IndexOptions,
@@ -96,7 +96,7 @@ impl Filling<'_> {
 
     /// Nothing is loaded here: each shard gets its part of the tail when it is first touched. Only a tail too long to be
     /// kept is worked in at once.
-    fn from_image(
+    fn read_image(
         &self,
         image: &Image,
         log: &Log,

@@ -46,7 +46,7 @@ fn sync_directory(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
 
 /// Seals `segment` at the end of what counts.
 fn adopt(vfs: &dyn Vfs, directory: &Path, segment: &Segment, extent: &Extent) -> Result<()> {
-    if !extent.has_footer && extent.unproven_from < extent.end {
+    if !extent.has_footer && extent.unproven {
         match replace_by_copy(vfs, directory, segment, extent) {
             Err(error) if error.os_code() == libc::ENOSPC => {}
             result => return result,

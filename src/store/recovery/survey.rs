@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::extent::{self, Extent};
+use super::extent::{self, Extent, FirstReading};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{Footer, Totals};
 use crate::log::record::ALIGNMENT;
@@ -50,18 +50,17 @@ enum Candidate {
     },
     Unsealed {
         segment: Arc<Segment>,
+        reading: FirstReading,
     },
     /// Not readable as a segment of this store. A segment gets its name when its header is durable, so no crash
     /// explains this: it is damage.
-    Unusable {
-        length: u64,
-    },
+    Unusable { length: u64 },
 }
 
 impl Candidate {
     fn segment(&self) -> Option<&Arc<Segment>> {
         match self {
-            Self::Sealed { segment, .. } | Self::Unsealed { segment } => Some(segment),
+            Self::Sealed { segment, .. } | Self::Unsealed { segment, .. } => Some(segment),
             Self::Unusable { .. } => None,
         }
     }
@@ -78,7 +77,7 @@ pub fn survey(
     for (id, path) in files {
         candidates.push((*id, path.as_path(), open(vfs, path, report)?));
     }
-    let proven = proven_durable(&candidates)?;
+    let proven = proven_durable(&candidates);
     let mut walk = Walk {
         survey: Survey {
             store_id: candidates
@@ -117,7 +116,10 @@ fn open(vfs: &dyn Vfs, path: &Path, report: &mut RecoveryReport) -> Result<Candi
             }
             Ok(Candidate::Sealed { segment, footer })
         }
-        Ok(OpenedSegment::Unsealed { segment }) => Ok(Candidate::Unsealed { segment }),
+        Ok(OpenedSegment::Unsealed { segment }) => {
+            let reading = extent::read(&segment)?;
+            Ok(Candidate::Unsealed { segment, reading })
+        }
         Ok(OpenedSegment::Headless { len, .. }) => Ok(Candidate::Unusable { length: len }),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Candidate::Unusable {
             length: file_len(vfs, path)?,
@@ -134,7 +136,7 @@ fn file_len(vfs: &dyn Vfs, path: &Path) -> Result<u64> {
 
 /// The highest sequence number that anything in the log proves to have been durable: what a segment's header
 /// states, what a mark states, and the whole of a sealed segment.
-fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> Result<u64> {
+fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> u64 {
     let mut proven = 0;
     for (_, _, candidate) in candidates {
         let Some(segment) = candidate.segment() else {
@@ -144,10 +146,11 @@ fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> Result<u64> {
             .max(segment.header().durable_sequence)
             .max(match candidate {
                 Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
-                _ => extent::proven_durable(segment)?,
+                Candidate::Unsealed { reading, .. } => reading.proven,
+                Candidate::Unusable { .. } => 0,
             });
     }
-    Ok(proven)
+    proven
 }
 
 /// The way along the segments in commit order.
@@ -175,7 +178,7 @@ impl Walk<'_> {
                 self.damaged(path, *length);
                 return Ok(());
             }
-            Candidate::Sealed { segment, .. } | Candidate::Unsealed { segment } => segment,
+            Candidate::Sealed { segment, .. } | Candidate::Unsealed { segment, .. } => segment,
         };
         let header = segment.header();
         let repeats = !self.torn && header.base_sequence <= self.survey.last_sequence;
@@ -197,7 +200,7 @@ impl Walk<'_> {
             }
         }
         if self.torn {
-            return self.reject(path, segment);
+            return self.reject(path, segment, candidate);
         }
         // Nothing of this segment can be missing beyond what came before the next one: invalid bytes behind that
         // are a torn footer.
@@ -211,8 +214,12 @@ impl Walk<'_> {
     }
 
     /// Gives up a segment that comes after the torn end of the log. Its sequence numbers are not used again.
-    fn reject(&mut self, path: &Path, segment: &Arc<Segment>) -> Result<()> {
-        let highest = extent::measure(segment, u64::MAX)?.totals.last_sequence;
+    fn reject(&mut self, path: &Path, segment: &Arc<Segment>, candidate: &Candidate) -> Result<()> {
+        let highest = match candidate {
+            Candidate::Unsealed { reading, .. } => reading.highest,
+            Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+            Candidate::Unusable { .. } => 0,
+        };
         self.survey.highest_sequence = self.survey.highest_sequence.max(highest);
         self.report.cut_bytes += segment.content_end()?;
         self.survey.rejected.push(path.to_path_buf());
@@ -229,13 +236,14 @@ impl Walk<'_> {
                 keys = footer.keys;
                 footer.totals
             }
-            _ => {
-                let extent = extent::measure(segment, proven)?;
+            Candidate::Unusable { .. } => return Ok(()),
+            Candidate::Unsealed { reading, .. } => {
+                let extent = extent::measure(segment, reading, proven)?;
                 let content_end = segment.content_end()?;
                 if content_end > extent.end && !extent.has_footer {
                     self.report.cut_bytes += content_end - extent.end;
-                    let highest = extent::measure(segment, u64::MAX)?.totals.last_sequence;
-                    self.survey.highest_sequence = self.survey.highest_sequence.max(highest);
+                    let highest = self.survey.highest_sequence.max(reading.highest);
+                    self.survey.highest_sequence = highest;
                 }
                 if extent.is_empty() {
                     self.survey.rejected.push(segment.path().to_path_buf());
