@@ -188,13 +188,56 @@ fn read_by_the_document(file: &[u8]) -> Vec<Read> {
     records
 }
 
+/// A put or tombstone as hints tell of it: offset, kind, sequence number as stored, key.
+type Place = (u64, u8, u64, Vec<u8>);
+
+/// Reads hints by the document alone.
+fn hints_by_the_document(mut hints: &[u8]) -> Vec<Place> {
+    let mut places = Vec::new();
+    let (mut offset, mut next) = (0, 0);
+    while !hints.is_empty() {
+        let distance = varint(&mut hints);
+        let sequence = next + varint(&mut hints);
+        let key_len = varint(&mut hints) as usize;
+        let (key, rest) = hints.split_at(key_len);
+        hints = rest;
+        offset += distance / 2 * 16;
+        places.push((offset, 1 + (distance % 2) as u8, sequence, key.to_vec()));
+        next = sequence + 1;
+    }
+    places
+}
+
+/// Where the puts and tombstones of a segment lie.
+fn places_by_the_document(file: &[u8]) -> Vec<Place> {
+    let mut offset = 128;
+    let mut places = Vec::new();
+    for (kind, sequence, expiry, key, value) in read_by_the_document(file) {
+        let numbers = [key.len() as u64, value.len() as u64, sequence];
+        let lengths = numbers.map(|it| (64 - (it | 1).leading_zeros()).div_ceil(7) as usize);
+        let head = 5 + lengths.iter().sum::<usize>() + if expiry.is_some() { 8 } else { 0 };
+        let len = (head + key.len() + value.len()).next_multiple_of(16);
+        if matches!(kind & 0x0f, 1 | 2) {
+            places.push((offset, kind & 0x0f, sequence, key));
+        }
+        offset += len as u64;
+    }
+    places
+}
+
 #[test]
 fn a_reader_that_knows_only_the_document_reads_what_the_library_writes() {
     let directory = tempfile::tempdir().unwrap();
     let (mut writer, segment) = create(directory.path());
     let mut expected: Vec<Read> = Vec::new();
     for step in 0..500u64 {
-        let key = vec![step as u8; (step * 7 % 300) as usize];
+        // Some of them long, but not so many that hints would not be small.
+        let key_len = if step % 9 == 0 {
+            step * 7 % 300
+        } else {
+            step % 40
+        };
+        let key = vec![step as u8; key_len as usize];
         let value = vec![step as u8; (step * step % 3000) as usize];
         let put = fields(1000 + step, &key, &value);
         let (kind, written) = match step % 6 {
@@ -248,10 +291,17 @@ fn a_reader_that_knows_only_the_document_reads_what_the_library_writes() {
     let mut found = read_by_the_document(&file);
     let (kind, sequence, _, key, footer) = found.pop().unwrap();
     assert_eq!((kind, sequence, key.len(), footer.len()), (0x04, 0, 0, 199));
+    let (kind, sequence, _, key, hints) = found.pop().unwrap();
+    assert_eq!((kind, sequence, key.len()), (0x05, 0, 0));
     assert_eq!(found, expected);
+    assert_eq!(hints_by_the_document(&hints), places_by_the_document(&file));
     let numbers: Vec<u64> = footer[..56].chunks(8).map(number).collect();
     let offset = file.len() as u64 - 208;
-    assert_eq!(numbers, [500, totals.tombstones, 1000, 1499, offset, 2, 0]);
+    let hints_at = offset - (hints.len() as u64 + 9).next_multiple_of(16);
+    assert_eq!(
+        numbers,
+        [500, totals.tombstones, 1000, 1499, offset, 2, hints_at]
+    );
     assert_eq!(footer[56..184], file[..128]);
     assert_eq!(&footer[184..], b"\0\0\0\0\0\0\0FREYEND\x89");
     assert_eq!(&file[file.len() - 8..], b"FREYEND\x89");

@@ -10,7 +10,7 @@ use freyja::log::record::Kind;
 use freyja::log::{Event, OpenedSegment, ReadMode, Scanner, Segment};
 use freyja::store::{Options, RecoveryWay, Store, SyncMode};
 use freyja::vfs::Vfs;
-use freyja::vfs::simulated::{Crash, SimulatedDisk};
+use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
 
 const STORE: &str = "/store";
 
@@ -126,7 +126,7 @@ impl Truth {
                             None => continue,
                         }
                     }
-                    Event::Mark { .. } => continue,
+                    Event::Mark { .. } | Event::Hints { .. } => continue,
                     Event::End(_) => break,
                 };
                 if let Some(length) = lengths.remove(key) {
@@ -449,5 +449,168 @@ fn an_index_filled_from_the_log_is_hardly_larger_than_one_that_grew() {
             bytes(&grown),
             bytes(&filled)
         );
+    }
+}
+
+/// A closed store of some 300 keys with values of 3000 bytes, without an image.
+fn with_hints() -> SimulatedDisk {
+    let disk = SimulatedDisk::new(41);
+    let store = open_with(&disk, &options());
+    for number in 0..400 {
+        let value = vec![number as u8; 3000];
+        store.put(&key(number % 350), &value).unwrap();
+        if number % 8 == 7 {
+            assert!(store.delete(&key((number - 3) % 350)).unwrap());
+        }
+    }
+    store.close().unwrap();
+    killed(&disk)
+}
+
+/// Where the hints of the segment `path` are.
+fn hints(disk: &SimulatedDisk, path: &Path) -> std::ops::Range<usize> {
+    match Segment::open(disk, path, ReadMode::Pread).unwrap() {
+        OpenedSegment::Sealed { footer, .. } => {
+            footer.records_end() as usize..footer.offset as usize
+        }
+        _ => panic!("the segment is sealed"),
+    }
+}
+
+#[test]
+fn segments_of_large_values_are_brought_back_from_their_hints() {
+    let disk = with_hints();
+    let truth = Truth::of(&disk);
+    let count = segments(&disk).len() as u64;
+    assert!(count > 10);
+    for background_threads in [0, 1] {
+        let disk = killed(&disk);
+        let options = Options {
+            background_threads,
+            read_mode: ReadMode::Pread,
+            ..options()
+        };
+        disk.start_trace();
+        let store = open_with(&disk, &options);
+        let read: u64 = disk
+            .take_trace()
+            .iter()
+            .filter(|call| call.operation == Operation::Read)
+            .map(|call| call.length)
+            .sum();
+        let stats = store.stats();
+        assert_eq!(stats.segments_from_hints, count);
+        assert_eq!((stats.segments_scanned, stats.hints_unusable), (0, 0));
+        assert!(
+            read * 20 < stats.disk_bytes,
+            "{read} of {}",
+            stats.disk_bytes
+        );
+        let found = Truth::of_store(&store, 350);
+        assert!(found == truth, "{background_threads} threads");
+    }
+}
+
+#[test]
+fn damaged_hints_cost_time_and_nothing_else() {
+    let disk = with_hints();
+    let truth = Truth::of(&disk);
+    let path = segments(&disk)[3].clone();
+    let intact = disk.read_file(&path).unwrap();
+    let hints = hints(&disk, &path);
+    let count = segments(&disk).len() as u64;
+    for position in hints.clone().step_by(3) {
+        let mut bytes = intact.clone();
+        bytes[position] ^= 0x20;
+        let disk = killed(&disk);
+        disk.overwrite_file(&path, &bytes).unwrap();
+        let store = open_with(&disk, &options());
+        let stats = store.stats();
+        assert_eq!(stats.recovery_damaged_spans, 0, "byte {position}");
+        // The padding belongs to nobody.
+        if stats.hints_unusable == 0 {
+            assert!(hints.end - position < 16);
+            continue;
+        }
+        assert_eq!((stats.hints_unusable, stats.segments_scanned), (1, 1));
+        assert_eq!(stats.segments_from_hints, count - 1);
+        assert!(Truth::of_store(&store, 350) == truth, "byte {position}");
+    }
+    // As a crash leaves it that took the hints and spared the footer.
+    let mut bytes = intact.clone();
+    bytes[hints.clone()].fill(0);
+    disk.overwrite_file(&path, &bytes).unwrap();
+    let store = open_with(&disk, &options());
+    assert_eq!(store.stats().recovery_damaged_spans, 0);
+    assert!(Truth::of_store(&store, 350) == truth);
+}
+
+#[test]
+fn a_segment_cut_within_its_hints_loses_nothing() {
+    let disk = with_hints();
+    let path = segments(&disk).pop().unwrap();
+    let intact = disk.read_file(&path).unwrap();
+    let truth = Truth::of(&disk);
+    for length in (hints(&disk, &path).start..intact.len()).step_by(5) {
+        let disk = killed(&disk);
+        disk.overwrite_file(&path, &intact[..length]).unwrap();
+        let store = open_with(&disk, &options());
+        assert_eq!(store.stats().recovery_damaged_spans, 0, "{length}");
+        assert!(Truth::of_store(&store, 350) == truth, "{length}");
+        drop(store);
+        let store = open_with(&disk, &options());
+        assert!(Truth::of_store(&store, 350) == truth, "{length}, again");
+    }
+}
+
+#[test]
+fn damage_to_a_record_that_hints_stand_for_is_told_to_who_reads_it() {
+    let disk = with_hints();
+    let store = open_with(&killed(&disk), &options());
+    let place = store.locate(&key(5)).unwrap().unwrap();
+    let path = segments(&disk)
+        .into_iter()
+        .find(|path| path.ends_with(format!("{:016x}.seg", place.segment_id)))
+        .unwrap();
+    let mut bytes = disk.read_file(&path).unwrap();
+    bytes[place.offset as usize + 1000] ^= 1;
+    disk.overwrite_file(&path, &bytes).unwrap();
+    let store = open_with(&disk, &options());
+    assert_eq!(store.stats().recovery_damaged_spans, 0);
+    let error = store.get(&key(5)).expect_err("the record is damaged");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(store.failure().is_some());
+    assert_eq!(store.get(&key(7)).unwrap().unwrap().len(), 3000);
+}
+
+#[test]
+fn an_image_with_segments_that_have_hints_is_used_and_the_hints_behind_it_too() {
+    let disk = SimulatedDisk::new(42);
+    let with_images = Options {
+        image_segments: 1000,
+        ..options()
+    };
+    for round in 0..4_u8 {
+        let store = open_with(&disk, &with_images);
+        for number in 0..100 {
+            store.put(&key(number), &vec![round; 3000]).unwrap();
+        }
+        store.close().unwrap();
+        let store = open_with(&disk, &options());
+        for number in 50..150 {
+            store.put(&key(number), &vec![round + 100; 2000]).unwrap();
+        }
+        store.close().unwrap();
+        let disk = killed(&disk);
+        let store = open_with(&disk, &options());
+        let stats = store.stats();
+        assert_eq!(stats.recovery_way, RecoveryWay::Image as u64);
+        assert!(stats.segments_from_image > 0 && stats.segments_from_hints > 0);
+        assert_eq!(stats.segments_scanned, 0);
+        for number in 0..150 {
+            let value = store.get(&key(number)).unwrap().unwrap();
+            let expected = if number < 50 { round } else { round + 100 };
+            assert_eq!(value[0], expected);
+        }
     }
 }

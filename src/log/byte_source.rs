@@ -19,10 +19,11 @@ pub struct ByteSource<'s> {
 }
 
 impl<'s> ByteSource<'s> {
-    /// A source of all bytes of `segment` that are readable now.
-    pub fn new(segment: &'s Segment) -> Result<Self> {
+    /// A source of the bytes of `segment` that are readable now, up to `end` at most.
+    pub fn new(segment: &'s Segment, end: u64) -> Result<Self> {
         let mapped = segment.mapped_bytes();
-        let end = mapped.map_or_else(|| segment.readable_end(), |bytes| bytes.len() as u64);
+        let readable = mapped.map_or_else(|| segment.readable_end(), |bytes| bytes.len() as u64);
+        let end = end.min(readable);
         let mut source = Self {
             segment,
             mapped,

@@ -96,7 +96,7 @@ mod tests {
                 .append(&put(100, b"key", &random.bytes(30_000)))
                 .unwrap();
             let bytes = disk.read(segment.path());
-            let mut source = ByteSource::new(&segment).unwrap();
+            let mut source = ByteSource::new(&segment, u64::MAX).unwrap();
             let origin = 10 * ALIGNMENT;
             let mut index = ChecksumIndex::new(origin);
             for _ in 0..2000 {

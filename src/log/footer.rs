@@ -5,7 +5,7 @@
 
 use crate::error::Result;
 use crate::log::little_endian::{read_u64, write_u64};
-use crate::log::record::{self, Fields, Kind, SegmentContext};
+use crate::log::record::{self, ALIGNMENT, Fields, Kind, SegmentContext};
 use crate::log::segment_header::{HEADER_LEN, SegmentHeader};
 
 /// Bytes of a footer record on disk; always the same, so that it is found from the end of the file.
@@ -21,6 +21,7 @@ const FIRST_SEQUENCE_AT: usize = 16;
 const LAST_SEQUENCE_AT: usize = 24;
 const OFFSET_AT: usize = 32;
 const KEYS_AT: usize = 40;
+const HINTS_AT: usize = 48;
 const HEADER_COPY_AT: usize = 56;
 const MAGIC_AT: usize = VALUE_LEN - MAGIC.len();
 const MAGIC: [u8; 8] = *b"FREYEND\x89";
@@ -63,11 +64,18 @@ pub struct Footer {
     /// How many keys the store had when the segment was sealed, or 0 if that was not known. Nothing depends on it: it
     /// tells the next open how large an index to prepare.
     pub keys: u64,
+    /// Where the segment's hints begin, which end where the footer begins; `None` if there are none.
+    pub hints_at: Option<u64>,
     /// The segment's header, as it stands at the beginning of the file.
     pub header: [u8; HEADER_LEN],
 }
 
 impl Footer {
+    /// Where the last record ends: where the hints begin, or the footer.
+    pub fn records_end(&self) -> u64 {
+        self.hints_at.unwrap_or(self.offset)
+    }
+
     /// The footer record as it goes to disk, at the offset that it names.
     pub fn encode(&self, context: &SegmentContext) -> Result<[u8; FOOTER_LEN]> {
         let mut value = [0; VALUE_LEN];
@@ -77,6 +85,7 @@ impl Footer {
         write_u64(&mut value, LAST_SEQUENCE_AT, self.totals.last_sequence);
         write_u64(&mut value, OFFSET_AT, self.offset);
         write_u64(&mut value, KEYS_AT, self.keys);
+        write_u64(&mut value, HINTS_AT, self.hints_at.unwrap_or(0));
         value[HEADER_COPY_AT..HEADER_COPY_AT + HEADER_LEN].copy_from_slice(&self.header);
         value[MAGIC_AT..].copy_from_slice(&MAGIC);
         let fields = Fields {
@@ -120,6 +129,12 @@ impl Footer {
             totals,
             offset,
             keys: read_u64(value, KEYS_AT),
+            hints_at: Some(read_u64(value, HINTS_AT)).filter(|&hints_at| {
+                // Anything else is passed over: without hints the records are read.
+                hints_at > HEADER_LEN as u64
+                    && hints_at < offset
+                    && hints_at.is_multiple_of(ALIGNMENT)
+            }),
             header: header_bytes,
         };
         Some((footer, header))

@@ -5,6 +5,7 @@
 mod byte_source;
 mod checksum_index;
 pub mod footer;
+pub mod hints;
 pub(crate) mod little_endian;
 pub mod record;
 pub mod record_view;

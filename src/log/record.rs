@@ -44,6 +44,8 @@ pub enum Kind {
     Mark,
     /// The last record of a sealed segment; see [`footer`].
     Footer,
+    /// What the index needs of the records before, without the values; see [`super::hints`].
+    Hints,
 }
 
 /// What a record says, for writing it.
@@ -229,6 +231,7 @@ fn kind_and_flags(fields: &Fields<'_>) -> u8 {
         Kind::Tombstone => 2,
         Kind::Mark => 3,
         Kind::Footer => 4,
+        Kind::Hints => 5,
     };
     let expires = if fields.expires_at_ms.is_some() {
         FLAG_EXPIRES
@@ -249,7 +252,7 @@ fn flags_fit(kind: Kind, expires: bool, others: bool) -> bool {
     match kind {
         Kind::Put => true,
         Kind::Tombstone => !expires,
-        Kind::Mark | Kind::Footer => !expires && !others,
+        Kind::Mark | Kind::Footer | Kind::Hints => !expires && !others,
     }
 }
 
@@ -260,6 +263,7 @@ fn shape_fits(kind: Kind, key_len: usize, value_len: usize, stored_sequence: u64
         Kind::Tombstone => value_len == 0,
         Kind::Mark => key_len == 0 && value_len == 0,
         Kind::Footer => key_len == 0 && value_len == footer::VALUE_LEN && stored_sequence == 0,
+        Kind::Hints => key_len == 0 && stored_sequence == 0,
     }
 }
 
@@ -277,6 +281,7 @@ pub fn decode_head(
         2 => Kind::Tombstone,
         3 => Kind::Mark,
         4 => Kind::Footer,
+        5 => Kind::Hints,
         _ => return Err(Invalid::Kind),
     };
     let expires = kind_byte & FLAG_EXPIRES != 0;

@@ -15,6 +15,11 @@ pub enum Event<'a> {
         /// Every sequence number up to and including this one was durable when the mark was written.
         durable_sequence: u64,
     },
+    /// Valid hints.
+    Hints {
+        /// Where they end.
+        end: u64,
+    },
     /// Bytes that are not valid, up to the next valid record or to the end: torn, or damaged.
     Damaged(DamagedSpan<'a>),
     /// Nothing more follows.

@@ -61,10 +61,15 @@ enum Following {
 impl<'s> Scanner<'s> {
     /// A scan of all bytes of `segment` that are readable now. Errors: `Memory`.
     pub fn new(segment: &'s Segment) -> Result<Self> {
+        Self::until(segment, u64::MAX)
+    }
+
+    /// As [`Self::new`], but as if the segment ended at `end`. Errors: `Memory`.
+    pub fn until(segment: &'s Segment, end: u64) -> Result<Self> {
         let first = HEADER_LEN as u64;
         Ok(Self {
             segment,
-            source: ByteSource::new(segment)?,
+            source: ByteSource::new(segment, end)?,
             valid_end: first,
             resume: first,
             skipped: 0,
@@ -119,6 +124,11 @@ impl<'s> Scanner<'s> {
             .bytes(offset + head.head_len as u64, head.key_len)?;
         self.valid_end = offset + head.total_len;
         self.resume = self.valid_end;
+        if head.kind == Kind::Hints {
+            return Ok(Event::Hints {
+                end: self.valid_end,
+            });
+        }
         if head.kind == Kind::Mark {
             self.highest_durable_mark = self.highest_durable_mark.max(Some(head.sequence));
             return Ok(Event::Mark {
@@ -261,7 +271,7 @@ impl<'s> Scanner<'s> {
             };
             match head.kind {
                 Kind::Put | Kind::Tombstone => return Ok(Following::Record(head.sequence)),
-                Kind::Mark => place += head.total_len,
+                Kind::Mark | Kind::Hints => place += head.total_len,
                 Kind::Footer => {
                     let footer = self.footer_at(place, Look::Aside)?;
                     let last = footer.map(|footer| footer.totals.last_sequence);
@@ -344,7 +354,7 @@ impl<'s> Scanner<'s> {
     }
 
     fn sequence_fits(&self, offset: u64, head: &Head) -> bool {
-        if matches!(head.kind, Kind::Mark | Kind::Footer) {
+        if matches!(head.kind, Kind::Mark | Kind::Footer | Kind::Hints) {
             return true;
         }
         // As many records as the invalid bytes had room for may be missing.

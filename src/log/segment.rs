@@ -43,6 +43,10 @@ pub(super) enum Content {
 }
 
 /// What [`Segment::open`] found.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time, and taken apart at once"
+)]
 pub enum OpenedSegment {
     /// A complete segment: whatever is invalid in it is damage.
     Sealed {
@@ -268,6 +272,21 @@ impl Segment {
             }
         };
         head.map_err(|invalid| self.invalid_record(offset, invalid))
+    }
+
+    /// As [`Self::head_at`], and puts the key into `key`, nothing of it verified.
+    pub(super) fn head_and_key_at(&self, offset: u64, key: &mut Vec<u8>) -> Result<Head> {
+        let head = self.head_at(offset)?;
+        self.resize(key, head.key_len)?;
+        match self.mapped_bytes() {
+            Some(bytes) => {
+                // The head has been checked against the readable bytes.
+                let start = offset as usize + head.head_len;
+                key.copy_from_slice(&bytes[start..start + head.key_len]);
+            }
+            None => self.read_exact_at(key, offset + head.head_len as u64)?,
+        }
+        Ok(head)
     }
 
     fn read_record(&self, offset: u64, end: u64, scratch: &mut Vec<u8>) -> Result<Head> {

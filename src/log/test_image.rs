@@ -61,6 +61,7 @@ impl Image {
             totals: self.totals,
             offset: self.bytes.len() as u64,
             keys: 0,
+            hints_at: None,
             header: header_bytes,
         };
         self.bytes

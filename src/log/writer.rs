@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{FOOTER_LEN, Footer, Totals};
+use crate::log::hints;
 use crate::log::record::{self, ALIGNMENT, EncodedHead, Fields, Kind, MARK_LEN};
 use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
@@ -227,7 +228,7 @@ impl SegmentWriter {
         };
         let fits = match (fields.kind, header.origin) {
             (Kind::Mark, _) => true,
-            (Kind::Footer, _) => false,
+            (Kind::Footer | Kind::Hints, _) => false,
             (_, Origin::Fresh) => fields.sequence == next,
             (_, Origin::Compaction) => fields.sequence >= next,
         };
@@ -299,11 +300,49 @@ impl SegmentWriter {
         Error::io("write", self.segment.path(), error)
     }
 
-    /// Writes the footer, which says that the store has `keys` keys, and cuts the file behind it. The caller has synced the segment since the last record, syncs
+    /// Writes hints, if they are worth it, and the footer, which says that the store has `keys` keys, and cuts the file behind
+    /// it. The caller has synced the segment since the last record, syncs
     /// it again now, and then has [`Segment::reopen_sealed`]. After an error the file is in an unknown state.
     pub fn seal(self, keys: u64) -> Result<Footer> {
-        let (segment, file) = (&*self.segment, self.segment.file());
-        write_footer(segment, file, &self.totals, self.end, keys)
+        let hints = hints::collect(&self.segment, &self.totals, self.end);
+        // Without hints, whatever keeps them from being made, the next open reads the records.
+        let hints_end = match hints {
+            Ok(Some(hints)) => self.write_hints(&hints).ok(),
+            Ok(None) | Err(_) => None,
+        };
+        let footer = Footer {
+            totals: self.totals,
+            offset: hints_end.unwrap_or(self.end),
+            keys,
+            hints_at: hints_end.map(|_| self.end),
+            header: *self.segment.header_bytes(),
+        };
+        put_footer(&self.segment, self.segment.file(), footer)
+    }
+
+    /// Writes `hints` behind the last record; answers where they end.
+    fn write_hints(&self, hints: &[u8]) -> Result<u64> {
+        let context = self.segment.context();
+        let fields = Fields {
+            kind: Kind::Hints,
+            continues: false,
+            follows_durable: false,
+            expires_at_ms: None,
+            sequence: context.base_sequence,
+            key: &[],
+            value: hints,
+        };
+        let head = record::encode_head(&fields, self.end, context)?;
+        let len = record::encoded_len(&fields, context.base_sequence);
+        let padding = &PADDING[..len as usize - head.as_bytes().len() - hints.len()];
+        let written = write_parts(
+            self.segment.file(),
+            self.end,
+            head.as_bytes(),
+            &[hints, padding],
+        );
+        written.map_err(|error| Error::io("write the hints", self.segment.path(), &error))?;
+        Ok(self.end + len)
     }
 }
 
@@ -333,8 +372,14 @@ pub fn write_footer(
         totals: *totals,
         offset: end,
         keys,
+        hints_at: None,
         header: *segment.header_bytes(),
     };
+    put_footer(segment, file, footer)
+}
+
+fn put_footer(segment: &Segment, file: &dyn File, footer: Footer) -> Result<Footer> {
+    let end = footer.offset;
     let bytes = footer.encode(segment.context())?;
     let failed = |doing: &str, error: io::Error| Error::io(doing, segment.path(), &error);
     file.write_all_at(&bytes, end)

@@ -334,7 +334,7 @@ impl CommitLog {
         let sealed = writer.seal(self.index.len()).and_then(|footer| {
             let read_mode = self.place.options.read_mode;
             let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
-            Ok(live.replaced_by(sealed, footer.offset))
+            Ok(live.replaced_by(sealed, footer.records_end()))
         });
         if let Ok(sealed) = sealed {
             self.sealed.fetch_add(1, Ordering::Relaxed);

@@ -41,11 +41,19 @@ pub enum RecoveryWay {
 /// cut, costs the records it hit, and is reported here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
-    /// How the index was brought back. With an image, only damage in the log behind it is found by opening; of other
-    /// damage hears who reads it.
+    /// How the index was brought back. With an image, only damage in the log behind it is found by opening, and where a
+    /// segment has hints, none in its records; of other damage hears who reads it.
     pub way: RecoveryWay,
     /// Why the newest image was not used.
     pub image_fault: ImageFault,
+    /// Segments of which the image showed everything.
+    pub segments_from_image: u64,
+    /// Segments of which the hints were read instead of the records. Damage to these is told to who reads them.
+    pub segments_from_hints: u64,
+    /// Segments of which every record was read.
+    pub segments_scanned: u64,
+    /// Segments, among those scanned, whose hints were damaged or could not be read.
+    pub hints_unusable: u64,
     /// Puts and deletes read back from the log.
     pub records: u64,
     /// Sequence number of the last record kept.

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::Segment;
+use crate::log::footer::FOOTER_LEN;
 use crate::memory::epoch::Guard;
 use crate::memory::epoch_table::EpochTable;
 
@@ -33,7 +34,7 @@ pub struct LiveSegment {
     /// How much of it is garbage; shared by the open and the sealed form of one segment.
     pub usage: Arc<Usage>,
     first_chunk: u64,
-    /// Where the footer of a sealed segment begins.
+    /// Where the records of a sealed segment end.
     sealed_at: Option<u64>,
 }
 
@@ -76,7 +77,7 @@ impl LiveSegment {
         self.usage.dead_bytes.load(Ordering::Relaxed)
     }
 
-    /// The same segment in its sealed form, with a footer at `sealed_at`.
+    /// The same segment in its sealed form, with records up to `sealed_at`.
     pub fn replaced_by(&self, segment: Arc<Segment>, sealed_at: u64) -> Self {
         Self {
             sealed_at: Some(sealed_at),
@@ -136,7 +137,8 @@ impl SegmentSet {
         place: Option<(u32, u64)>,
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
-        let capacity = segment.readable_end();
+        // Hints behind the records take no place.
+        let capacity = sealed_at + FOOTER_LEN as u64;
         let mut members = self.members.lock();
         let (first, dead_bytes) = match place {
             Some((first, dead_bytes)) => (first as usize, dead_bytes),

@@ -51,6 +51,14 @@ pub struct Stats {
     pub recovery_way: u64,
     /// Why no image of the index, or not the newest, was used: a [`super::ImageFault`] as a number.
     pub recovery_image_fault: u64,
+    /// Segments of which the image showed everything when the store was opened.
+    pub segments_from_image: u64,
+    /// Segments of which the hints were read then, instead of the records.
+    pub segments_from_hints: u64,
+    /// Segments of which every record was read then.
+    pub segments_scanned: u64,
+    /// Segments, among those scanned, whose hints were damaged or could not be read.
+    pub hints_unusable: u64,
     /// Images of the index written.
     pub images_written: u64,
     /// Images that could not be written, which costs time at the next open and nothing else.

@@ -25,6 +25,7 @@ fn footer() -> Footer {
         },
         offset: OFFSET,
         keys: 8,
+        hints_at: Some(2048),
         header: header().encode(),
     }
 }
@@ -38,7 +39,7 @@ fn a_footer_reads_back_as_written_and_brings_the_header_along() {
 #[test]
 fn a_footer_lies_on_disk_byte_for_byte_as_documented() {
     let mut expected = vec![4, 0, 0xc7, 0x01, 0];
-    for number in [10u64, 3, 100, 109, OFFSET, 8, 0] {
+    for number in [10u64, 3, 100, 109, OFFSET, 8, 2048] {
         expected.extend(number.to_le_bytes());
     }
     expected.extend(header().encode());

@@ -25,6 +25,7 @@ enum Found {
         value_len: usize,
     },
     Mark(u64, u64),
+    Hints(u64),
     Damaged {
         offset: u64,
         len: u64,
@@ -57,6 +58,7 @@ fn own(event: Event<'_>) -> Found {
             reason: it.reason,
             probable: it.probable.map(|it| (it.kind, it.sequence, it.key.into())),
         },
+        Event::Hints { end } => Found::Hints(end),
         Event::End(_) => panic!("the end is not an event to keep"),
     }
 }
@@ -99,6 +101,7 @@ fn check_tiling(image: &Image, (found, end): &(Vec<Found>, End)) {
                 (*offset, *len)
             }
             Found::Mark(offset, _) => (*offset, 16),
+            Found::Hints(end) => (position, end - position),
         };
         assert_eq!(offset, position);
         position += len;
@@ -187,8 +190,11 @@ fn a_scan_yields_what_was_written_in_order_whether_sealed_or_not() {
         assert_eq!(scan(&segment), (written.clone(), expected_end), "{way:?}");
         let sealed_end = End {
             state: EndState::Sealed(footer),
+            valid_end: footer.offset,
             ..expected_end
         };
+        assert_eq!(footer.records_end(), expected_end.valid_end);
+        written.extend(footer.hints_at.map(|_| Found::Hints(footer.offset)));
         let sealed = readable(disk.open(&segment, way.read_mode).unwrap()).0;
         assert_eq!(scan(&sealed), (written, sealed_end), "{way:?}");
     }

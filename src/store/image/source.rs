@@ -97,12 +97,12 @@ impl ShardSource for LogSource {
                 Kind::Tombstone => {
                     entries.remove(key);
                 }
-                Kind::Mark | Kind::Footer => {}
+                Kind::Mark | Kind::Footer | Kind::Hints => {}
             }
             Ok(())
         };
         for (live, end) in &self.log {
-            let mut scanner = Scanner::new(&live.segment)?;
+            let mut scanner = Scanner::until(&live.segment, *end)?;
             loop {
                 match scanner.next_event()? {
                     Event::Record(record) if record.offset < *end && record.sequence <= limit => {

@@ -150,6 +150,8 @@ impl Filling<'_> {
         for (kept, (live, _)) in self.survey.kept.iter().zip(log) {
             if after == 0 || kept.totals.last_sequence > after {
                 replay::replay(kept, live, after, &hash, sink, report)?;
+            } else {
+                report.segments_from_image += 1;
             }
         }
         Ok(())
@@ -167,8 +169,9 @@ impl Filling<'_> {
     fn estimate_keys(&self) -> u64 {
         let mut keys = 0;
         for kept in self.survey.kept.iter().rev() {
-            if kept.keys > 0 {
-                keys += kept.keys;
+            let counted = kept.footer.map_or(0, |footer| footer.keys);
+            if counted > 0 {
+                keys += counted;
                 break;
             }
             keys += kept.totals.records.saturating_sub(kept.totals.tombstones);

@@ -6,6 +6,7 @@ use super::changes::Change;
 use super::pipeline::Sink;
 use super::survey::Kept;
 use crate::error::{Error, Result};
+use crate::log::hints::{self, Hints};
 use crate::log::record::Kind;
 use crate::log::{Event, OpenedSegment, Scanner, Segment};
 use crate::store::options::Options;
@@ -27,7 +28,8 @@ pub fn open(vfs: &dyn Vfs, kept: &Kept, options: &Options) -> Result<Arc<Segment
 }
 
 /// Reads the records of `live`, which `kept` describes, with sequence numbers above `after` into `sink`; `hash` is the index's
-/// hash function. Damage goes into `report`.
+/// hash function. Where there are hints they stand for the records, and damage to these is not seen; else it goes into
+/// `report`.
 pub fn replay(
     kept: &Kept,
     live: &LiveSegment,
@@ -36,35 +38,90 @@ pub fn replay(
     sink: &mut Sink<'_>,
     report: &mut RecoveryReport,
 ) -> Result<()> {
-    // A segment is only still unsealed where the store is opened read-only.
-    let end = kept.unsealed.map_or(u64::MAX, |extent| extent.end);
-    let path = kept.segment.path();
-    let mut found = |offset, kind, sequence, key: &[u8]| {
-        sink(&Change {
-            hash: hash(key),
-            location: live.location(offset)?,
+    let mut reading = Reading {
+        kept,
+        live,
+        after,
+        hash,
+        sink,
+        report,
+    };
+    let mut scratch = Vec::new();
+    let hints = match &kept.footer {
+        Some(footer) => hints::read(&kept.segment, footer, &mut scratch),
+        None => Ok(None),
+    };
+    match hints {
+        Ok(Some(hints)) => return reading.take(hints),
+        Ok(None) => {}
+        // Damaged, or there is no memory for them: the records say the same.
+        Err(_) => reading.report.hints_unusable += 1,
+    }
+    drop(scratch);
+    reading.scan()
+}
+
+struct Reading<'r, 's> {
+    kept: &'r Kept,
+    live: &'r LiveSegment,
+    after: u64,
+    hash: &'r dyn Fn(&[u8]) -> u64,
+    sink: &'r mut Sink<'s>,
+    report: &'r mut RecoveryReport,
+}
+
+impl Reading<'_, '_> {
+    fn take(&mut self, hints: Hints<'_>) -> Result<()> {
+        self.report.segments_from_hints += 1;
+        let after = self.after;
+        for hint in hints.filter(|hint| hint.sequence > after) {
+            self.found(hint.offset, hint.kind, hint.sequence, hint.key)?;
+            self.report.records += 1;
+        }
+        Ok(())
+    }
+
+    fn scan(&mut self) -> Result<()> {
+        self.report.segments_scanned += 1;
+        let (live, after) = (self.live, self.after);
+        let (counts_until, scan_until) = match self.kept.unsealed {
+            // Only where the store is opened read-only.
+            Some(extent) => (extent.end, u64::MAX),
+            None => (self.kept.end, self.kept.end),
+        };
+        let mut scanner = Scanner::until(&live.segment, scan_until)?;
+        loop {
+            match scanner.next_event()? {
+                Event::Record(record)
+                    if record.offset < counts_until && record.sequence > after =>
+                {
+                    self.found(record.offset, record.kind, record.sequence, record.key)?;
+                    self.report.records += 1;
+                }
+                Event::Damaged(span) if span.offset < counts_until => {
+                    let path = self.kept.segment.path();
+                    self.report
+                        .add_damage(DamagedSpan::new(path, span.offset, span.len));
+                    // Whoever asks for the key that the record seems to have had hears of the damage, and does not
+                    // get an older version.
+                    if let Some(record) = span.probable.filter(|record| record.sequence > after) {
+                        self.found(span.offset, Kind::Put, record.sequence, record.key)?;
+                    }
+                }
+                Event::End(_) => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    #[inline]
+    fn found(&mut self, offset: u64, kind: Kind, sequence: u64, key: &[u8]) -> Result<()> {
+        (self.sink)(&Change {
+            hash: (self.hash)(key),
+            location: self.live.location(offset)?,
             sequence,
             removes: kind == Kind::Tombstone,
             key,
         })
-    };
-    let mut scanner = Scanner::new(&live.segment)?;
-    loop {
-        match scanner.next_event()? {
-            Event::Record(record) if record.offset < end && record.sequence > after => {
-                found(record.offset, record.kind, record.sequence, record.key)?;
-                report.records += 1;
-            }
-            Event::Damaged(span) if span.offset < end => {
-                report.add_damage(DamagedSpan::new(path, span.offset, span.len));
-                // Whoever asks for the key that the record seems to have had hears of the damage, and does not
-                // get an older version.
-                if let Some(record) = span.probable.filter(|record| record.sequence > after) {
-                    found(span.offset, Kind::Put, record.sequence, record.key)?;
-                }
-            }
-            Event::End(_) => return Ok(()),
-            _ => {}
-        }
     }
 }

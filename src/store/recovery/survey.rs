@@ -18,14 +18,15 @@ pub struct Kept {
     pub segment: Arc<Segment>,
     /// For a segment that no footer ends: how far it counts.
     pub unsealed: Option<Extent>,
-    /// Offset behind the last byte that counts, the footer of a sealed segment included.
+    /// Up to where the segment is to be scanned: behind its footer, or to the beginning of its hints, which nothing but time
+    /// depends on.
     pub end: u64,
-    /// The same without the footer.
+    /// Where the last record that counts ends.
     pub content_end: u64,
     /// What the records that count amount to.
     pub totals: Totals,
-    /// How many keys the store had when the segment was sealed, or 0 if that is not known.
-    pub keys: u64,
+    /// For a sealed segment.
+    pub footer: Option<Footer>,
 }
 
 /// What counts, and what goes.
@@ -229,11 +230,11 @@ impl Walk<'_> {
     fn keep(&mut self, segment: &Arc<Segment>, candidate: &Candidate, proven: u64) -> Result<()> {
         let mut unsealed = None;
         let end;
-        let mut keys = 0;
+        let mut sealed_with = None;
         let totals = match candidate {
             Candidate::Sealed { footer, .. } => {
-                end = footer.offset;
-                keys = footer.keys;
+                end = footer.records_end();
+                sealed_with = Some(*footer);
                 footer.totals
             }
             Candidate::Unusable { .. } => return Ok(()),
@@ -257,14 +258,14 @@ impl Walk<'_> {
         self.survey.last_sequence = self.survey.last_sequence.max(totals.last_sequence);
         self.survey.kept.push(Kept {
             segment: segment.clone(),
-            end: match unsealed {
-                Some(_) => end,
-                None => segment.readable_end(),
+            end: match sealed_with {
+                Some(Footer { hints_at: None, .. }) => segment.readable_end(),
+                _ => end,
             },
             content_end: end,
             unsealed,
             totals,
-            keys,
+            footer: sealed_with,
         });
         Ok(())
     }
