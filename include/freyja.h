@@ -544,6 +544,31 @@ typedef struct freyja_stats_t {
      * Of these, how many were damaged there and were rebuilt from the segment files.
      */
     uint64_t shards_rebuilt;
+    /**
+     * Parts of the index that are not loaded yet. While there are any, keys, key_bytes and dead_bytes leave out what
+     * was written after the image.
+     */
+    uint64_t shards_absent;
+    /**
+     * Segment files of which the image showed everything when the store was opened.
+     */
+    uint64_t segments_from_image;
+    /**
+     * Segment files of which only the hints were read then. Damage to the records is told to who reads them.
+     */
+    uint64_t segments_from_hints;
+    /**
+     * Segment files that were read as a whole then.
+     */
+    uint64_t segments_scanned;
+    /**
+     * Of these, how many had hints that were damaged or could not be read, which costs time and nothing else.
+     */
+    uint64_t hints_unusable;
+    /**
+     * Size of the newest image of the index; 0 if none is in use. Not part of disk_bytes.
+     */
+    uint64_t image_bytes;
 } freyja_stats_t;
 
 #ifdef __cplusplus

@@ -206,12 +206,34 @@ fn an_older_image_and_the_log_behind_it_make_the_whole() {
 }
 
 #[test]
+fn one_image_is_kept_and_its_size_is_told() {
+    let disk = SimulatedDisk::new(16);
+    for round in 0..4 {
+        let store = open(&disk);
+        let opened_from = store.stats().image_bytes;
+        assert_eq!(opened_from > 0, round > 0);
+        fill(&store, round * 300..round * 300 + 400, b"value");
+        store.close().unwrap();
+        let images = files(&disk, ".img");
+        assert_eq!(images.len(), 1);
+        let length = disk.read_file(&images[0]).unwrap().len() as u64;
+        assert_eq!(store.stats().image_bytes, length);
+        assert!(length > opened_from);
+        assert_eq!(open(&copy(&disk)).stats().image_bytes, length);
+    }
+}
+
+#[test]
 fn if_the_newest_image_is_damaged_the_one_before_is_used() {
     let disk = closed(100);
+    let older = newest_image(&disk);
+    let older_bytes = disk.read_file(&older).unwrap();
     let store = open(&disk);
     fill(&store, 100..120, b"value");
     store.close().unwrap();
     let disk = copy(&disk);
+    // As a crash leaves it before the older one is removed.
+    disk.overwrite_file(&older, &older_bytes).unwrap();
     assert_eq!(files(&disk, ".img").len(), 2);
     disk.overwrite_file(&newest_image(&disk), b"nothing")
         .unwrap();

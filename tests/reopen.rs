@@ -10,7 +10,7 @@ use freyja::log::record::Kind;
 use freyja::log::{Event, OpenedSegment, ReadMode, Scanner, Segment};
 use freyja::store::{Options, RecoveryWay, Store, SyncMode};
 use freyja::vfs::Vfs;
-use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
+use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
 
 const STORE: &str = "/store";
 
@@ -613,4 +613,116 @@ fn an_image_with_segments_that_have_hints_is_used_and_the_hints_behind_it_too() 
             assert_eq!(value[0], expected);
         }
     }
+}
+
+/// A killed store, nothing of which was ever synced but what segments need: `count` keys in several segments.
+fn unproven(count: u64) -> SimulatedDisk {
+    let disk = SimulatedDisk::new(51);
+    let store = open_with(&disk, &options());
+    for number in 0..count {
+        store.put(&key(number), &[1; 500]).unwrap();
+    }
+    killed(&disk)
+}
+
+fn in_background() -> Options {
+    Options {
+        sync_mode: SyncMode::Always,
+        background_threads: 1,
+        ..options()
+    }
+}
+
+#[test]
+fn what_was_adopted_is_durable_before_anything_that_is_written_after_it() {
+    let count = 300;
+    for (seed, wait_first) in [(0, false), (1, true)] {
+        let disk = unproven(count);
+        disk.start_pictures();
+        let store = open_with(&disk, &in_background());
+        assert_eq!(store.count(), count);
+        assert_eq!(store.get(&key(count - 1)).unwrap().unwrap(), [1; 500]);
+        if wait_first {
+            while store.stats().durable_sequence < count {
+                std::thread::yield_now();
+            }
+            let crashed = disk.crash(Crash::PowerLoss, seed);
+            assert_eq!(open_with(&crashed, &options()).count(), count);
+        }
+        store.put(b"new", b"value").unwrap();
+        for variant in 0..8 {
+            let crashed = disk.crash(Crash::PowerLoss, variant);
+            let store = open_with(&crashed, &options());
+            assert_eq!(store.get(b"new").unwrap().unwrap(), b"value");
+            assert_eq!(store.count(), count + 1);
+        }
+        for number in 0..count {
+            assert_eq!(store.get(&key(number)).unwrap().unwrap(), [1; 500]);
+        }
+        store.close().unwrap();
+        for (index, picture) in disk.take_pictures() {
+            for variant in 0..3 {
+                let store = open_with(&picture.crash(Crash::PowerLoss, variant), &options());
+                let found = store.count();
+                let contiguous =
+                    (0..found.min(count)).all(|number| store.exists(&key(number)).unwrap());
+                let whole = found >= count || !store.exists(b"new").unwrap();
+                assert!(
+                    contiguous && whole,
+                    "before call {index}, variant {variant}"
+                );
+            }
+            let store = open_with(&killed(&picture), &options());
+            assert!(store.count() >= count, "killed before call {index}");
+        }
+    }
+}
+
+#[test]
+fn if_adopting_fails_the_store_is_read_and_not_written() {
+    let count = 100;
+    let disk = unproven(count);
+    disk.fail_next(
+        Operation::CreateNew,
+        libc::EIO,
+        Repeat::SameOperation,
+        Effect::Before,
+    );
+    let store = open_with(&disk, &in_background());
+    for _ in 0..2 {
+        let error = store
+            .put(b"new", b"value")
+            .expect_err("nothing can be written");
+        assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Failed));
+    }
+    assert!(store.failure().is_some());
+    for number in 0..count {
+        assert_eq!(store.get(&key(number)).unwrap().unwrap(), [1; 500]);
+    }
+    assert!(store.close().is_err());
+    disk.clear_faults();
+    let store = open_with(&killed(&disk), &options());
+    assert_eq!(store.count(), count);
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_store_from_being_adopted() {
+    let count = 100;
+    let disk = unproven(count);
+    disk.fail_next(
+        Operation::CreateNew,
+        libc::ENOSPC,
+        Repeat::Once,
+        Effect::Before,
+    );
+    let store = open_with(&disk, &in_background());
+    // Adopted in place while others read.
+    for _ in 0..20 {
+        for number in 0..count {
+            assert_eq!(store.get(&key(number)).unwrap().unwrap(), [1; 500]);
+        }
+    }
+    store.put(b"new", b"value").unwrap();
+    let crashed = disk.crash(Crash::PowerLoss, 1);
+    assert_eq!(open_with(&crashed, &options()).count(), count + 1);
 }

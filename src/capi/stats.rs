@@ -86,6 +86,19 @@ pub struct freyja_stats_t {
     pub shards_loaded: u64,
     /// Of these, how many were damaged there and were rebuilt from the segment files.
     pub shards_rebuilt: u64,
+    /// Parts of the index that are not loaded yet. While there are any, keys, key_bytes and dead_bytes leave out what
+    /// was written after the image.
+    pub shards_absent: u64,
+    /// Segment files of which the image showed everything when the store was opened.
+    pub segments_from_image: u64,
+    /// Segment files of which only the hints were read then. Damage to the records is told to who reads them.
+    pub segments_from_hints: u64,
+    /// Segment files that were read as a whole then.
+    pub segments_scanned: u64,
+    /// Of these, how many had hints that were damaged or could not be read, which costs time and nothing else.
+    pub hints_unusable: u64,
+    /// Size of the newest image of the index; 0 if none is in use. Not part of disk_bytes.
+    pub image_bytes: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -118,13 +131,13 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
 }
 
-// SAFETY: two `u32` and 32 `u64` leave no padding.
+// SAFETY: two `u32` and 38 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
     const FIRST_SIZE: usize = 264;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 264);
+const _: () = assert!(size_of::<freyja_stats_t>() == 312);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -197,6 +210,12 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         image_failures: stats.image_failures,
         shards_loaded: stats.shards_loaded,
         shards_rebuilt: stats.shards_rebuilt,
+        shards_absent: stats.shards_absent,
+        segments_from_image: stats.segments_from_image,
+        segments_from_hints: stats.segments_from_hints,
+        segments_scanned: stats.segments_scanned,
+        hints_unusable: stats.hints_unusable,
+        image_bytes: stats.image_bytes,
     }
 }
 

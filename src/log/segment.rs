@@ -202,6 +202,14 @@ impl Segment {
         }
     }
 
+    /// Takes the bytes from `end` on as not readable from now on, in a segment that is read by calls and that nobody writes
+    /// to: so that the file may be cut there.
+    pub fn limit(&self, end: u64) {
+        if let Content::File(readable) = &self.content {
+            readable.fetch_min(end, Ordering::AcqRel);
+        }
+    }
+
     /// Bytes that the file takes on disk, with what is allocated for coming records.
     pub fn disk_bytes(&self) -> u64 {
         self.file.len().unwrap_or_else(|_| self.readable_end())

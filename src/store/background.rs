@@ -1,4 +1,5 @@
-//! The store's one background thread: seals full segments, syncs at a fixed rate, and writes images.
+//! The store's one background thread: adopts what an earlier run left, seals full segments, syncs at a fixed rate, and
+//! writes images.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -74,6 +75,8 @@ fn run(shared: &Shared, signal: &Signal) {
     let Some(log) = &shared.log else {
         return;
     };
+    // If it fails, writing has stopped; whoever writes hears of it.
+    let _ = log.finish_adoption();
     let interval = Duration::from_millis(u64::from(shared.options.sync_interval_ms));
     let clock = || log.place().vfs.monotonic();
     let mut next_sync = clock() + interval;

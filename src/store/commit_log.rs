@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::commit::GroupCommit;
 use super::failure::Failure;
 use super::options::Options;
+use super::recovery::Adoption;
 use super::segment_set::{LiveSegment, SegmentSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, Location};
@@ -97,6 +98,8 @@ pub struct CommitLog {
     /// Only asked for the number of keys.
     index: Arc<Index>,
     failure: Arc<Failure>,
+    /// What an earlier run left; durable before anything is written.
+    adoption: Adoption,
     tail: Mutex<Tail>,
     commit: GroupCommit,
     syncs: AtomicU64,
@@ -105,12 +108,14 @@ pub struct CommitLog {
 }
 
 impl CommitLog {
-    /// The log that goes on from where recovery left off. Everything that recovery kept is durable.
+    /// The log that goes on from where recovery left off. Everything that recovery kept is durable when `adoption` is
+    /// finished.
     pub fn new(
         place: Place,
         segments: Arc<SegmentSet>,
         index: Arc<Index>,
         failure: Arc<Failure>,
+        adoption: Adoption,
         resume: Resume,
     ) -> Self {
         let log = Self {
@@ -118,6 +123,7 @@ impl CommitLog {
             segments,
             index,
             failure,
+            adoption,
             tail: Mutex::new(Tail {
                 active: None,
                 full: Vec::new(),
@@ -186,7 +192,27 @@ impl CommitLog {
         })
     }
 
+    /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing.
+    pub fn finish_adoption(&self) -> Result<()> {
+        let Place {
+            vfs,
+            directory,
+            options,
+            ..
+        } = &self.place;
+        let finished = self
+            .adoption
+            .finish(&**vfs, directory, &self.segments, options.read_mode);
+        finished.map_err(|error| self.stop(error))
+    }
+
+    /// Whether [`Self::finish_adoption`] has something to do.
+    pub fn has_to_adopt(&self) -> bool {
+        self.adoption.proven().is_some()
+    }
+
     fn rotate(&self, tail: &mut Tail, fields: &Fields<'_>) -> Result<()> {
+        self.finish_adoption()?;
         let id = tail.next_segment_id;
         tail.next_segment_id += 1;
         let header = SegmentHeader {
@@ -276,6 +302,7 @@ impl CommitLog {
 
     fn sync_as_leader(&self, scope: Scope) -> Result<()> {
         self.failure.check_writable()?;
+        self.finish_adoption()?;
         if scope == Scope::Everything {
             self.last_sync_ms.store(self.now_ms(), Ordering::Relaxed);
         }
@@ -371,7 +398,8 @@ impl CommitLog {
 
     /// Everything up to this sequence number is durable.
     pub fn durable_sequence(&self) -> u64 {
-        self.commit.durable()
+        let proven = self.adoption.proven();
+        proven.unwrap_or(self.commit.durable())
     }
 
     /// Syncs of log data so far.

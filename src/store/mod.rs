@@ -182,6 +182,7 @@ impl Store {
             recovery_image_fault: report.image_fault as u64,
             images_written,
             image_failures,
+            image_bytes: shared.images.bytes(),
             shards_loaded,
             shards_rebuilt,
             shards_absent: shared.index.absent_shards(),

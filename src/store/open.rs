@@ -71,11 +71,14 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
             segments.clone(),
             index.clone(),
             failure.clone(),
+            recovered.adoption,
             recovered.resume,
         )
     });
     let may_run = options.background_threads > 0;
-    let has_work = options.sync_mode != SyncMode::Always || options.image_segments > 0;
+    let must_adopt = log.as_ref().is_some_and(CommitLog::has_to_adopt);
+    let has_work =
+        must_adopt || options.sync_mode != SyncMode::Always || options.image_segments > 0;
     let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
     let shared = Arc::new(Shared {
@@ -87,7 +90,12 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
         counters: Counters::default(),
         report: recovered.report,
         seed: recovered.seed,
-        images: ImageKeeper::new(recovered.images, recovered.covered, options.image_segments),
+        images: ImageKeeper::new(
+            recovered.images,
+            recovered.covered,
+            recovered.image_bytes,
+            options,
+        ),
         closed: AtomicBool::new(false),
     });
     let background = match needs_thread {

@@ -63,6 +63,8 @@ pub struct Stats {
     pub images_written: u64,
     /// Images that could not be written, which costs time at the next open and nothing else.
     pub image_failures: u64,
+    /// Size of the newest image of the index; 0 if none is in use. Not part of `disk_bytes`.
+    pub image_bytes: u64,
     /// Parts of the index loaded from an image.
     pub shards_loaded: u64,
     /// Of these, how many were damaged in the image and were rebuilt from the log.

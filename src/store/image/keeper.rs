@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::names::Names;
+use crate::store::options::Options;
 
 /// An image smaller than this is written as often as segments are sealed; a larger one only when as much log has come.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -16,28 +17,28 @@ pub struct ImageKeeper {
     failed: AtomicU64,
     /// How many segments must have been sealed for the next image.
     due_at: AtomicU64,
+    bytes: AtomicU64,
 }
 
 pub(super) struct State {
     pub(super) names: Names,
     /// Sequence number up to which the newest image covers the log, if there is one that belongs to it.
     pub(super) covered: Option<u64>,
-    pub(super) image_bytes: u64,
 }
 
 impl ImageKeeper {
-    /// A keeper for the images `names`, of which the one that was opened covers everything up to `covered`.
-    pub fn new(names: Names, covered: Option<u64>, interval: u32) -> Self {
-        Self {
-            state: Mutex::new(State {
-                names,
-                covered,
-                image_bytes: 0,
-            }),
+    /// A keeper for the images `names`, of which the one that was opened has `bytes` bytes and covers everything up to
+    /// `covered`.
+    pub fn new(names: Names, covered: Option<u64>, bytes: u64, options: &Options) -> Self {
+        let keeper = Self {
+            state: Mutex::new(State { names, covered }),
             written: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            due_at: AtomicU64::new(u64::from(interval)),
-        }
+            due_at: AtomicU64::new(0),
+            bytes: AtomicU64::new(bytes),
+        };
+        keeper.plan(0, options);
+        keeper
     }
 
     /// Whether an image is to be written now that `sealed` segments have been sealed since the opening.
@@ -53,14 +54,23 @@ impl ImageKeeper {
         )
     }
 
-    /// Plans the next image, `interval` segments of `segment_size` from `sealed` on, or later if the last image was
-    /// larger than that: so that images take no more writing than the log does.
-    pub(super) fn plan(&self, sealed: u64, interval: u32, segment_size: u64, image_bytes: u64) {
-        let by_size = match image_bytes {
+    /// Size of the newest image; 0 if there is none.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Plans the next image, as many segments from `sealed` on as the options say, or later if the last image was larger than
+    /// that: so that images take no more writing than the log does.
+    pub(super) fn plan(&self, sealed: u64, options: &Options) {
+        let by_size = match self.bytes() {
             0..SMALL_BYTES => 0,
-            _ => image_bytes.div_ceil(segment_size),
+            bytes => bytes.div_ceil(options.segment_size),
         };
-        let next = sealed + u64::from(interval).max(by_size);
+        let next = sealed + u64::from(options.image_segments).max(by_size);
         self.due_at.store(next, Ordering::Relaxed);
     }
 

@@ -17,6 +17,8 @@ use crate::vfs::{Access, File, Vfs};
 pub struct Image {
     /// The open file, from which shards are read later.
     pub file: Arc<dyn File>,
+    /// Its length in bytes.
+    pub length: u64,
     /// What is in it.
     pub directory: Directory,
 }
@@ -81,7 +83,11 @@ fn read(vfs: &dyn Vfs, path: &Path, survey: &Survey) -> Result<Image, ImageFault
     file.read_exact_at(&mut bytes, trailer.offset)
         .map_err(damaged)?;
     let directory = Directory::decode(&bytes, &trailer).ok_or(ImageFault::Damaged)?;
-    Ok(Image { file, directory })
+    Ok(Image {
+        file,
+        length,
+        directory,
+    })
 }
 
 /// Whether the image that `directory` belongs to was made of the log that `survey` describes.

@@ -18,9 +18,6 @@ use crate::store::Shared;
 use crate::store::commit_log::{CommitLog, Scope};
 use crate::vfs::{File, Vfs};
 
-/// How many images are kept: if the newest is damaged, the one before it saves most of the time.
-const GENERATIONS: usize = 2;
-
 /// Writes an image if as many segments have been sealed as the options say, and nobody is writing one already. A failure
 /// is counted and costs nothing but the image.
 pub fn write_if_due(shared: &Shared) {
@@ -60,7 +57,7 @@ fn attempt(shared: &Shared, log: &CommitLog, state: &mut State, sealed: u64, clo
     match written {
         Ok((covered, bytes)) => {
             state.covered = Some(covered);
-            state.image_bytes = bytes;
+            shared.images.set_bytes(bytes);
             state.names.complete.push(generation);
             tidy(&*place.vfs, &place.directory, state);
         }
@@ -69,12 +66,7 @@ fn attempt(shared: &Shared, log: &CommitLog, state: &mut State, sealed: u64, clo
         }
     }
     let options = &shared.options;
-    shared.images.plan(
-        sealed,
-        options.image_segments,
-        options.segment_size,
-        state.image_bytes,
-    );
+    shared.images.plan(sealed, options);
 }
 
 /// Gives a complete image its name.
@@ -87,13 +79,13 @@ fn publish(vfs: &dyn Vfs, directory: &Path, generation: u64) -> Result<()> {
         .map_err(|error| Error::io("sync directory", directory, &error))
 }
 
-/// Removes what is not needed any more; what stays behind is removed next time.
+/// Removes all images but the newest, whose name is durable; what stays behind is removed next time.
 fn tidy(vfs: &dyn Vfs, directory: &Path, state: &mut State) {
     state.names.unfinished.retain(|generation| {
         let path = directory.join(names::new_file_name(*generation));
         vfs.remove(&path).is_err()
     });
-    while state.names.complete.len() > GENERATIONS {
+    while state.names.complete.len() > 1 {
         let path = directory.join(names::file_name(state.names.complete[0]));
         if vfs.remove(&path).is_err() {
             return;

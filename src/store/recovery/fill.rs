@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::adoption::Adoptee;
 use super::changes::{Change, Maker};
 use super::pipeline::{self, Sink};
 use super::replay;
@@ -29,6 +30,8 @@ pub struct Filling<'r> {
     pub options: &'r Options,
     /// Which segments count, and how far.
     pub survey: &'r Survey,
+    /// Segments that are still to be adopted; they are read as they are.
+    pub waiting: &'r [Adoptee],
     /// Gets all segments that count.
     pub segments: &'r Arc<SegmentSet>,
 }
@@ -63,7 +66,12 @@ impl Filling<'_> {
                     continue;
                 }
                 let place = known.map(|it| (it.first_chunk, it.dead_bytes.min(it.length)));
-                let segment = replay::open(self.vfs, kept, self.options)?;
+                let id = kept.segment.id();
+                let mut waiting = self.waiting.iter();
+                let segment = match waiting.find(|waiting| waiting.segment.id() == id) {
+                    Some(waiting) => waiting.segment.clone(),
+                    None => replay::open(self.vfs, kept, self.options)?,
+                };
                 let end = kept.content_end;
                 let guard = epoch::pin();
                 let live = self.segments.add_recovered(segment, end, place, &guard)?;

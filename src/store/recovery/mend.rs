@@ -1,8 +1,9 @@
-//! Makes what counts durable and seals it; removes what does not count. Nothing is derived from the adopted tail
+//! Makes what counts durable and seals it; removes what does not count. Nothing durable is derived from the adopted tail
 //! before that: its bytes may be in the page cache only.
 
 use std::path::{Path, PathBuf};
 
+use super::adoption::Adoptee;
 use super::extent::Extent;
 use super::survey::Survey;
 use crate::error::{Error, Result};
@@ -14,8 +15,15 @@ use crate::vfs::{Access, File, Vfs};
 const PIECE: usize = 1 << 20;
 
 /// Carries out what `survey` decided and removes `unborn` files, whose creation was cut short. Repeating it after a crash
-/// in between comes to the same result.
-pub fn mend(vfs: &dyn Vfs, directory: &Path, survey: &Survey, unborn: &[PathBuf]) -> Result<()> {
+/// in between comes to the same result. If `may_wait`, unsealed segments from the first on that must be copied are not adopted
+/// but given back, limited to what counts: that takes time, and can be done when the store is open.
+pub fn mend(
+    vfs: &dyn Vfs,
+    directory: &Path,
+    survey: &Survey,
+    unborn: &[PathBuf],
+    may_wait: bool,
+) -> Result<Vec<Adoptee>> {
     // From the end backwards and before the torn segment is sealed, so that at no moment a later segment
     // follows a gap that looks complete.
     for path in survey.rejected.iter().rev() {
@@ -25,13 +33,28 @@ pub fn mend(vfs: &dyn Vfs, directory: &Path, survey: &Survey, unborn: &[PathBuf]
     for path in unborn {
         remove(vfs, path)?;
     }
+    let mut waiting = Vec::new();
     for kept in &survey.kept {
-        if let Some(extent) = &kept.unsealed {
-            adopt(vfs, directory, &kept.segment, extent)?;
+        let Some(extent) = kept.unsealed else {
+            continue;
+        };
+        if may_wait && (must_copy(&extent) || !waiting.is_empty()) {
+            kept.segment.limit(extent.end);
+            waiting.push(Adoptee {
+                segment: kept.segment.clone(),
+                extent,
+            });
+        } else {
+            adopt(vfs, directory, &kept.segment, &extent)?;
         }
     }
     // An open that was cut short may have left names that are not durable.
-    sync_directory(vfs, directory)
+    sync_directory(vfs, directory)?;
+    Ok(waiting)
+}
+
+fn must_copy(extent: &Extent) -> bool {
+    !extent.has_footer && extent.unproven
 }
 
 fn remove(vfs: &dyn Vfs, path: &Path) -> Result<()> {
@@ -44,9 +67,9 @@ fn sync_directory(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
         .map_err(|error| Error::io("sync directory", directory, &error))
 }
 
-/// Seals `segment` at the end of what counts.
-fn adopt(vfs: &dyn Vfs, directory: &Path, segment: &Segment, extent: &Extent) -> Result<()> {
-    if !extent.has_footer && extent.unproven {
+/// Makes what counts of `segment` durable and seals it there.
+pub fn adopt(vfs: &dyn Vfs, directory: &Path, segment: &Segment, extent: &Extent) -> Result<()> {
+    if must_copy(extent) {
         match replace_by_copy(vfs, directory, segment, extent) {
             Err(error) if error.os_code() == libc::ENOSPC => {}
             result => return result,

@@ -5,6 +5,7 @@
 //! proven durable are a torn tail and end the log; invalid bytes before that are damage and cost only what they hit.
 //! `docs/format.md` gives the rules with their reasons under "Recovery".
 
+mod adoption;
 mod changes;
 mod extent;
 mod fill;
@@ -27,6 +28,7 @@ use crate::index::{Index, IndexOptions};
 use crate::log::segment_name;
 use crate::vfs::{EntryKind, Vfs};
 
+pub use adoption::Adoption;
 pub use changes::Maker;
 pub use survey::{Kept, Survey};
 pub use tail::Tail;
@@ -37,6 +39,8 @@ use fill::Filling;
 pub struct Recovered {
     /// Where the log goes on.
     pub resume: Resume,
+    /// What is to be made durable before anything is written.
+    pub adoption: Adoption,
     /// The store's identity, unless it has no segment yet.
     pub store_id: Option<[u8; 16]>,
     /// What was found.
@@ -49,6 +53,8 @@ pub struct Recovered {
     pub images: Names,
     /// Up to which sequence number the image that was opened covers the log, if one was.
     pub covered: Option<u64>,
+    /// Size in bytes of that image, else 0.
+    pub image_bytes: u64,
 }
 
 /// The recovery of one store, in two steps so that the caller can look at what is there first.
@@ -115,8 +121,16 @@ impl<'r> Recovery<'r> {
         let mut report = RecoveryReport::default();
         let survey = survey::survey(self.vfs, &self.files, &mut report)?;
         let read_only = self.options.mode == OpenMode::ReadOnly;
+        let mut waiting = Vec::new();
         if !read_only {
-            mend::mend(self.vfs, self.directory, &survey, &self.unborn)?;
+            let may_wait = self.options.background_threads > 0;
+            let Self {
+                vfs,
+                directory,
+                unborn,
+                ..
+            } = &self;
+            waiting = mend::mend(*vfs, directory, &survey, unborn, may_wait)?;
         }
         let image = match image::choose(self.vfs, self.directory, &self.images, &survey) {
             Ok((image, generation, fault)) => {
@@ -136,6 +150,7 @@ impl<'r> Recovery<'r> {
             self.images.remove_rejected(self.vfs, self.directory)?;
         }
         let covered = image.as_ref().map(|image| image.directory.covered_sequence);
+        let image_bytes = image.as_ref().map_or(0, |image| image.length);
         let seed = image
             .as_ref()
             .map_or(index_options.seed, |image| image.directory.seed);
@@ -143,6 +158,7 @@ impl<'r> Recovery<'r> {
             vfs: self.vfs,
             options: self.options,
             survey: &survey,
+            waiting: &waiting,
             segments,
         };
         let index = filling.fill(image, index_options, &mut report)?;
@@ -154,12 +170,14 @@ impl<'r> Recovery<'r> {
                 next_sequence: survey.highest_sequence + 1,
                 next_segment_id: self.files.last().map_or(0, |(id, _)| *id) + 1,
             },
+            adoption: Adoption::new(waiting, survey.proven),
             store_id: survey.store_id,
             report,
             index,
             seed,
             images: self.images,
             covered,
+            image_bytes,
         })
     }
 }

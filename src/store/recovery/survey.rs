@@ -40,6 +40,8 @@ pub struct Survey {
     pub store_id: Option<[u8; 16]>,
     /// Sequence number of the last record that counts.
     pub last_sequence: u64,
+    /// Everything up to this sequence number is known to have been durable.
+    pub proven: u64,
     /// The highest sequence number seen anywhere, whether it counts or not.
     pub highest_sequence: u64,
 }
@@ -84,6 +86,7 @@ pub fn survey(
             store_id: candidates
                 .iter()
                 .find_map(|(_, _, candidate)| Some(candidate.segment()?.header().store_id)),
+            proven,
             highest_sequence: proven,
             ..Survey::default()
         },

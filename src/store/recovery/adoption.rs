@@ -1,0 +1,112 @@
+//! Making durable what an open has adopted of an unsealed segment, after the store is open.
+//!
+//! Reading needs none of it. Whatever depends on the adopted records being durable, which is every write and every image,
+//! finishes it before.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::extent::Extent;
+use super::mend;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{OpenedSegment, ReadMode, Segment};
+use crate::memory::epoch;
+use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::vfs::Vfs;
+
+/// An unsealed segment that counts.
+pub struct Adoptee {
+    /// For reading by calls, up to where the segment counts.
+    pub segment: Arc<Segment>,
+    /// How far that is.
+    pub extent: Extent,
+}
+
+/// The segments that are still to be made durable and sealed, in the order of their ids. All methods may be called from any
+/// thread.
+pub struct Adoption {
+    /// Everything up to this sequence number is durable anyway.
+    proven: u64,
+    done: AtomicBool,
+    state: Mutex<State>,
+}
+
+enum State {
+    Waiting(Vec<Adoptee>),
+    Finished(Result<()>),
+}
+
+impl Adoption {
+    /// An adoption of `adoptees`, where everything up to the sequence number `proven` is known to have been durable.
+    pub fn new(adoptees: Vec<Adoptee>, proven: u64) -> Self {
+        Self {
+            proven,
+            done: AtomicBool::new(adoptees.is_empty()),
+            state: Mutex::new(State::Waiting(adoptees)),
+        }
+    }
+
+    /// Up to which sequence number everything is durable although this is not finished; `None` once it is.
+    pub fn proven(&self) -> Option<u64> {
+        (!self.done.load(Ordering::Acquire)).then_some(self.proven)
+    }
+
+    /// Returns when all is durable and sealed. The first caller does the work, others wait for him; after an error the same
+    /// error comes again.
+    pub fn finish(
+        &self,
+        vfs: &dyn Vfs,
+        directory: &Path,
+        segments: &SegmentSet,
+        read_mode: ReadMode,
+    ) -> Result<()> {
+        if self.done.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        let result = match &*state {
+            State::Finished(result) => return result.clone(),
+            State::Waiting(adoptees) => adoptees
+                .iter()
+                .try_for_each(|adoptee| adopt(vfs, directory, segments, read_mode, adoptee)),
+        };
+        self.done.store(result.is_ok(), Ordering::Release);
+        *state = State::Finished(result.clone());
+        result
+    }
+}
+
+fn adopt(
+    vfs: &dyn Vfs,
+    directory: &Path,
+    segments: &SegmentSet,
+    read_mode: ReadMode,
+    adoptee: &Adoptee,
+) -> Result<()> {
+    let Adoptee { segment, extent } = adoptee;
+    mend::adopt(vfs, directory, segment, extent)?;
+    let path = segment.path();
+    let OpenedSegment::Sealed {
+        segment: sealed,
+        footer,
+        ..
+    } = Segment::open(vfs, path, read_mode)?
+    else {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("{}: has changed while it was adopted", path.display()),
+        ));
+    };
+    let members = segments.members();
+    let mut same = members
+        .iter()
+        .filter(|live| live.segment.id() == segment.id());
+    if let Some(live) = same.next() {
+        let live: LiveSegment = live.replaced_by(sealed, footer.records_end());
+        segments.replace(Arc::new(live), &epoch::pin());
+    }
+    Ok(())
+}
