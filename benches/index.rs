@@ -1,7 +1,8 @@
 //! Time and memory of the index beside the standard library's hash map.
 //!
 //! `cargo bench --bench index [keys]`; keys of 16 bytes, one thread, everything in RAM. A lookup here is the
-//! index's part only: bucket and tag, without the record in the log that a get reads next. The map holds a
+//! index's part only: bucket and tag, without the record in the log that a get reads next. With keys on disk the index
+//! compares with keys that are computed from the location, so that the figures are the index's own. The map holds a
 //! boxed key and a 64-bit location, which is what an index with an allocation per key looks like.
 #![allow(
     clippy::disallowed_methods,
@@ -10,10 +11,12 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use freyja::index::{Entry, Index, IndexOptions, Location};
-use freyja::memory::epoch;
+use freyja::Result;
+use freyja::index::{Entry, Index, IndexOptions, KeyReader, KeyStorage, Location};
+use freyja::memory::epoch::{self, Guard};
 
 const KEY_BYTES: usize = 16;
 
@@ -22,12 +25,14 @@ fn main() {
         .skip(1)
         .find_map(|argument| argument.parse().ok());
     let count: u64 = argument.unwrap_or(1_000_000);
-    println!("{count} keys of {KEY_BYTES} bytes\nindex");
-    measure_prepared(count);
-    let before = resident_bytes();
-    let index = measure_index(count);
-    report_memory(&index, count, resident_bytes().saturating_sub(before));
-    drop(index);
+    println!("{count} keys of {KEY_BYTES} bytes");
+    for key_storage in [KeyStorage::InMemory, KeyStorage::OnDisk] {
+        println!("index, keys {key_storage:?}");
+        measure_prepared(count, key_storage);
+        let before = resident_bytes();
+        let index = measure_index(count, key_storage);
+        report_memory(&index, count, resident_bytes().saturating_sub(before));
+    }
     println!("HashMap<Box<[u8]>, u64>");
     let before = resident_bytes();
     let map = measure_map(count);
@@ -81,12 +86,32 @@ fn processor_time() -> Option<u64> {
     status.split_whitespace().next()?.parse().ok()
 }
 
-fn put(index: &Index, number: u64, location: u64) {
+/// A record of 128 bytes for each number, as the log would have it, a little further on after each rewriting.
+fn location(number: u64, rewritten: u64) -> Location {
+    Location::new(8 * (number + 1) + rewritten).expect("locations are not zero")
+}
+
+/// Knows the key of each location without having it.
+struct Records;
+
+impl KeyReader for Records {
+    fn matches(&self, _: &Guard, location: Location, wanted: &[u8]) -> Result<bool> {
+        Ok(key(location.raw() / 8 - 1) == wanted)
+    }
+
+    fn read(&self, _: &Guard, location: Location, into: &mut Vec<u8>) -> Result<()> {
+        into.clear();
+        into.extend_from_slice(&key(location.raw() / 8 - 1));
+        Ok(())
+    }
+}
+
+fn put(index: &Index, number: u64, rewritten: u64) {
     let key = key(number);
-    let location = Location::new(location).expect("locations are not zero");
+    let location = location(number, rewritten);
     let guard = epoch::pin();
     match index
-        .entry(&guard, index.hash(&key), &key)
+        .entry(&guard, index.hash(&key), &key, location.bits())
         .expect("memory suffices")
     {
         Entry::Occupied(entry) => entry.replace(location),
@@ -94,30 +119,32 @@ fn put(index: &Index, number: u64, location: u64) {
     }
 }
 
-fn options(expected_keys: u64) -> IndexOptions {
-    IndexOptions {
+fn new_index(expected_keys: u64, key_storage: KeyStorage) -> Index {
+    let options = IndexOptions {
         seed: 42,
         slab_page_bytes: 4096,
         expected_keys,
-    }
+        key_storage,
+    };
+    Index::new(&options, Arc::new(Records)).expect("the options are valid")
 }
 
-fn measure_prepared(count: u64) {
-    let index = Index::new(&options(count)).expect("the options are valid");
+fn measure_prepared(count: u64, key_storage: KeyStorage) {
+    let index = new_index(count, key_storage);
     timed("insert, prepared for the keys", count, || {
-        (0..count).for_each(|number| put(&index, number, number + 1));
+        (0..count).for_each(|number| put(&index, number, 0));
     });
 }
 
-fn measure_index(count: u64) -> Index {
-    let index = Index::new(&options(0)).expect("the options are valid");
+fn measure_index(count: u64, key_storage: KeyStorage) -> Index {
+    let index = new_index(0, key_storage);
     timed("insert, growing", count, || {
-        (0..count).for_each(|number| put(&index, number, number + 1));
+        (0..count).for_each(|number| put(&index, number, 0));
     });
     timed("find, there", count, || {
         for number in scattered(count) {
             let found = index.find(&epoch::pin(), index.hash(&key(number)), |location| {
-                (location.raw() == number + 1).then_some(location)
+                (location.raw() / 8 == number + 1).then_some(location)
             });
             assert!(black_box(found).is_some());
         }
@@ -140,20 +167,21 @@ fn measure_index(count: u64) -> Index {
         for number in scattered(count) {
             let key = key(number);
             let found = index.locate(&epoch::pin(), index.hash(&key), &key);
-            assert!(black_box(found).is_some());
+            assert!(black_box(found.expect("every key can be read")).is_some());
         }
     });
     timed("replace", count, || {
-        scattered(count).for_each(|number| put(&index, number, number + 2));
+        scattered(count).for_each(|number| put(&index, number, 1));
     });
     timed("remove and insert again", count, || {
         for number in scattered(count) {
             let key = key(number);
             let guard = epoch::pin();
             let entry = index.occupied(&guard, index.hash(&key), &key);
+            let entry = entry.expect("every key can be read");
             entry.expect("the key is there").remove();
             drop(guard);
-            put(&index, number, number + 1);
+            put(&index, number, 0);
         }
     });
     index
@@ -162,7 +190,12 @@ fn measure_index(count: u64) -> Index {
 fn report_memory(index: &Index, count: u64, resident: u64) {
     let figures = index.statistics();
     let counted = figures.index_bytes + figures.slab_allocated_bytes;
-    let besides = |bytes: u64| (bytes as f64 - figures.key_bytes as f64) / count as f64;
+    let keys = if figures.slab_count > 0 {
+        figures.key_bytes
+    } else {
+        0
+    };
+    let besides = |bytes: u64| (bytes as f64 - keys as f64) / count as f64;
     line("bytes a key besides the key", besides(counted), "B");
     line("resident, by the system", besides(resident), "B");
     line("load", figures.keys as f64 / figures.slots as f64, "");

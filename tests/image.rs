@@ -5,14 +5,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use freyja::store::{ImageFault, OpenMode, Options, RecoveryWay, Stats, Store, SyncMode};
+use freyja::store::{
+    ImageFault, KeyStorage, OpenMode, Options, RecoveryWay, Stats, Store, SyncMode,
+};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
 
 const STORE: &str = "/store";
 
+/// Where the keys are: the program of the tests of keys on disk runs this file once more.
+fn key_storage() -> KeyStorage {
+    match module_path!().starts_with("keys_on_disk") {
+        true => KeyStorage::OnDisk,
+        false => KeyStorage::InMemory,
+    }
+}
+
 fn options() -> Options {
     Options {
+        key_storage: key_storage(),
         sync_mode: SyncMode::None,
         background_threads: 0,
         segment_size: 1 << 20,
@@ -125,7 +136,7 @@ fn how_much_an_open_and_the_first_get_read_does_not_depend_on_the_size_of_the_st
             .sum::<u64>()
     };
     let (small, large) = (read(30_000), read(240_000));
-    // One shard, which is between half full and full, and a directory of 56 bytes a shard.
+    // One shard, which is between half full and full, and a directory of 48 bytes a shard.
     assert!(
         large < small * 5 / 2,
         "{small} bytes for 30,000 keys, {large} for 240,000"
