@@ -8,8 +8,13 @@
 
 mod arguments;
 mod children;
+#[path = "../shared/clocks.rs"]
+mod clocks;
 mod contestants;
+mod finished;
 mod key_sets;
+#[path = "../shared/latency.rs"]
+mod latency;
 mod life;
 mod machine;
 mod plot;

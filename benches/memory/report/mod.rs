@@ -2,6 +2,7 @@
 
 mod besides_key;
 mod filling;
+mod puts;
 mod quoted;
 mod reduced;
 mod slabs;
@@ -28,6 +29,7 @@ pub fn text(results: &Results, picture: bool) -> String {
         filling::section(results),
         reduced::section(results),
         slabs::section(results),
+        puts::section(results),
         small::section(results),
     ]);
     sections.extend(quoted::section(results));
@@ -58,6 +60,12 @@ fn explanation(results: &Results) -> String {
             .to_owned();
     if let Some(source) = &results.paths {
         text += &format!(" Paths:\n{source}.");
+    }
+    if results.of_earlier_runs > 0 {
+        text += &format!(
+            "\n\nThis run went on where another of the same program was interrupted: {} of the processes are of that one.",
+            results.of_earlier_runs
+        );
     }
     for (kind, refusal) in &results.unsupported {
         text += &format!("\n\n{}: not supported yet (\"{refusal}\").", kind.title());
