@@ -23,6 +23,8 @@ mod report;
 mod resident;
 mod results;
 mod run;
+#[path = "../shared/table.rs"]
+mod table;
 mod transcript;
 mod watch;
 

@@ -8,11 +8,10 @@ mod reduced;
 mod slabs;
 mod small;
 mod steady;
-mod table;
 
 use crate::machine;
 use crate::results::{Figures, Results};
-use table::Table;
+use crate::table::Table;
 
 /// The document; `picture` says whether there is one beside it.
 pub fn text(results: &Results, picture: bool) -> String {
