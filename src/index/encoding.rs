@@ -133,14 +133,20 @@ impl Encoding {
     /// The field of a slot with this tag and a location that has few enough bits.
     #[inline]
     pub(super) fn field(&self, tag: u64, location: Location) -> u64 {
-        debug_assert!(location.bits() <= self.location_bits);
+        assert!(
+            location.bits() <= self.location_bits,
+            "the caller asked for fewer bits"
+        );
         tag >> TAG_BITS << self.location_bits | location.raw()
     }
 
     /// The field of a slot that had `field` and gets another location.
     #[inline]
     pub(super) fn with_location(&self, field: u64, location: Location) -> u64 {
-        debug_assert!(location.bits() <= self.location_bits);
+        assert!(
+            location.bits() <= self.location_bits,
+            "the caller asked for fewer bits"
+        );
         field >> self.location_bits << self.location_bits | location.raw()
     }
 }
