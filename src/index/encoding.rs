@@ -100,17 +100,25 @@ impl Encoding {
         // A fingerprint has 47 bits at most, a number of buckets 12, so nothing is lost.
         let scaled = fingerprint * u64::from(self.buckets);
         let rest = scaled & ((1 << self.fingerprint_bits) - 1);
-        // `rest` divided by the number of buckets. The reciprocal is too large by less than that number divided by 2^64,
-        // which the product's 59 bits do not notice.
+        // `rest` divided by the number of buckets. What the reciprocal is too large by does not show in the quotient of a
+        // number of at most 47 bits.
         let tag = (u128::from(rest) * u128::from(self.reciprocal)) >> 64;
         ((scaled >> self.fingerprint_bits) as usize, tag as u64)
     }
 
-    /// The fingerprint of an entry with this home and tag. For a tag that no entry of that home has, another one's.
+    /// The fingerprint of an entry with this home and tag, in a table with buckets. For a tag that no entry of that home has, another one's.
     pub(super) fn fingerprint(&self, home: usize, tag: u64) -> u64 {
-        let first =
-            ((home as u64) << self.fingerprint_bits).div_ceil(u64::from(self.buckets).max(1));
+        let above = (home as u64) << self.fingerprint_bits;
+        let first = self.quotient(above + u64::from(self.buckets) - 1);
         first + tag
+    }
+
+    /// `number`, of at most 59 bits, divided by the number of buckets.
+    #[inline]
+    fn quotient(&self, number: u64) -> u64 {
+        // The reciprocal is less than 2^-64 too large, so that a quotient is too large by one at most.
+        let quotient = ((u128::from(number) * u128::from(self.reciprocal)) >> 64) as u64;
+        quotient - u64::from(quotient * u64::from(self.buckets) > number)
     }
 
     /// The tag's bits that stand before the location.
@@ -192,6 +200,21 @@ mod tests {
                     assert!(tag < encoding.tags());
                     assert!(fingerprint == 0 || (home, tag) > previous);
                     previous = (home, tag);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn quotients_are_exact_up_to_the_largest_numbers() {
+        let mut random = Random::new(42);
+        for buckets in all_buckets() {
+            let encoding = Encoding::new(buckets, 0, LEAST_LOCATION_BITS, None);
+            let bits = encoding.fingerprint_bits();
+            for home in 0..u64::from(buckets) {
+                for offset in [0, 1, u64::from(buckets) - 1, random.below(1 << bits)] {
+                    let number = (home << bits) + offset;
+                    assert_eq!(encoding.quotient(number), number / u64::from(buckets));
                 }
             }
         }
