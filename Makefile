@@ -31,10 +31,10 @@ test: ## run every test: Rust, and C against the shared and the static library
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
 
-bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=10000000 for ten million keys
+bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=200000 for a quick look
 	$(CARGO) bench --bench index -- $(BENCH_ARGUMENTS)
 
-bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 1000000" for a quick look
+bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 100000" for a quick look
 	$(CARGO) bench --bench memory -- $(BENCH_ARGUMENTS)
 
 bench-reopen: ## measure how long opening takes after close and kill, with and without image; BENCH_ARGUMENTS="--keys 10000000"

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use freyja::store::{OpenMode, Options, ReadMode, RecoveryWay, Store, SyncMode};
+use freyja::store::{KeyStorage, OpenMode, Options, ReadMode, RecoveryWay, Store, SyncMode};
 use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
 use freyja::vfs::{Allocation, Vfs};
 
@@ -59,15 +59,21 @@ struct Setting {
     sync_mode: SyncMode,
     allocation: Allocation,
     read_mode: ReadMode,
+    key_storage: KeyStorage,
 }
 
+/// A store may be opened with either, whatever wrote it.
+const KEY_STORAGES: [KeyStorage; 2] = [KeyStorage::InMemory, KeyStorage::OnDisk];
+
 impl Setting {
-    fn drawn(random: &mut Random) -> Self {
+    fn drawn(seed: u64, random: &mut Random) -> Self {
         Self {
             sync_mode: [SyncMode::Always, SyncMode::None, SyncMode::Interval]
                 [random.below(3) as usize],
             allocation: [Allocation::Reserved, Allocation::Unsupported][random.below(2) as usize],
             read_mode: [ReadMode::Mapped, ReadMode::Pread][random.below(2) as usize],
+            // Beside the random numbers, so that a seed goes on meaning the same.
+            key_storage: KEY_STORAGES[seed as usize % 2],
         }
     }
 
@@ -75,6 +81,7 @@ impl Setting {
         Options {
             sync_mode: self.sync_mode,
             read_mode: self.read_mode,
+            key_storage: self.key_storage,
             segment_size: 4096,
             background_threads: 0,
             sync_interval_ms: 5,
@@ -289,7 +296,7 @@ fn read_only_agrees(
 
 fn check_seed(seed: u64) -> u64 {
     let mut random = Random::new(seed);
-    let setting = Setting::drawn(&mut random);
+    let setting = Setting::drawn(seed, &mut random);
     let disk = SimulatedDisk::new(seed);
     disk.set_allocation(setting.allocation);
     disk.start_pictures();
@@ -308,7 +315,11 @@ fn check_seed(seed: u64) -> u64 {
                 _ => picture.crash(Crash::PowerLoss, seed * 1000 + variant),
             };
             let allowed = history.allowed(index, power_loss);
-            recover(&crashed, &setting.options(), &history, allowed, &what);
+            let options = Options {
+                key_storage: KEY_STORAGES[(index + variant) as usize % 2],
+                ..setting.options()
+            };
+            recover(&crashed, &options, &history, allowed, &what);
             crashes += 1;
         }
     }
@@ -333,7 +344,7 @@ fn every_crash_leaves_a_prefix_with_everything_acknowledged() {
 fn a_crash_while_recovering_changes_nothing() {
     for seed in seeds(12) {
         let mut random = Random::new(seed);
-        let setting = Setting::drawn(&mut random);
+        let setting = Setting::drawn(seed, &mut random);
         let disk = SimulatedDisk::new(seed);
         disk.set_allocation(setting.allocation);
         disk.start_pictures();

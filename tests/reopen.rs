@@ -8,7 +8,7 @@ use std::sync::Arc;
 use freyja::ErrorKind;
 use freyja::log::record::Kind;
 use freyja::log::{Event, OpenedSegment, ReadMode, Scanner, Segment};
-use freyja::store::{Options, RecoveryWay, Store, SyncMode};
+use freyja::store::{KeyStorage, Options, RecoveryWay, Store, SyncMode};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
 
@@ -196,12 +196,18 @@ fn a_whole_log_read_by_one_thread_or_two_gives_what_reading_it_plainly_gives() {
         let mut random = Random::new(seed);
         let disk = closed(&mut random, keys);
         let truth = Truth::of(&disk);
-        for background_threads in [0, 1] {
+        for (background_threads, key_storage) in [
+            (0, KeyStorage::InMemory),
+            (0, KeyStorage::OnDisk),
+            (1, KeyStorage::InMemory),
+            (1, KeyStorage::OnDisk),
+        ] {
             for read_mode in [ReadMode::Mapped, ReadMode::Pread] {
                 let store = open_with(
                     &killed(&disk),
                     &Options {
                         background_threads,
+                        key_storage,
                         read_mode,
                         ..options()
                     },
@@ -276,9 +282,12 @@ fn an_image_and_a_long_tail_give_what_the_whole_log_gives() {
         store.close().unwrap();
         let disk = killed(&disk);
         let truth = Truth::of(&disk);
-        for background_threads in [0, 1] {
+        for (background_threads, key_storage) in
+            [(0, KeyStorage::InMemory), (1, KeyStorage::OnDisk)]
+        {
             let options = Options {
                 background_threads,
+                key_storage,
                 ..options()
             };
             let store = open_with(&killed(&disk), &options);

@@ -2,6 +2,7 @@
 
 use super::hash::KeyHash;
 use super::image::following;
+use super::rebuild::Plan;
 use super::shape::Shape;
 use super::{Entry, Index, Location};
 use crate::error::{ErrorKind, Result};
@@ -24,7 +25,8 @@ pub trait BulkIndex: Sync {
     fn prefetch(&self, guard: &Guard, hash: u64);
 
     /// Gives the key the location `by`, or removes it if that is `None`; but not if it is there already and
-    /// `is_older` says no of its location. The shard must be present, or be the one that is just being loaded.
+    /// `is_older` says no of its location. The shard must be present, or be the one that is just being loaded. `by` and the
+    /// locations of calls to come take at most `location_bits` bits.
     ///
     /// # Errors
     /// As [`Index::entry`]; then nothing has changed.
@@ -34,6 +36,7 @@ pub trait BulkIndex: Sync {
         hash: u64,
         key: &[u8],
         by: Option<Location>,
+        location_bits: u32,
         is_older: &mut dyn FnMut(Location) -> bool,
     ) -> Result<Outcome>;
 }
@@ -50,12 +53,17 @@ impl<H: KeyHash> BulkIndex for Index<H> {
         hash: u64,
         key: &[u8],
         by: Option<Location>,
+        location_bits: u32,
         is_older: &mut dyn FnMut(Location) -> bool,
     ) -> Result<Outcome> {
         let occupied = match by {
             // Without an entry nothing is to be reserved.
-            None => self.occupied(guard, hash, key),
-            Some(location) => match self.entry(guard, hash, key)? {
+            None => match self.occupied(guard, hash, key) {
+                // A damaged record that may be the key's stays: who asks for the key hears of the damage.
+                Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                occupied => occupied?,
+            },
+            Some(location) => match self.entry(guard, hash, key, location_bits)? {
                 Entry::Occupied(occupied) => Some(occupied),
                 Entry::Vacant(vacant) => {
                     vacant.insert(location);
@@ -87,10 +95,15 @@ impl<H: KeyHash> Index<H> {
             let guard = epoch::pin();
             let (shard, mut writer) = self.lock(&guard, hash);
             next = following(hash, shard.depth());
-            let pages = shard.table().load(&guard).shape().pages();
-            let fitting = Shape::for_entries(shard.totals().keys);
-            if fitting.pages() * 9 < pages * 8
-                && let Err(error) = self.replace_table(shard, &mut writer, fitting, false, &guard)
+            let table = shard.table().load(&guard);
+            let fitting = Plan {
+                half: None,
+                shape: Shape::for_entries(shard.totals().keys),
+                location_bits: table.encoding().location_bits(),
+                fresh_slab: false,
+            };
+            if fitting.shape.pages() * 9 < table.shape().pages() * 8
+                && let Err(error) = self.replace_table(shard, &mut writer, fitting, &guard)
             {
                 debug_assert_eq!(error.kind(), ErrorKind::Memory);
             }

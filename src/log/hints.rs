@@ -38,12 +38,13 @@ pub fn collect(segment: &Segment, totals: &Totals, end: u64) -> Result<Option<Ve
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    let mut key = Vec::new();
+    let mut scratch = Vec::new();
     let mut previous = Position::before(segment);
     let mut offset = HEADER_LEN as u64;
     while offset < end {
-        let head = segment.head_and_key_at(offset, &mut key)?;
+        let head = segment.head_at(offset)?;
         if matches!(head.kind, Kind::Put | Kind::Tombstone) {
+            let key = segment.key_at(offset, &mut scratch)?;
             let mut numbers = [0; 3 * varint::MAX_LEN];
             let mut len = 0;
             let units = (offset - previous.offset) / ALIGNMENT;
@@ -65,7 +66,7 @@ pub fn collect(segment: &Segment, totals: &Totals, end: u64) -> Result<Option<Ve
             let reserved = bytes.try_reserve(len + key.len());
             reserved.map_err(|_| Error::memory("the hints of a segment"))?;
             bytes.extend_from_slice(&numbers[..len]);
-            bytes.extend_from_slice(&key);
+            bytes.extend_from_slice(key);
             previous = Position {
                 offset,
                 sequence: head.sequence,

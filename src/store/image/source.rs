@@ -11,7 +11,7 @@ use crate::index::{BulkIndex, Location};
 use crate::log::record::{ALIGNMENT, Kind};
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::{Event, Scanner};
-use crate::memory::epoch;
+use crate::memory::epoch::Guard;
 use crate::store::recovery::{Maker, Tail};
 use crate::store::segment_set::{LiveSegment, SegmentSet};
 use crate::vfs::File;
@@ -72,9 +72,8 @@ impl ShardSource for LogSource {
         Ok(intact.then_some(bytes))
     }
 
-    fn may_hold(&self, location: Location) -> bool {
-        let guard = epoch::pin();
-        self.segments.find(location, &guard).is_some_and(|live| {
+    fn may_hold(&self, guard: &Guard, location: Location) -> bool {
+        self.segments.find(location, guard).is_some_and(|live| {
             let offset = live.offset(location);
             offset >= HEADER_LEN as u64 && offset + ALIGNMENT <= live.segment.readable_end()
         })
@@ -129,6 +128,7 @@ impl ShardSource for LogSource {
         let maker = Maker {
             index,
             segments: &self.segments,
+            location_bits: self.segments.location_bits(),
             may_know_newer: true,
         };
         tail.make(shard.first_hash, &maker)

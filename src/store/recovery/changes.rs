@@ -104,6 +104,8 @@ pub struct Maker<'r> {
     pub index: &'r dyn BulkIndex,
     /// What its locations mean.
     pub segments: &'r SegmentSet,
+    /// How many bits the locations of the changes take at most.
+    pub location_bits: u32,
     /// Whether the index comes from an image, which may know records that are newer than the changes.
     pub may_know_newer: bool,
 }
@@ -132,9 +134,14 @@ impl Maker<'_> {
         let location = change.location;
         let by = (!change.removes).then_some(location);
         let mut is_older = |known| known != location && !self.is_newer(known, change, guard);
-        let outcome = self
-            .index
-            .supersede(guard, change.hash, change.key, by, &mut is_older)?;
+        let outcome = self.index.supersede(
+            guard,
+            change.hash,
+            change.key,
+            by,
+            self.location_bits,
+            &mut is_older,
+        )?;
         if let Outcome::Superseded(known) = outcome {
             self.segments.bury(known, guard);
         }

@@ -88,15 +88,16 @@ impl Filling<'_> {
         report: &mut RecoveryReport,
     ) -> Result<Index> {
         let estimate = self.estimate_keys();
-        let index = Index::new(&IndexOptions {
+        let options = IndexOptions {
             expected_keys: options.expected_keys.max(estimate),
             ..options.clone()
-        })?;
+        };
+        let index = Index::new(&options, self.segments.clone())?;
         let maker = self.maker(&index, false);
         pipeline::make_changes(maker, self.deserves_thread(0), |sink| {
             self.read(log, 0, &index, sink, report)
         })?;
-        if estimate > options.expected_keys {
+        if options.expected_keys == estimate {
             index.trim();
         }
         Ok(index)
@@ -115,7 +116,13 @@ impl Filling<'_> {
         let shards = image.directory.shards.iter().map(|shard| shard.summary);
         let shards: Vec<ShardSummary> = shards.collect();
         let hasher = SeededHash::new(image.directory.seed);
-        let index = Index::absent(options, hasher, &shards, source.clone())?;
+        let index = Index::absent(
+            options,
+            hasher,
+            self.segments.clone(),
+            &shards,
+            source.clone(),
+        )?;
         let covered = image.directory.covered_sequence;
         let mut tail = Some(Tail::new(&shards)?);
         let maker = self.maker(&index, true);
@@ -142,6 +149,7 @@ impl Filling<'_> {
         Maker {
             index,
             segments: self.segments,
+            location_bits: self.segments.location_bits(),
             may_know_newer,
         }
     }

@@ -130,6 +130,7 @@ mod tests {
             _: u64,
             key: &[u8],
             by: Option<Location>,
+            _: u32,
             _: &mut dyn FnMut(Location) -> bool,
         ) -> Result<Outcome> {
             if self.asked.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
@@ -173,6 +174,7 @@ mod tests {
             let maker = Maker {
                 index: &witness,
                 segments: &segments,
+                location_bits: 36,
                 may_know_newer: true,
             };
             let mut failures = 0;
