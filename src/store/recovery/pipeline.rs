@@ -5,17 +5,55 @@ use std::sync::mpsc::{channel, sync_channel};
 use super::changes::{Change, Changes, Maker};
 use crate::error::{Error, Result};
 
-/// Changes are handed over when there are so many of them, or so many bytes: few enough to be still near when they are made.
-const BATCH_CHANGES: usize = 4096;
-const BATCH_BYTES: usize = 1 << 20;
+/// Changes are handed over when there are so many of them, or so many bytes.
+const BATCH_CHANGES: usize = 1 << 16;
+const BATCH_BYTES: usize = 8 << 20;
 /// How many batches may wait.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
+/// A batch is divided by this many leading bits of the hashes, and made part by part: so that what is touched of the index
+/// meanwhile stays near.
+const PART_BITS: u32 = 6;
 
 /// What takes the changes that reading the log comes upon.
 pub type Sink<'s> = dyn FnMut(&Change<'_>) -> Result<()> + 's;
 
-fn is_full(changes: &Changes) -> bool {
-    changes.len() >= BATCH_CHANGES || changes.bytes() >= BATCH_BYTES
+/// Changes by their hashes; those of a part, and so those of a key, are in commit order.
+struct Batch {
+    parts: [Changes; 1 << PART_BITS],
+    changes: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            parts: std::array::from_fn(|_| Changes::default()),
+            changes: 0,
+            bytes: 0,
+        }
+    }
+
+    fn push(&mut self, change: &Change<'_>) -> Result<()> {
+        let part = &mut self.parts[(change.hash >> (u64::BITS - PART_BITS)) as usize];
+        part.push(change)?;
+        self.changes += 1;
+        self.bytes += change.key.len();
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.changes >= BATCH_CHANGES || self.bytes >= BATCH_BYTES
+    }
+
+    /// Makes all changes and forgets them, but keeps their memory.
+    fn make(&mut self, maker: &Maker<'_>) -> Result<()> {
+        for part in &mut self.parts {
+            maker.make_all(part)?;
+            part.clear();
+        }
+        (self.changes, self.bytes) = (0, 0);
+        Ok(())
+    }
 }
 
 /// Makes the changes that `read` comes upon, in their order; with a second thread if `may_start_thread` and there is one.
@@ -25,16 +63,15 @@ pub fn make_changes(
     read: impl FnOnce(&mut Sink<'_>) -> Result<()>,
 ) -> Result<()> {
     std::thread::scope(|scope| {
-        let (full_sender, full_receiver) = sync_channel::<Changes>(WAITING);
-        let (empty_sender, empty_receiver) = channel::<Changes>();
+        let (full_sender, full_receiver) = sync_channel::<Batch>(WAITING);
+        let (empty_sender, empty_receiver) = channel::<Batch>();
         let second = may_start_thread.then(|| {
             let thread = std::thread::Builder::new().name("freyja-recovery".into());
             thread.spawn_scoped(scope, move || -> Result<()> {
-                for mut changes in full_receiver {
-                    maker.make_all(&changes)?;
-                    changes.clear();
+                for mut batch in full_receiver {
+                    batch.make(&maker)?;
                     // Nobody takes it back after the end of the log.
-                    let _ = empty_sender.send(changes);
+                    let _ = empty_sender.send(batch);
                 }
                 Ok(())
             })
@@ -42,19 +79,19 @@ pub fn make_changes(
         let Some(Ok(second)) = second else {
             return alternate(maker, read);
         };
-        let mut changes = Changes::default();
+        let mut batch = Batch::new();
         // Fails only when the thread has ended with an error, which is told below.
         let stopped = || Error::memory("the thread that fills the index");
         let result = read(&mut |change| {
-            changes.push(change)?;
-            if is_full(&changes) {
-                let empty = empty_receiver.try_recv().unwrap_or_default();
-                let full = std::mem::replace(&mut changes, empty);
+            batch.push(change)?;
+            if batch.is_full() {
+                let empty = empty_receiver.try_recv().unwrap_or_else(|_| Batch::new());
+                let full = std::mem::replace(&mut batch, empty);
                 full_sender.send(full).map_err(|_| stopped())?;
             }
             Ok(())
         })
-        .and_then(|()| full_sender.send(changes).map_err(|_| stopped()));
+        .and_then(|()| full_sender.send(batch).map_err(|_| stopped()));
         drop(full_sender);
         match second.join() {
             Ok(made) => made.and(result),
@@ -65,14 +102,13 @@ pub fn make_changes(
 
 /// Reads and makes changes by turns.
 fn alternate(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> Result<()> {
-    let mut changes = Changes::default();
+    let mut batch = Batch::new();
     read(&mut |change| {
-        changes.push(change)?;
-        if is_full(&changes) {
-            maker.make_all(&changes)?;
-            changes.clear();
+        batch.push(change)?;
+        match batch.is_full() {
+            true => batch.make(&maker),
+            false => Ok(()),
         }
-        Ok(())
     })?;
-    maker.make_all(&changes)
+    batch.make(&maker)
 }
