@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test bench bench-index bench-memory bench-reopen lint clean
+.PHONY: help library demo test model miri bench bench-index bench-memory bench-reopen lint clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUME
 
 test: ## run every test: Rust, and C against the shared and the static library
 	$(CARGO) test --no-fail-fast
+
+# Loom's atomics take the place of the real ones in all that is built, hence a directory of its own.
+model: ## try with loom what threads may do to each other where no lock keeps them apart
+	RUSTFLAGS="--cfg loom --cfg crossbeam_loom" LOOM_MAX_PREEMPTIONS=2 CARGO_PROFILE_TEST_OPT_LEVEL=3 \
+		$(CARGO) test --lib --target-dir $(target)/model -- interleavings --nocapture --test-threads 1
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)

@@ -1,19 +1,38 @@
-//! The keys of the memory benchmark are what its report says they are: a set with fewer or other keys would make its figures lie.
+//! The keys of the memory benchmark are what its report says they are, and what it keeps of an interrupted run is what was
+//! measured: otherwise its figures would lie.
 #![allow(clippy::disallowed_methods)] // reads and writes the benchmark's files, not a store
 #![allow(clippy::unwrap_used)] // a test fails that way
 
 #[allow(dead_code)] // what only the benchmark calls
+#[path = "../benches/shared/clocks.rs"]
+mod clocks;
+#[allow(dead_code)]
+#[path = "../benches/memory/contestants.rs"]
+mod contestants;
+#[allow(dead_code)]
+#[path = "../benches/memory/finished.rs"]
+mod finished;
+#[allow(dead_code)]
 #[path = "../benches/memory/key_sets.rs"]
 mod key_sets;
+#[allow(dead_code)]
+#[path = "../benches/shared/latency.rs"]
+mod latency;
 #[path = "../benches/memory/real_paths.rs"]
 mod real_paths;
+#[path = "../benches/memory/transcript.rs"]
+mod transcript;
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use contestants::Counters;
+use finished::Finished;
 use key_sets::KeySet;
+use latency::Latencies;
 use real_paths::RealPaths;
+use transcript::{Sample, State, Transcript};
 
 fn keys(set: KeySet, count: u64, paths: Option<&Path>) -> Vec<Vec<u8>> {
     let mut keys = Vec::new();
@@ -131,4 +150,70 @@ fn a_contents_index_goes_before_the_lists_and_loses_its_packages() {
         Ok(status) if status.success() => check(),
         _ => eprintln!("skipped: without lz4 a compressed index cannot be made"),
     }
+}
+
+fn transcript() -> Transcript {
+    let mut puts = Latencies::new();
+    (0..100).for_each(|_| puts.time(std::thread::yield_now));
+    let counters = Counters {
+        memory: 9,
+        slab_allocated: 7,
+        slab_wasted: 1,
+    };
+    let state = |counters| State {
+        keys: 1000,
+        resident: 1 << 40,
+        counters,
+    };
+    Transcript {
+        states: vec![state(Some(counters)), state(None)],
+        samples: vec![Sample {
+            keys: 10,
+            key_bytes: 160,
+            resident: 4096,
+            highest: 8192,
+        }],
+        puts: Some(puts.summary()),
+    }
+}
+
+#[test]
+fn what_a_process_tells_is_understood_as_it_was_meant() {
+    let told = transcript();
+    assert_eq!(Transcript::parse(&told.to_string()), Some(told.clone()));
+    let puts = told.puts.unwrap();
+    let [half, of_100, of_1000, slowest] = puts.wall;
+    // Quantiles are rounded up by a hundredth at most, the slowest is exact.
+    assert!(half <= of_100 && of_100 <= of_1000 && of_1000 <= slowest + slowest / 100 + 1);
+    let untimed = Transcript { puts: None, ..told };
+    assert_eq!(Transcript::parse(&untimed.to_string()), Some(untimed));
+    for wrong in [
+        "",
+        "state 1",
+        "state 1 2 3",
+        "puts 1 2",
+        "state 1 2\npanicked",
+    ] {
+        assert_eq!(Transcript::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_with_what_it_finished_and_nothing_else() {
+    let place = Place::new();
+    let open = || Finished::open(place.0.path()).unwrap();
+    let run = open().unwrap();
+    assert!(open().is_none(), "another run is at work");
+    run.keep("one", &transcript()).unwrap();
+    assert!(run.find("two").is_none());
+    drop(run);
+    place.file("stores/store/left", b"of the run that was interrupted");
+    place.file("finished-0/two", b"state 1 2\n");
+    let run = open().unwrap();
+    assert!(run.find("one").is_some() && run.find("two").is_none());
+    assert_eq!(run.found(), 1);
+    let left = |name: &str| place.0.path().join(name).exists();
+    assert!(!left("stores") && !left("finished-0"));
+    run.forget().unwrap();
+    assert!(open().unwrap().find("one").is_none());
 }

@@ -348,5 +348,8 @@ fn reserve(
     Ok(Ok((place, reference)))
 }
 
+#[cfg(all(test, loom))]
+mod interleavings;
+
 #[cfg(test)]
 mod tests;

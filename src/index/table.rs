@@ -12,7 +12,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::Location;
 use super::bucket::{Bucket, SLOTS};
@@ -23,6 +22,8 @@ use crate::memory::key_slab::KeySlab;
 use crate::memory::page_arena::{PAGE_BYTES, PageArena};
 use crate::memory::page_list::{ByteLine, LINES, PageList, WordLine};
 use crate::memory::prefetch::prefetch;
+use crate::memory::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+use crate::memory::sync::{hint, thread};
 
 /// A reference is 24 bits, the lowest byte first; the ten of a bucket share half a line.
 const REFERENCE_BYTES: usize = 3;
@@ -356,8 +357,8 @@ pub(super) fn load_reference(bytes: &[AtomicU8], slot: usize) -> u32 {
 fn back_off(attempts: &mut u32) {
     *attempts += 1;
     if *attempts < 64 {
-        std::hint::spin_loop();
+        hint::spin_loop();
     } else {
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }

@@ -60,6 +60,9 @@ impl<T: Send + Sync + 'static> Drop for EpochCell<T> {
     }
 }
 
+#[cfg(all(test, loom))]
+mod interleavings;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,3 +10,6 @@ pub mod prefetch;
 
 mod page_pool;
 mod region;
+
+#[allow(unused_imports)] // not everything in every build
+pub(crate) mod sync;

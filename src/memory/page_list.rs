@@ -3,16 +3,20 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use super::page_arena::{PAGE_BYTES, PageArena};
+use super::sync::atomic::{AtomicU8, AtomicU64};
 use crate::error::{Error, Result};
 
 /// Bytes of a line: what the processor moves at once.
 pub const LINE_BYTES: usize = 64;
 
-/// Number of lines in a page.
-pub const LINES: usize = PAGE_BYTES / LINE_BYTES;
+/// Number of lines in a page; a handful where loom tries all that may happen to them.
+pub const LINES: usize = if cfg!(loom) {
+    4
+} else {
+    PAGE_BYTES / LINE_BYTES
+};
 
 /// A line of eight 64-bit words that any thread may read and write.
 #[derive(Debug, Default)]
@@ -29,11 +33,64 @@ pub struct ByteLine(pub [AtomicU8; LINE_BYTES]);
 /// # Safety
 /// An implementor is [`LINE_BYTES`] long and aligned to as much at most, any bytes are a valid value, and everything
 /// in it may be shared between threads.
-pub unsafe trait Line: Send + Sync {}
+pub unsafe trait Line: Send + Sync + Sized {
+    /// A zeroed page.
+    ///
+    /// # Errors
+    /// `Memory` if the arena has no more.
+    #[cfg(not(loom))]
+    fn allocate(arena: &PageArena) -> Result<NonNull<[Self; LINES]>> {
+        Ok(arena.allocate(PAGE_BYTES)?.cast())
+    }
+
+    /// Takes a page back.
+    ///
+    /// # Safety
+    /// The page came from [`Line::allocate`] with the same arena, and nobody uses it any more.
+    #[cfg(not(loom))]
+    unsafe fn release(page: NonNull<[Self; LINES]>, arena: &PageArena) {
+        // SAFETY: the caller's promise.
+        unsafe { arena.release(page.cast(), PAGE_BYTES) };
+    }
+
+    /// Zero. Loom's atomics are no plain bytes, so its pages are made one by one.
+    #[cfg(loom)]
+    fn zero() -> Self;
+
+    /// [`Line::allocate`] elsewhere.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(loom)]
+    fn allocate(_arena: &PageArena) -> Result<NonNull<[Self; LINES]>> {
+        let page = Box::new(std::array::from_fn(|_| Self::zero()));
+        Ok(NonNull::from(Box::leak(page)))
+    }
+
+    /// [`Line::release`] elsewhere.
+    ///
+    /// # Safety
+    /// The same.
+    #[cfg(loom)]
+    unsafe fn release(page: NonNull<[Self; LINES]>, _arena: &PageArena) {
+        // SAFETY: the caller's promise; the page was a box.
+        drop(unsafe { Box::from_raw(page.as_ptr()) });
+    }
+}
 // SAFETY: 64 bytes of atomics, for which all bytes are valid.
-unsafe impl Line for WordLine {}
+unsafe impl Line for WordLine {
+    #[cfg(loom)]
+    fn zero() -> Self {
+        Self::default()
+    }
+}
 // SAFETY: as above.
-unsafe impl Line for ByteLine {}
+unsafe impl Line for ByteLine {
+    #[cfg(loom)]
+    fn zero() -> Self {
+        Self(std::array::from_fn(|_| AtomicU8::new(0)))
+    }
+}
 
 /// A fixed number of zeroed pages. The addresses of the first `INLINE` pages lie in the list itself, which
 /// saves readers a dependent load; more are possible.
@@ -66,7 +123,7 @@ impl<L: Line, const INLINE: usize> PageList<L, INLINE> {
         let reserved = list.more.try_reserve_exact(beyond);
         reserved.map_err(|_| Error::memory("a list of pages"))?;
         for page in 0..count {
-            let pointer = list.arena.allocate(PAGE_BYTES)?.cast();
+            let pointer = L::allocate(&list.arena)?;
             match list.inline.get_mut(page) {
                 Some(inline) => *inline = pointer,
                 None => list.more.push(pointer),
@@ -99,8 +156,8 @@ impl<L: Line, const INLINE: usize> Drop for PageList<L, INLINE> {
     fn drop(&mut self) {
         let inline = &self.inline[..self.count.min(INLINE)];
         for page in inline.iter().chain(&self.more) {
-            // SAFETY: allocated by `new` with PAGE_BYTES, released once, and `&mut self` ends all borrows.
-            unsafe { self.arena.release(page.cast(), PAGE_BYTES) };
+            // SAFETY: allocated by `new`, released once, and `&mut self` ends all borrows.
+            unsafe { L::release(*page, &self.arena) };
         }
     }
 }
