@@ -15,9 +15,9 @@ pub mod segment;
 pub mod segment_header;
 pub mod segment_name;
 #[cfg(test)]
-mod test_files;
+pub(crate) mod test_files;
 #[cfg(test)]
-mod test_image;
+pub(crate) mod test_image;
 #[cfg(test)]
 mod test_random;
 pub mod varint;

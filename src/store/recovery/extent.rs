@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::log::footer::Totals;
 use crate::log::record::{ALIGNMENT, MARK_LEN};
 use crate::log::scan_event::{EndState, ScannedRecord};
-use crate::log::segment_header::HEADER_LEN;
+use crate::log::segment_header::{HEADER_LEN, Origin};
 use crate::log::{Event, Scanner, Segment};
 
 /// How far an unsealed segment counts.
@@ -34,8 +34,24 @@ pub struct FirstReading {
     pub proven: u64,
     /// The highest sequence number of a valid record, whether it counts or not; 0 if there is none.
     pub highest: u64,
-    /// What counts, if no invalid bytes were met.
-    whole: Option<Progress>,
+    /// What there is, if no invalid bytes were met and no record is missing.
+    whole: Option<Whole>,
+}
+
+/// A segment without invalid bytes.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    progress: Progress,
+    /// A batch whose end is not there: its first sequence number, and how far the segment went before it.
+    torn_batch: Option<(u64, Progress)>,
+}
+
+impl Whole {
+    /// What counts of it: durable is durable as a whole, and what is missing of a proven batch is damage.
+    fn counting(&self, proven: u64) -> Progress {
+        let torn = self.torn_batch.filter(|(sequence, _)| *sequence > proven);
+        torn.map_or(self.progress, |(_, before)| before)
+    }
 }
 
 /// How far a reading has come.
@@ -79,18 +95,22 @@ impl Progress {
 /// Reads `segment` for the first time.
 pub fn read(segment: &Segment) -> Result<FirstReading> {
     let mut progress = Progress::new();
-    let mut before_batch = None;
+    let mut torn_batch = None;
     let mut valid = true;
+    let fresh = segment.header().origin == Origin::Fresh;
+    let mut next_sequence = segment.header().base_sequence;
     let mut scanner = Scanner::new(segment)?;
     loop {
         match scanner.next_event()? {
             Event::Record(record) => {
+                valid &= !fresh || record.sequence == next_sequence;
+                next_sequence = record.sequence + 1;
                 if record.continues {
-                    before_batch.get_or_insert(progress);
+                    torn_batch.get_or_insert((record.sequence, progress));
                 }
                 progress.add(&record);
                 if !record.continues {
-                    before_batch = None;
+                    torn_batch = None;
                 }
             }
             Event::Mark { offset, .. } => progress.end = offset + MARK_LEN,
@@ -103,7 +123,10 @@ pub fn read(segment: &Segment) -> Result<FirstReading> {
                     _ => mark,
                 };
                 progress.has_footer = matches!(end.state, EndState::Sealed(_));
-                let whole = valid.then(|| before_batch.unwrap_or(progress));
+                let whole = valid.then_some(Whole {
+                    progress,
+                    torn_batch,
+                });
                 return Ok(FirstReading {
                     proven,
                     highest: end.totals.last_sequence,
@@ -115,18 +138,30 @@ pub fn read(segment: &Segment) -> Result<FirstReading> {
 }
 
 /// Measures `segment`, of which `first` was read, where everything up to the sequence number `proven` is known to have been
-/// durable: the first invalid bytes after that end it. A batch of which a part is missing does not count at all.
+/// durable: the first invalid bytes after that end it. A batch that is not proven durable and of which a part is missing
+/// does not count at all.
 pub fn measure(segment: &Segment, first: &FirstReading, proven: u64) -> Result<Extent> {
     if let Some(whole) = &first.whole {
-        return Ok(whole.extent(proven));
+        return Ok(whole.counting(proven).extent(proven));
     }
     let mut progress = Progress::new();
+    let fresh = segment.header().origin == Origin::Fresh;
+    let mut next_sequence = segment.header().base_sequence;
     let mut before_batch = None;
     let mut scanner = Scanner::new(segment)?;
     loop {
         match scanner.next_event()? {
+            // The damage before it took records that were never proven durable: what follows those is no prefix, and
+            // may be the rest of a batch.
+            Event::Record(record)
+                if fresh && record.sequence > next_sequence && record.sequence - 1 > proven =>
+            {
+                break;
+            }
             Event::Record(record) => {
-                if record.continues {
+                next_sequence = record.sequence + 1;
+                // Durable is durable as a whole: what is missing of a proven batch is damage.
+                if record.continues && record.sequence > proven {
                     before_batch.get_or_insert(progress);
                 }
                 progress.add(&record);
@@ -152,3 +187,6 @@ pub fn measure(segment: &Segment, first: &FirstReading, proven: u64) -> Result<E
     }
     Ok(before_batch.unwrap_or(progress).extent(proven))
 }
+
+#[cfg(test)]
+mod tests;
