@@ -14,6 +14,8 @@ use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::segment_name;
 use crate::vfs::{Access, Allocation, File, MappingWriter, Vfs};
 
+mod chain;
+
 const FIRST_STEP: u64 = 256 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
 // A record up to this long is assembled and written by one call; a longer one is worth several calls, not a copy.
@@ -179,6 +181,28 @@ impl SegmentWriter {
     /// `Invalid` for a record that this segment cannot hold, `Io` for a full disk, `Memory`. After any other error
     /// [`Self::failed`] is true.
     pub fn append(&mut self, fields: &Fields<'_>) -> Result<u64> {
+        self.check_not_failed()?;
+        self.check_sequence(fields, &self.totals)?;
+        let context = *self.segment.context();
+        let head = record::encode_head(fields, self.end, &context)?;
+        let len = record::encoded_len(fields, context.base_sequence);
+        self.reserve(len)?;
+        self.write(&head, fields, len)?;
+        let offset = self.end;
+        self.totals.add(fields.kind, fields.sequence);
+        self.publish_up_to(offset + len);
+        Ok(offset)
+    }
+
+    fn publish_up_to(&mut self, end: u64) {
+        self.end = end;
+        match &mut self.output {
+            Output::Mapped { writer, .. } => writer.publish(end as usize),
+            Output::File { .. } => self.segment.publish(end),
+        }
+    }
+
+    fn check_not_failed(&self) -> Result<()> {
         if self.failed {
             let message = format!(
                 "{}: an earlier write failed; reopen the store",
@@ -186,20 +210,7 @@ impl SegmentWriter {
             );
             return Err(Error::new(ErrorKind::Failed, message));
         }
-        self.check_sequence(fields)?;
-        let context = *self.segment.context();
-        let head = record::encode_head(fields, self.end, &context)?;
-        let len = record::encoded_len(fields, context.base_sequence);
-        self.reserve(len)?;
-        self.write(&head, fields, len)?;
-        let offset = self.end;
-        self.end += len;
-        match &mut self.output {
-            Output::Mapped { writer, .. } => writer.publish(self.end as usize),
-            Output::File { .. } => self.segment.publish(self.end),
-        }
-        self.totals.add(fields.kind, fields.sequence);
-        Ok(offset)
+        Ok(())
     }
 
     /// Appends a mark: every sequence number up to and including `durable_sequence` is durable now. Returns whether
@@ -220,11 +231,12 @@ impl SegmentWriter {
         self.append(&mark).map(|_| true)
     }
 
-    fn check_sequence(&self, fields: &Fields<'_>) -> Result<()> {
+    // Whether a record may follow those that amount to `before`.
+    fn check_sequence(&self, fields: &Fields<'_>, before: &Totals) -> Result<()> {
         let header = self.segment.header();
-        let next = match (header.origin, self.totals.records) {
+        let next = match (header.origin, before.records) {
             (_, 0) => header.base_sequence,
-            _ => self.totals.last_sequence + 1,
+            _ => before.last_sequence + 1,
         };
         let fits = match (fields.kind, header.origin) {
             (Kind::Mark, _) => true,
@@ -282,6 +294,7 @@ impl SegmentWriter {
                 } else {
                     2
                 };
+                assembly.clear();
                 assemble(assembly, &parts[..assembled])?;
                 write_parts(self.segment.file(), self.end, assembly, &parts[assembled..])
             }
@@ -295,9 +308,14 @@ impl SegmentWriter {
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         );
-        let plain = matches!(self.output, Output::File { space: None, .. });
-        self.failed = !(full && plain && self.segment.file().set_len(self.end).is_ok());
+        self.failed = !(full && self.cut_back());
         Error::io("write", self.segment.path(), error)
+    }
+
+    // Takes away what was written behind the last record, where that is possible: a file with reserved space keeps it.
+    fn cut_back(&self) -> bool {
+        let plain = matches!(self.output, Output::File { space: None, .. });
+        plain && self.segment.file().set_len(self.end).is_ok()
     }
 
     /// Writes hints, if they are worth it, and the footer, which says that the store has `keys` keys, and cuts the file behind
@@ -426,7 +444,6 @@ fn allocate(file: &dyn File, len: u64) -> io::Result<()> {
 }
 
 fn assemble(assembly: &mut Vec<u8>, parts: &[&[u8]]) -> Result<()> {
-    assembly.clear();
     let len = parts.iter().map(|part| part.len()).sum();
     assembly
         .try_reserve(len)
