@@ -132,10 +132,16 @@ impl Encoding {
         self.upper_tag(field) << TAG_BITS | u64::from(lane)
     }
 
-    /// The location in an occupied slot.
+    /// The location in an occupied slot; `None` if the slot is only reserved.
     #[inline]
     pub(super) fn location(&self, field: u64) -> Option<Location> {
         Location::new(field & ((1 << self.location_bits) - 1))
+    }
+
+    /// The field of a slot that is only reserved: it has this tag and no location yet.
+    #[inline]
+    pub(super) fn field_without_location(&self, tag: u64) -> u64 {
+        tag >> TAG_BITS << self.location_bits
     }
 
     /// The field of a slot with this tag and a location that has few enough bits.

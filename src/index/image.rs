@@ -482,7 +482,8 @@ fn check(table: &Table, source: &dyn ShardSource, guard: &Guard) -> Result<u64> 
     let mut keys = 0;
     table.for_each(|stored| {
         keys += 1;
-        if !source.may_hold(guard, stored.location) {
+        let possible = |location| source.may_hold(guard, location);
+        if !stored.location.is_some_and(possible) {
             return Err(wrong("a location is in no segment"));
         }
         let encoding = table.encoding();

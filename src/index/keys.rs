@@ -5,7 +5,7 @@ use super::hash::KeyHash;
 use super::probe::{Comparison, Found};
 use super::table::{NO_REFERENCE, Stored, Table};
 use super::{Index, epoch::Guard};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Where the keys live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl<H: KeyHash> Index<H> {
     /// The key of an entry, in place or in `scratch`.
     ///
     /// # Errors
-    /// Those of [`KeyReader::read`].
+    /// Those of [`KeyReader::read`]; `Invalid` for an entry that is only reserved, if keys are on disk.
     pub(super) fn key_of<'a>(
         &self,
         table: &'a Table,
@@ -77,7 +77,10 @@ impl<H: KeyHash> Index<H> {
                 keys.slab().key(stored.reference, scratch)
             }
             _ => {
-                self.reader.read(guard, stored.location, scratch)?;
+                let location = stored.location.ok_or_else(|| {
+                    Error::new(ErrorKind::Invalid, "a reserved entry's key is not known")
+                })?;
+                self.reader.read(guard, location, scratch)?;
                 Ok(scratch)
             }
         }

@@ -27,6 +27,7 @@ use crate::memory::epoch::{self, EpochCell, Guard};
 use crate::memory::key_slab::MAX_KEY_BYTES;
 use crate::memory::page_arena::PageArena;
 
+mod batch;
 mod bucket;
 mod bulk;
 mod directory;
@@ -37,6 +38,7 @@ mod hash;
 pub mod image;
 mod keys;
 pub mod location;
+mod lookahead;
 mod pending;
 mod placement;
 mod probe;
@@ -48,6 +50,7 @@ mod supply;
 mod table;
 mod table_memory;
 
+pub use batch::{Change, Reserved};
 pub use bulk::{BulkIndex, Outcome};
 pub use entry::{Entry, Occupied, Vacant};
 pub use hash::{KeyHash, SeededHash};
@@ -315,8 +318,9 @@ impl<H: KeyHash> Index<H> {
             let (shard, _writer) = self.lock(&guard, first);
             let table = shard.table().load(&guard);
             table.for_each(|stored| {
-                let key = self.key_of(table, &guard, &stored, &mut scratch)?;
-                visit(key, stored.location);
+                if let Some(location) = stored.location {
+                    visit(self.key_of(table, &guard, &stored, &mut scratch)?, location);
+                }
                 Ok(())
             })?;
             let span = 1_u64.checked_shl(u64::BITS - shard.depth());

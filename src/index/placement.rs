@@ -53,16 +53,24 @@ impl Table {
             .or_else(|| self.stash().find_map(|bucket| self.free(bucket)))
     }
 
-    /// Puts an entry into a reserved slot.
+    /// Puts an entry into a chosen slot; without a location, one that readers do not find yet.
     #[inline]
-    pub(super) fn fill(&self, place: &Place, location: Location, reference: u32) {
+    pub(super) fn fill(
+        &self,
+        place: &Place,
+        location: impl Into<Option<Location>>,
+        reference: u32,
+    ) {
         let Place {
             home,
             tag,
             position,
         } = *place;
         let overflow = self.overflow_of(home, position.bucket);
-        let field = self.encoding().field(tag, location);
+        let field = match location.into() {
+            Some(location) => self.encoding().field(tag, location),
+            None => self.encoding().field_without_location(tag),
+        };
         self.change(|| {
             let displaced = overflow == Some(Overflow::Second);
             self.slots(position.bucket)

@@ -101,6 +101,21 @@ impl Table {
         }
     }
 
+    /// The entry that may have `hash` and whose location and reference `is_it` accepts. One that is only reserved has no
+    /// location.
+    #[inline]
+    pub(super) fn position_of(
+        &self,
+        hash: u64,
+        is_it: impl Fn(Option<Location>, u32) -> bool,
+    ) -> Option<Position> {
+        self.probe::<true, _>(hash, |picture, position| {
+            let field = picture.bucket.field(position.slot);
+            let location = self.encoding().location(field);
+            is_it(location, picture.references[position.slot]).then_some(position)
+        })
+    }
+
     /// Calls `visit` for every slot whose tag fits `hash`, until it answers. A slot is visited again if an
     /// entry moved meanwhile: an entry that was there throughout is never missed.
     #[inline]

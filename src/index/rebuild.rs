@@ -184,11 +184,9 @@ impl<'a, H: KeyHash> Copier<'a, H> {
         let mut all_readable = true;
         source.for_each(|stored| {
             let fingerprint = source.fingerprint(&stored);
-            if self
-                .half
-                .is_some_and(|half| half != source.half(fingerprint))
-                || !all_readable
-            {
+            // An entry that is only reserved belongs to no half: who reserves it does so again in the half it leads to.
+            let is_wanted = |half| half == source.half(fingerprint) && stored.location.is_some();
+            if !self.half.is_none_or(is_wanted) || !all_readable {
                 return Ok(());
             }
             let fingerprint = if hash_again {

@@ -41,7 +41,8 @@ pub(super) struct Position {
 /// An entry met on the way through the whole table.
 #[derive(Clone, Copy)]
 pub(super) struct Stored {
-    pub(super) location: Location,
+    /// `None` for an entry that is reserved and has no location yet.
+    pub(super) location: Option<Location>,
     pub(super) reference: u32,
     pub(super) position: Position,
     pub(super) home: usize,
@@ -195,9 +196,6 @@ impl Table {
                 let slot = slots.trailing_zeros() as usize;
                 slots &= slots - 1;
                 let field = bucket.field(slot);
-                let Some(location) = self.encoding.location(field) else {
-                    continue;
-                };
                 let position = Position {
                     bucket: number,
                     slot,
@@ -210,7 +208,7 @@ impl Table {
                     number
                 };
                 visit(Stored {
-                    location,
+                    location: self.encoding.location(field),
                     reference: references.map_or(NO_REFERENCE, |bytes| load_reference(bytes, slot)),
                     position,
                     home,

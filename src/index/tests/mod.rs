@@ -1,3 +1,4 @@
+mod batch;
 mod collisions;
 mod concurrency;
 mod damage;
