@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use freyja::store::{KeyStorage, OpenMode, Options, ReadMode, RecoveryWay, Store, SyncMode};
+use freyja::store::{Batch, KeyStorage, OpenMode, Options, ReadMode, RecoveryWay, Store, SyncMode};
 use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
 use freyja::vfs::{Allocation, Vfs};
 
@@ -31,7 +31,7 @@ impl Random {
     }
 }
 
-/// What a run did: the state after each operation, and which calls to the disk each one made.
+/// What a run did: the state after each operation, a batch being one, and which calls to the disk each one made.
 struct History {
     states: Vec<Map>,
     /// For each operation: index of its first call, index behind its last, whether it made all before it durable.
@@ -107,7 +107,17 @@ fn run(disk: &SimulatedDisk, setting: &Setting, random: &mut Random) -> History 
         let first = disk.calls();
         let key = vec![b'k', random.below(8) as u8];
         let mut durable = setting.sync_mode == SyncMode::Always;
-        match random.below(20) {
+        match random.below(24) {
+            20..=23 => {
+                let batch = drawn_batch(random, step);
+                store.write(&batch).unwrap();
+                for operation in batch.operations() {
+                    match operation.value {
+                        Some(value) => map.insert(operation.key.to_vec(), value.to_vec()),
+                        None => map.remove(operation.key),
+                    };
+                }
+            }
             0..=11 => {
                 let length = [0, 3, 100, 900, 6000][random.below(5) as usize];
                 let value = [&step.to_le_bytes()[..], &vec![step as u8; length]].concat();
@@ -141,6 +151,22 @@ fn run(disk: &SimulatedDisk, setting: &Setting, random: &mut Random) -> History 
     history.operations.push((first, disk.calls(), true));
     history.states.push(map);
     history
+}
+
+/// A few operations, several of them on the same keys; now and then too many for an ordinary segment.
+fn drawn_batch(random: &mut Random, step: u64) -> Batch {
+    let mut batch = Batch::new();
+    for number in 0..random.below(8) {
+        let key = vec![b'k', random.below(8) as u8];
+        if random.below(4) == 0 {
+            batch.delete(&key).unwrap();
+        } else {
+            let length = [0, 3, 100, 900, 3000][random.below(5) as usize];
+            let value = [&step.to_le_bytes()[..], &vec![number as u8; length]].concat();
+            batch.put(&key, &value).unwrap();
+        }
+    }
+    batch
 }
 
 fn content(store: &Store, keys: impl Iterator<Item = Vec<u8>>) -> Map {

@@ -11,6 +11,7 @@ use crate::log::record::{self, Head, Invalid, MAX_HEAD_LEN, SegmentContext};
 use crate::log::record_view::RecordView;
 use crate::log::segment_header::{HEADER_LEN, HeaderFault, SegmentHeader};
 use crate::log::segment_name;
+use crate::memory::prefetch::prefetch;
 use crate::vfs::{Access, File, Mapping, Vfs};
 
 /// How segments are read.
@@ -21,6 +22,10 @@ pub enum ReadMode {
     /// By calls that read into memory of the caller: a disk that fails to read is an error.
     Pread,
 }
+
+const LINE_BYTES: usize = 64;
+// What a short record with its key and value reaches into.
+const PREFETCHED_LINES: usize = 3;
 
 // Most records are shorter, and a read of this many bytes costs what a read of one byte costs.
 const FIRST_READ_LEN: u64 = 512;
@@ -244,18 +249,7 @@ impl Segment {
     #[inline]
     pub fn record<'a>(&'a self, offset: u64, scratch: &'a mut Vec<u8>) -> Result<RecordView<'a>> {
         match &self.content {
-            Content::Mapped(mapping) => {
-                let bytes = readable_from(mapping, offset);
-                match record::decode_head(bytes, bytes.len() as u64, &self.context) {
-                    Ok(head) => Ok(RecordView::new(
-                        self,
-                        offset,
-                        &bytes[..head.unpadded_len()],
-                        head,
-                    )),
-                    Err(invalid) => Err(self.invalid_record(offset, invalid)),
-                }
-            }
+            Content::Mapped(mapping) => self.record_in(mapping, offset),
             Content::File(end) => {
                 let head = self.read_record(offset, end.load(Ordering::Acquire), scratch)?;
                 Ok(RecordView::new(self, offset, scratch, head))
@@ -301,6 +295,39 @@ impl Segment {
             }
         };
         Ok(&bytes[head.head_len..head.head_len + head.key_len])
+    }
+
+    /// Asks for the first lines of the record at `offset` to be brought near, where the segment is mapped.
+    #[inline]
+    pub fn prefetch(&self, offset: u64) {
+        if let Content::Mapped(mapping) = &self.content {
+            let bytes = readable_from(mapping, offset);
+            for line in bytes.chunks(LINE_BYTES).take(PREFETCHED_LINES) {
+                prefetch(&line[0]);
+            }
+        }
+    }
+
+    /// The record at `offset`, not verified either, if the segment is mapped, so that it needs no other memory.
+    /// Errors: `Corrupt` if no record can lie there.
+    #[inline]
+    pub fn mapped_record(&self, offset: u64) -> Result<Option<RecordView<'_>>> {
+        match &self.content {
+            Content::Mapped(mapping) => self.record_in(mapping, offset).map(Some),
+            Content::File(_) => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn record_in<'a>(&'a self, mapping: &'a Mapping, offset: u64) -> Result<RecordView<'a>> {
+        let bytes = readable_from(mapping, offset);
+        match record::decode_head(bytes, bytes.len() as u64, &self.context) {
+            Ok(head) => {
+                let bytes = &bytes[..head.unpadded_len()];
+                Ok(RecordView::new(self, offset, bytes, head))
+            }
+            Err(invalid) => Err(self.invalid_record(offset, invalid)),
+        }
     }
 
     fn read_record(&self, offset: u64, end: u64, scratch: &mut Vec<u8>) -> Result<Head> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::commit::GroupCommit;
 use super::failure::Failure;
@@ -20,6 +20,8 @@ use crate::log::writer::exact_size;
 use crate::log::{Segment, SegmentWriter};
 use crate::memory::epoch;
 use crate::vfs::Vfs;
+
+mod batch;
 
 /// Where a store's files are and how they are made.
 pub struct Place {
@@ -44,12 +46,12 @@ pub struct Resume {
     pub next_segment_id: u64,
 }
 
-/// A record that has been appended.
+/// A record, or the records of a batch, that has been appended.
 #[derive(Clone, Copy, Debug)]
 pub struct Appended {
-    /// Where it lies.
+    /// Where it lies, or the last of them.
     pub location: Location,
-    /// Its sequence number; see [`CommitLog::wait`].
+    /// Its sequence number, or that of the last; see [`CommitLog::wait`].
     pub sequence: u64,
     /// Whether it began a new segment and so left a full one behind.
     pub filled_a_segment: bool,
@@ -75,9 +77,8 @@ struct OpenSegment {
 }
 
 impl OpenSegment {
-    fn has_room_for(&self, fields: &Fields<'_>) -> bool {
-        let base_sequence = self.live.segment.header().base_sequence;
-        self.writer.fits(encoded_len(fields, base_sequence))
+    fn base_sequence(&self) -> u64 {
+        self.live.segment.header().base_sequence
     }
 }
 
@@ -90,6 +91,28 @@ struct Tail {
     next_sequence: u64,
     next_segment_id: u64,
     closed: bool,
+}
+
+impl Tail {
+    /// Counts `records` that were just appended to the active segment, the last of them at `location`; the first said
+    /// that all before were durable if it `follows_durable`.
+    fn count(&mut self, records: u64, follows_durable: bool, location: Location) -> Appended {
+        let first = self.next_sequence;
+        self.next_sequence += records;
+        self.last_sequence = self.next_sequence - 1;
+        if let Some(active) = &mut self.active {
+            active.last_sequence = self.last_sequence;
+            if follows_durable {
+                active.proven = first - 1;
+            }
+        }
+        Appended {
+            location,
+            sequence: self.last_sequence,
+            filled_a_segment: std::mem::take(&mut self.has_rotated),
+            full_segments: self.full.len(),
+        }
+    }
 }
 
 /// The log of a store that is open for writing. All methods may be called from any thread; appends are
@@ -165,59 +188,72 @@ impl CommitLog {
         mut fields: Fields<'_>,
         location_bits: u32,
     ) -> Result<Option<Appended>> {
+        let mut tail = self.open_tail(1)?;
+        fields.sequence = tail.next_sequence;
+        // Costs nothing and saves a mark: with one writer at a time each record says it of all before.
+        fields.follows_durable = self.commit.durable() >= tail.last_sequence;
+        let active = self.make_room(&mut tail, |base| encoded_len(&fields, base))?;
+        // Known before anything is written, so that nothing can fail afterwards.
+        let location = active.live.location(active.writer.end())?;
+        if !self.is_within(location, location_bits) {
+            return Ok(None);
+        }
+        let appended = active.writer.append(&fields);
+        let offset = appended.map_err(|error| self.stop_if_failed(&active.writer, error))?;
+        debug_assert_eq!(active.live.location(offset).ok(), Some(location));
+        let follows_durable = fields.follows_durable;
+        Ok(Some(tail.count(1, follows_durable, location)))
+    }
+
+    /// Whether `location` takes at most `location_bits` bits; if not, [`CommitLog::location_bits`] becomes larger.
+    fn is_within(&self, location: Location, location_bits: u32) -> bool {
+        let within = location.bits() <= location_bits;
+        if !within {
+            self.location_bits
+                .fetch_max(location.bits(), Ordering::Relaxed);
+        }
+        within
+    }
+
+    /// The end of the log, locked, ready for `count` more sequence numbers.
+    fn open_tail(&self, count: u64) -> Result<MutexGuard<'_, Tail>> {
         self.failure.check_writable()?;
-        let mut tail = self.tail.lock();
+        let tail = self.tail.lock();
         if tail.closed {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
-        fields.sequence = tail.next_sequence;
-        if fields.sequence > MAX_SEQUENCE {
+        if tail.next_sequence + count - 1 > MAX_SEQUENCE {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 "the store's sequence numbers are used up",
             ));
         }
-        // Costs nothing and saves a mark: with one writer at a time each record says it of all before.
-        fields.follows_durable = self.commit.durable() >= tail.last_sequence;
-        if !tail
-            .active
-            .as_ref()
-            .is_some_and(|active| active.has_room_for(&fields))
-        {
-            self.rotate(&mut tail, &fields)?;
+        Ok(tail)
+    }
+
+    /// The active segment, which has room for what takes `len` bytes in a segment of a given base sequence: a new one
+    /// if need be.
+    fn make_room<'t>(
+        &self,
+        tail: &'t mut Tail,
+        len: impl Fn(u64) -> u64,
+    ) -> Result<&'t mut OpenSegment> {
+        let fits = |active: &OpenSegment| active.writer.fits(len(active.base_sequence()));
+        if !tail.active.as_ref().is_some_and(fits) {
+            let len = len(tail.next_sequence);
+            self.rotate(tail, len)?;
         }
-        let Some(active) = tail.active.as_mut() else {
-            return Err(Error::new(
-                ErrorKind::Closed,
-                "the store has no active segment",
-            ));
-        };
-        // Known before anything is written, so that nothing can fail afterwards.
-        let location = active.live.location(active.writer.end())?;
-        if location.bits() > location_bits {
-            self.location_bits
-                .fetch_max(location.bits(), Ordering::Relaxed);
-            return Ok(None);
-        }
-        let appended = active.writer.append(&fields);
-        let offset = appended.map_err(|error| match active.writer.failed() {
+        tail.active
+            .as_mut()
+            .ok_or_else(|| Error::new(ErrorKind::Closed, "the store has no active segment"))
+    }
+
+    fn stop_if_failed(&self, writer: &SegmentWriter, error: Error) -> Error {
+        match writer.failed() {
             true => self.stop(error),
             // A full disk, say: nothing was exposed, and writing may go on when there is space.
             false => error,
-        })?;
-        debug_assert_eq!(active.live.location(offset).ok(), Some(location));
-        active.last_sequence = fields.sequence;
-        if fields.follows_durable {
-            active.proven = fields.sequence - 1;
         }
-        tail.last_sequence = fields.sequence;
-        tail.next_sequence += 1;
-        Ok(Some(Appended {
-            location,
-            sequence: fields.sequence,
-            filled_a_segment: std::mem::take(&mut tail.has_rotated),
-            full_segments: tail.full.len(),
-        }))
     }
 
     /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing.
@@ -239,7 +275,8 @@ impl CommitLog {
         self.adoption.proven().is_some()
     }
 
-    fn rotate(&self, tail: &mut Tail, fields: &Fields<'_>) -> Result<()> {
+    /// Begins a segment in which `len` bytes of records have room.
+    fn rotate(&self, tail: &mut Tail, len: u64) -> Result<()> {
         self.finish_adoption()?;
         let id = tail.next_segment_id;
         tail.next_segment_id += 1;
@@ -252,7 +289,7 @@ impl CommitLog {
             predecessor_sequence: tail.last_sequence,
             durable_sequence: self.commit.durable(),
         };
-        let active = self.create(&header, fields)?;
+        let active = self.create(&header, len)?;
         let full = tail.active.replace(active);
         tail.has_rotated |= full.is_some();
         tail.full.extend(full);
@@ -268,14 +305,14 @@ impl CommitLog {
 
     /// Creates a segment whose header and name are durable before any record goes into it: so an unreadable
     /// header is damage, never the trace of a crash.
-    fn create(&self, header: &SegmentHeader, first: &Fields<'_>) -> Result<OpenSegment> {
+    fn create(&self, header: &SegmentHeader, len: u64) -> Result<OpenSegment> {
         let Place {
             vfs,
             directory,
             options,
             ..
         } = &self.place;
-        let size = exact_size(encoded_len(first, header.base_sequence)).max(options.segment_size);
+        let size = exact_size(len).max(options.segment_size);
         let created = SegmentWriter::create(&**vfs, directory, header, size, options.read_mode);
         let (writer, segment) = created.map_err(|error| match is_shortage(&error) {
             true => error,

@@ -37,9 +37,15 @@ impl Counters {
     /// Counts one `operation`.
     #[inline]
     pub fn count(&self, operation: Operation) {
+        self.add(operation, 1);
+    }
+
+    /// Counts `number` of `operation`.
+    #[inline]
+    pub fn add(&self, operation: Operation, number: u64) {
         // A thread that is ending has no stripe of its own any more.
         let stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);
-        self.stripes[stripe].0[operation as usize].fetch_add(1, Ordering::Relaxed);
+        self.stripes[stripe].0[operation as usize].fetch_add(number, Ordering::Relaxed);
     }
 
     /// How often `operation` was counted.

@@ -1,6 +1,7 @@
 //! The store: marries the log, which is the truth, with the index, which is a rebuildable view of it.
 
 mod background;
+mod batch;
 mod commit;
 mod commit_log;
 mod counters;
@@ -8,12 +9,15 @@ mod failure;
 mod image;
 mod open;
 mod options;
+mod publication;
 mod read;
+mod read_many;
 mod recovery;
 mod report;
 mod segment_set;
 mod stats;
 mod write;
+mod write_batch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,11 +34,14 @@ use commit_log::{CommitLog, Scope};
 use counters::{Counters, Operation};
 use failure::Failure;
 use image::{ImageKeeper, Loader};
+use publication::Publication;
 use segment_set::SegmentSet;
 
+pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
 pub use image::ImageFault;
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
+pub use read_many::Values;
 pub use report::{DamagedSpan, RecoveryReport, RecoveryWay};
 pub use stats::Stats;
 
@@ -75,6 +82,7 @@ struct Shared {
     log: Option<CommitLog>,
     options: Options,
     counters: Counters,
+    publication: Publication,
     report: RecoveryReport,
     /// Seed of the index's hash function.
     seed: u64,

@@ -13,6 +13,7 @@ use super::counters::Counters;
 use super::failure::Failure;
 use super::image::{ImageKeeper, Loader};
 use super::options::{OpenMode, Options, SyncMode};
+use super::publication::Publication;
 use super::recovery::Recovery;
 use super::report::RecoveryWay;
 use super::segment_set::SegmentSet;
@@ -89,6 +90,7 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
         log,
         options: options.clone(),
         counters: Counters::default(),
+        publication: Publication::default(),
         report: recovered.report,
         seed: recovered.seed,
         images: ImageKeeper::new(

@@ -233,6 +233,14 @@ impl SegmentSet {
             .get((location.raw() >> CHUNK_BITS) as usize, guard)
     }
 
+    /// Brings the record at `location` near, if there may be one.
+    #[inline]
+    pub fn prefetch(&self, location: Location, guard: &Guard) {
+        if let Some(live) = self.find(location, guard) {
+            live.segment.prefetch(live.offset(location));
+        }
+    }
+
     /// Counts the record at `location` as dead.
     pub fn bury(&self, location: Location, guard: &Guard) {
         let Some(live) = self.find(location, guard) else {

@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// Returns when the record is as durable as the store's mode demands.
-    fn acknowledge(&self, log: &CommitLog, appended: Appended) -> Result<()> {
+    pub(super) fn acknowledge(&self, log: &CommitLog, appended: Appended) -> Result<()> {
         self.make_durable(log, appended)?;
         if appended.filled_a_segment && self.shared.options.background_threads == 0 {
             image::write_if_due(&self.shared);
@@ -139,7 +139,8 @@ fn record<'a>(kind: Kind, key: &'a [u8], value: &'a [u8]) -> Fields<'a> {
     }
 }
 
-fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
+/// Refuses a key or value that no record can hold.
+pub(super) fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
     check_key(key)?;
     if value.len() > MAX_VALUE_LEN {
         return Err(Error::new(

@@ -14,18 +14,20 @@ struct Progress {
 }
 
 impl SegmentWriter {
-    /// Appends `records`, which take `len` bytes on disk in all, and lets readers see them all at once. Every record but
-    /// the last says that it continues; sequence numbers as for [`Self::append`]. Marks cannot get between them.
+    /// Appends `records`, which take at most `most` bytes on disk, and lets readers see them all at once; `placed` hears
+    /// the offset of each. Every record but the last says that it continues; sequence numbers as for [`Self::append`].
+    /// Marks cannot get between them.
     ///
     /// Errors as those of [`Self::append`]: either nothing was appended and other records can be, or [`Self::failed`]
     /// is true. What a crash or failure leaves of the chain does not count: see `docs/format.md`.
     pub fn append_chain<'f>(
         &mut self,
         records: impl Iterator<Item = Fields<'f>>,
-        len: u64,
+        most: u64,
+        mut placed: impl FnMut(u64),
     ) -> Result<()> {
         self.check_not_failed()?;
-        self.reserve(len)?;
+        self.reserve(most)?;
         let mut progress = Progress {
             end: self.end,
             totals: self.totals,
@@ -34,6 +36,7 @@ impl SegmentWriter {
             assembly.clear();
         }
         for fields in records {
+            placed(progress.end);
             if let Err(error) = self.append_link(&fields, &mut progress) {
                 let refused = error.kind() != ErrorKind::Io;
                 if refused && progress.end > self.end && !self.cut_back() {
@@ -45,7 +48,7 @@ impl SegmentWriter {
         }
         self.flush(progress.end)
             .map_err(|error| self.write_failed(&error))?;
-        debug_assert_eq!(progress.end, self.end + len);
+        debug_assert!(progress.end <= self.end + most);
         self.totals = progress.totals;
         self.publish_up_to(progress.end);
         Ok(())

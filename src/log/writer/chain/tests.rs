@@ -29,7 +29,7 @@ fn chain<'a>(records: &[Fields<'a>]) -> (Vec<Fields<'a>>, u64) {
 
 fn append(writer: &mut SegmentWriter, records: &[Fields<'_>]) -> crate::Result<()> {
     let (links, len) = chain(records);
-    writer.append_chain(links.into_iter(), len)
+    writer.append_chain(links.into_iter(), len, |_| {})
 }
 
 /// Sequence number, kind, key, length of the value, and whether it continues, of every record.
@@ -122,7 +122,7 @@ fn a_chain_makes_the_file_that_its_records_one_by_one_would_make() {
                 let (mut writer, segment) = disk.create(&header(), SIZE, way).unwrap();
                 let (links, len) = chain(&records);
                 if chained {
-                    writer.append_chain(links.into_iter(), len).unwrap();
+                    writer.append_chain(links.into_iter(), len, |_| {}).unwrap();
                 } else {
                     for fields in &links {
                         writer.append(fields).unwrap();

@@ -1,0 +1,200 @@
+//! Gets of several keys at once.
+
+use std::ops::Range;
+
+use super::counters::Operation;
+use super::read::check_key;
+use super::{Shared, Store};
+use crate::error::{Error, Result};
+use crate::index::Location;
+use crate::memory::epoch::{self, Guard};
+
+/// So many keys are on their way together: as many cache misses as a processor can overlap, and few enough that what
+/// was brought near for the first is still there after the last.
+const GROUP: usize = 32;
+
+/// What was found for several keys, in their order. See [`Store::get_many_with`].
+pub struct Values<'s> {
+    answers: Vec<Answer<'s>>,
+    /// Values that do not lie in mapped memory.
+    copied: Vec<u8>,
+}
+
+enum Answer<'s> {
+    Missing,
+    Mapped(&'s [u8]),
+    /// A range of the copied bytes.
+    Copied(Range<usize>),
+    Failed(Error),
+}
+
+impl Values<'_> {
+    /// For each key its value, `None` if it is not there, or why it could not be read.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Option<&[u8]>>> {
+        self.answers.iter().map(|answer| match answer {
+            Answer::Missing => Ok(None),
+            Answer::Mapped(value) => Ok(Some(*value)),
+            Answer::Copied(range) => Ok(self.copied.get(range.clone())),
+            Answer::Failed(error) => Err(error.clone()),
+        })
+    }
+
+    /// Length in bytes of all values together; `None` if that is more than memory can hold.
+    pub fn total_len(&self) -> Option<usize> {
+        self.answers
+            .iter()
+            .try_fold(0_usize, |sum, answer| match answer {
+                Answer::Mapped(value) => sum.checked_add(value.len()),
+                Answer::Copied(range) => sum.checked_add(range.len()),
+                Answer::Missing | Answer::Failed(_) => Some(sum),
+            })
+    }
+}
+
+impl Store {
+    /// The values of `keys`, in their order: for each what [`Store::get`] would answer. See [`Store::get_many_with`].
+    pub fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Result<Option<Vec<u8>>>>> {
+        self.get_many_with(keys.iter().copied(), |values| {
+            let mut copies = reserved_vec(keys.len())?;
+            copies.extend(values.iter().map(|value| value?.map(copy_of).transpose()));
+            Ok(copies)
+        })?
+    }
+
+    /// Calls `use_values` with the values of `keys`, verified and valid during the call, which must not wait for long.
+    ///
+    /// All are read at one moment as far as batches go: of each batch all is seen or nothing. This is faster than
+    /// getting one key after the other, because memory accesses for several keys overlap.
+    ///
+    /// Errors that concern one key are among the values. Fails as a whole for a key that is too long, for want of
+    /// memory, and when the store is closed.
+    pub fn get_many_with<'k, R>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'k [u8]> + Clone,
+        use_values: impl FnOnce(&Values<'_>) -> R,
+    ) -> Result<R> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        let guard = epoch::pin();
+        let mut hashes = reserved_vec(keys.len())?;
+        for key in keys.clone() {
+            check_key(key)?;
+            let hash = shared.index.hash(key);
+            shared.index.make_present(&guard, hash)?;
+            hashes.push(hash);
+        }
+        let look = || shared.look_up(&guard, keys.clone(), &hashes);
+        let values = shared.publication.observe(look)?;
+        for answer in &values.answers {
+            if let Answer::Failed(error) = answer {
+                shared.failure.record(error);
+            }
+        }
+        shared.counters.add(Operation::Get, hashes.len() as u64);
+        Ok(use_values(&values))
+    }
+}
+
+impl Shared {
+    /// Looks `keys` with these `hashes` up, group by group: first their buckets are brought near, then their records.
+    fn look_up<'s, 'k>(
+        &'s self,
+        guard: &'s Guard,
+        mut keys: impl Iterator<Item = &'k [u8]>,
+        hashes: &[u64],
+    ) -> Result<Values<'s>> {
+        let mut values = Values {
+            answers: reserved_vec(hashes.len())?,
+            copied: Vec::new(),
+        };
+        let mut scratch = Vec::new();
+        for group in hashes.chunks(GROUP) {
+            for hash in group {
+                self.index.prefetch(guard, *hash);
+            }
+            for hash in group {
+                if let Some(location) = self.index.probable(guard, *hash) {
+                    self.segments.prefetch(location, guard);
+                }
+            }
+            for (hash, key) in group.iter().zip(&mut keys) {
+                let answer = self.answer(guard, *hash, key, &mut scratch, &mut values.copied);
+                values.answers.push(answer);
+            }
+        }
+        Ok(values)
+    }
+
+    #[inline]
+    fn answer<'s>(
+        &'s self,
+        guard: &'s Guard,
+        hash: u64,
+        key: &[u8],
+        scratch: &mut Vec<u8>,
+        copied: &mut Vec<u8>,
+    ) -> Answer<'s> {
+        let mut undecided = None;
+        let found = self.index.find(guard, hash, |location| {
+            match self.value_at(guard, location, key, scratch, copied) {
+                Ok(found) => found,
+                // As for a single get: the index may know whose record the damaged one is; if not, another candidate may
+                // still be the one.
+                Err(error) => match self.index.locate(guard, hash, key) {
+                    Ok(Some(own)) if own == location => Some(Answer::Failed(error)),
+                    Ok(None) => None,
+                    Ok(Some(_)) | Err(_) => {
+                        undecided = Some(error);
+                        None
+                    }
+                },
+            }
+        });
+        let undecided = || undecided.map_or(Answer::Missing, Answer::Failed);
+        found.unwrap_or_else(undecided)
+    }
+
+    /// The value in the record at `location`, verified, if that is one of `key`.
+    #[inline]
+    fn value_at<'s>(
+        &'s self,
+        guard: &'s Guard,
+        location: Location,
+        key: &[u8],
+        scratch: &mut Vec<u8>,
+        copied: &mut Vec<u8>,
+    ) -> Result<Option<Answer<'s>>> {
+        let Some(live) = self.segments.find(location, guard) else {
+            return Ok(None);
+        };
+        let offset = live.offset(location);
+        if let Some(view) = live.segment.mapped_record(offset)? {
+            view.verify()?;
+            return Ok((view.key() == key).then(|| Answer::Mapped(view.value())));
+        }
+        let view = live.segment.record(offset, scratch)?;
+        view.verify()?;
+        if view.key() != key {
+            return Ok(None);
+        }
+        let start = copied.len();
+        copied
+            .try_reserve(view.value().len())
+            .map_err(|_| Error::memory("values"))?;
+        copied.extend_from_slice(view.value());
+        Ok(Some(Answer::Copied(start..copied.len())))
+    }
+}
+
+fn copy_of(value: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = reserved_vec(value.len())?;
+    copy.extend_from_slice(value);
+    Ok(copy)
+}
+
+fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(length)
+        .map_err(|_| Error::memory("reading several keys"))?;
+    Ok(vec)
+}

@@ -1,0 +1,139 @@
+//! Writing batches.
+
+use super::batch::Batch;
+use super::counters::Operation;
+use super::{Shared, Store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Change;
+use crate::memory::epoch;
+
+impl Store {
+    /// Writes the operations of `batch`, in order: after any crash all of them are there or none. An empty batch writes
+    /// nothing.
+    ///
+    /// [`Store::get_many`] sees all of them or none; a reader of single keys may see some of them shortly before the
+    /// others. Threads that write keys of the batch, or keys near them in the index, wait meanwhile.
+    ///
+    /// A batch goes into one segment, if need be one of its own size. Fails as [`Store::put`] does; then none of the
+    /// operations took place, or, where that stops all writing, all or none show at the next open.
+    pub fn write(&self, batch: &Batch) -> Result<()> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        let log = shared.log()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let plan = Plan::new(shared, batch)?;
+        let mut locations = reserved_vec(batch.len())?;
+        let mut replaced = reserved_vec(plan.changes.len())?;
+        let mut removed = 0;
+        let appended = {
+            let guard = epoch::pin();
+            for change in &plan.changes {
+                shared.index.make_present(&guard, change.hash)?;
+            }
+            // All that can fail comes before the log is written, so that nothing can be durable and unknown.
+            let prefetch = |known| shared.segments.prefetch(known, &guard);
+            let (mut reserved, appended) = loop {
+                let bits = log.location_bits();
+                let reserved = shared
+                    .index
+                    .reserve(&guard, &plan.changes, bits, prefetch)
+                    .inspect_err(|error| shared.note_damage(error))?;
+                match log.append_batch(batch, bits, &mut locations)? {
+                    Some(appended) => break (reserved, appended),
+                    // The log has outgrown the bits, and will say so when asked again.
+                    None => drop(reserved),
+                }
+            };
+            shared.publication.publish(|| {
+                reserved.apply(|change| locations[change.number as usize]);
+            });
+            for (change, known) in reserved.known() {
+                replaced.extend(known);
+                removed += u64::from(known.is_some() && !change.inserts);
+            }
+            drop(reserved);
+            // Tombstones are garbage themselves as soon as nothing older can come back.
+            let tombstones = plan.changes.iter().filter(|change| !change.inserts);
+            let superseded = plan.superseded.iter().copied();
+            let dead = superseded.chain(tombstones.map(|change| change.number));
+            for old in dead
+                .map(|number| locations[number as usize])
+                .chain(replaced)
+            {
+                shared.segments.bury(old, &guard);
+            }
+            appended
+        };
+        self.acknowledge(log, appended)?;
+        let puts = batch.operations().filter(|it| it.value.is_some()).count();
+        shared.counters.add(Operation::Put, puts as u64);
+        shared.counters.add(Operation::Delete, removed);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn note_damage(&self, error: &Error) {
+        if error.kind() == ErrorKind::Corrupt {
+            self.failure.record(error);
+        }
+    }
+}
+
+/// What a batch comes to.
+struct Plan<'b> {
+    /// The last operation on each key, in the order of the hashes.
+    changes: Vec<Change<'b>>,
+    /// Numbers of the other operations.
+    superseded: Vec<u32>,
+}
+
+impl<'b> Plan<'b> {
+    fn new(shared: &Shared, batch: &'b Batch) -> Result<Self> {
+        let mut changes: Vec<Change<'b>> = reserved_vec(batch.len())?;
+        changes.extend(
+            (0..)
+                .zip(batch.operations())
+                .map(|(number, operation)| Change {
+                    hash: shared.index.hash(operation.key),
+                    key: operation.key,
+                    number,
+                    inserts: operation.value.is_some(),
+                }),
+        );
+        changes.sort_unstable_by(|one, other| {
+            one.hash
+                .cmp(&other.hash)
+                .then_with(|| one.key.cmp(other.key))
+                .then(one.number.cmp(&other.number))
+        });
+        let same_key =
+            |one: &Change<'_>, other: &Change<'_>| one.hash == other.hash && one.key == other.key;
+        let again = changes
+            .windows(2)
+            .filter(|pair| same_key(&pair[0], &pair[1]));
+        let mut superseded = reserved_vec(again.count())?;
+        // Of the operations on one key the last is kept: it takes the place of the first.
+        changes.dedup_by(|later, earlier| {
+            let same = same_key(later, earlier);
+            if same {
+                superseded.push(earlier.number);
+                *earlier = *later;
+            }
+            same
+        });
+        Ok(Self {
+            changes,
+            superseded,
+        })
+    }
+}
+
+fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(length)
+        .map_err(|_| Error::memory("writing a batch"))?;
+    Ok(vec)
+}
