@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 static freyja_db *db;
+static freyja_batch *batch;
 
 /* Ends a child that went well by becoming another program. Leak checkers would look for memory of threads that
  * exist in the parent only, if it ended in the usual way. */
@@ -43,6 +44,17 @@ static void every_call_answers_forked(void) {
     CHECK_STATUS(freyja_locate(db, "k", 1, &location, sizeof location), FREYJA_FORKED);
     CHECK_STATUS(freyja_stats(db, &stats, sizeof stats), FREYJA_FORKED);
     CHECK_STATUS(freyja_failure(db, &error), FREYJA_FORKED);
+    size_t key_end = 1, val_end;
+    int state;
+    freyja_batch *own;
+    CHECK_STATUS(freyja_get_many(db, "k", &key_end, 1, &val, &val_end, &state), FREYJA_FORKED);
+    CHECK_OK(freyja_batch_new(&own));
+    CHECK_OK(freyja_batch_put(own, "k", 1, "child", 5));
+    CHECK_STATUS(freyja_write(db, own), FREYJA_FORKED);
+    CHECK_OK(freyja_batch_free(own));
+    CHECK_STATUS(freyja_batch_put(batch, "k", 1, "child", 5), FREYJA_FORKED);
+    CHECK_STATUS(freyja_batch_count(batch, &count), FREYJA_FORKED);
+    CHECK_STATUS(freyja_batch_free(batch), FREYJA_FORKED);
     CHECK_STATUS(freyja_close(db), FREYJA_FORKED);
     CHECK_STATUS(freyja_close(db), FREYJA_FORKED);
 }
@@ -154,6 +166,7 @@ int main(int argc, char **argv) {
     options.sync_interval_ms = 5;
     db = open_store(path, &options);
     CHECK_OK(put_text(db, "k", "before"));
+    CHECK_OK(freyja_batch_new(&batch));
     IN_CHILD(every_call_answers_forked());
     check_text(db, "k", "before");
     the_parent_goes_on(path);
@@ -162,6 +175,9 @@ int main(int argc, char **argv) {
     the_parent_goes_on(path);
     a_child_of_a_busy_process_gets_answers();
     a_parent_closes_and_opens_again_beside_a_living_child(path);
+    CHECK_OK(freyja_batch_put(batch, "k", 1, "parent", 6));
+    CHECK_OK(freyja_write(db, batch));
+    CHECK_OK(freyja_batch_free(batch));
     CHECK_OK(freyja_close(db));
 
     db = open_store(path, NULL);

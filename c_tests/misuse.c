@@ -24,6 +24,15 @@ static void everything_answers(freyja_db *db, int expected, int line) {
     CHECK_STATUS(freyja_locate(db, "k", 1, &location, sizeof location), expected);
     CHECK_STATUS(freyja_stats(db, &stats, sizeof stats), expected);
     CHECK_STATUS(freyja_failure(db, &error), expected);
+    size_t key_end = 1, val_end = 77;
+    int state = 77;
+    freyja_batch *batch;
+    CHECK_STATUS(freyja_get_many(db, "k", &key_end, 1, &val, &val_end, &state), expected);
+    CHECK(val_end == 77 && state == 77);
+    CHECK_OK(freyja_batch_new(&batch));
+    CHECK_OK(freyja_batch_put(batch, "k", 1, "v", 1));
+    CHECK_STATUS(freyja_write(db, batch), expected);
+    CHECK_OK(freyja_batch_free(batch));
     /* Answers are written only on success. */
     CHECK(val == &byte && byte == 0 && val_len == 77 && count == 77);
     CHECK(location.offset == 0xaaaaaaaaaaaaaaaa && stats.keys == 0xaaaaaaaaaaaaaaaa);
@@ -74,6 +83,64 @@ static void lengths_above_the_limit_are_refused(freyja_db *db) {
             CHECK_STATUS(freyja_put(db, "k", 1, "v", length), FREYJA_TOO_LARGE);
     }
     check_text(db, "k", "kept");
+}
+
+/* Calls everything that takes a batch; every call must answer `expected`. */
+static void every_call_of_a_batch_answers(freyja_db *db, freyja_batch *batch, int expected, int line) {
+    uint64_t number = 77;
+    fprintf(stderr, "line %d: every call of a batch answers %d\n", line, expected);
+    CHECK_STATUS(freyja_batch_put(batch, "k", 1, "v", 1), expected);
+    CHECK_STATUS(freyja_batch_delete(batch, "k", 1), expected);
+    CHECK_STATUS(freyja_batch_clear(batch), expected);
+    CHECK_STATUS(freyja_batch_count(batch, &number), expected);
+    CHECK_STATUS(freyja_batch_savepoint(batch, &number), expected);
+    CHECK_STATUS(freyja_batch_rollback_to(batch, 0), expected);
+    CHECK_STATUS(freyja_write(db, batch), expected);
+    CHECK(number == 77);
+}
+
+static void wrong_calls_of_a_batch_leave_it_as_it_was(freyja_db *db) {
+    const size_t too_long[] = {FREYJA_MAX_KEY_LEN + 1, PTRDIFF_MAX, SIZE_MAX};
+    freyja_batch *batch;
+    uint64_t count;
+    CHECK_STATUS(freyja_batch_new(NULL), FREYJA_INVALID);
+    CHECK_OK(freyja_batch_new(&batch));
+    CHECK_STATUS(freyja_batch_put(batch, NULL, 1, "v", 1), FREYJA_INVALID);
+    CHECK_STATUS(freyja_batch_put(batch, "k", 1, NULL, 1), FREYJA_INVALID);
+    CHECK_STATUS(freyja_batch_delete(batch, NULL, 1), FREYJA_INVALID);
+    CHECK_STATUS(freyja_batch_count(batch, NULL), FREYJA_INVALID);
+    CHECK_STATUS(freyja_batch_savepoint(batch, NULL), FREYJA_INVALID);
+    for (size_t n = 0; n < sizeof too_long / sizeof too_long[0]; n++) {
+        CHECK_STATUS(freyja_batch_put(batch, "k", too_long[n], "v", 1), FREYJA_TOO_LARGE);
+        CHECK_STATUS(freyja_batch_delete(batch, "k", too_long[n]), FREYJA_TOO_LARGE);
+        if (n > 0)
+            CHECK_STATUS(freyja_batch_put(batch, "k", 1, "v", too_long[n]), FREYJA_TOO_LARGE);
+    }
+    CHECK_OK(freyja_batch_count(batch, &count));
+    CHECK(count == 0);
+    CHECK_OK(freyja_batch_free(batch));
+    every_call_of_a_batch_answers(db, batch, FREYJA_CLOSED, __LINE__);
+    CHECK_STATUS(freyja_batch_free(batch), FREYJA_CLOSED);
+    CHECK_OK(freyja_batch_free(NULL));
+}
+
+static void made_up_batches_are_recognised(freyja_db *db) {
+    static char here;
+    freyja_batch *live;
+    CHECK_OK(freyja_batch_new(&live));
+    /* The handle of a store is no batch, nor the other way round. */
+    const uintptr_t made_up[] = {1, 4096, (uintptr_t)&here, (uintptr_t)db, UINTPTR_MAX,
+                                 (uintptr_t)live ^ ((uintptr_t)1 << 60), ~(uintptr_t)live};
+    every_call_of_a_batch_answers(db, NULL, FREYJA_INVALID, __LINE__);
+    for (size_t n = 0; n < sizeof made_up / sizeof made_up[0]; n++) {
+        every_call_of_a_batch_answers(db, (freyja_batch *)made_up[n], FREYJA_INVALID, __LINE__);
+        CHECK_STATUS(freyja_batch_free((freyja_batch *)made_up[n]), FREYJA_INVALID);
+    }
+    CHECK_STATUS(freyja_sync((freyja_db *)(uintptr_t)live), FREYJA_INVALID);
+    CHECK_STATUS(freyja_close((freyja_db *)(uintptr_t)live), FREYJA_INVALID);
+    CHECK_OK(freyja_batch_put(live, "k", 1, "kept", 4));
+    CHECK_OK(freyja_write(db, live));
+    CHECK_OK(freyja_batch_free(live));
 }
 
 static void wrong_struct_sizes_are_invalid(freyja_db *db) {
@@ -143,6 +210,8 @@ int main(int argc, char **argv) {
     lengths_above_the_limit_are_refused(db);
     wrong_struct_sizes_are_invalid(db);
     a_longer_struct_of_a_later_version_gets_zeros(db);
+    wrong_calls_of_a_batch_leave_it_as_it_was(db);
+    made_up_batches_are_recognised(db);
     a_wrong_open_opens_nothing(argv[1]);
     closed_and_made_up_handles_are_recognised(argv[1]);
     check_text(db, "k", "kept");

@@ -163,6 +163,106 @@ static void of_many_threads_that_close_exactly_one_does(const char *path) {
     }
 }
 
+/* Amounts move between accounts in batches; who reads all accounts at once always finds the same sum. */
+enum { ACCOUNTS = 8, READERS = 2, WRITERS = 4, PAIR = 2 };
+
+static void *transfer(void *argument) {
+    unsigned thread = (unsigned)(uintptr_t)argument;
+    /* Each writer has two accounts of its own, so that it knows what is in them. */
+    int64_t amounts[PAIR] = {1000, 1000};
+    uint64_t random = thread + 1;
+    freyja_batch *batch;
+    CHECK_OK(freyja_batch_new(&batch));
+    for (int round = 0; round < rounds; round++) {
+        int64_t amount = (int64_t)(random_next(&random) % 1000);
+        amounts[round % PAIR] -= amount;
+        amounts[(round + 1) % PAIR] += amount;
+        CHECK_OK(freyja_batch_clear(batch));
+        for (unsigned n = 0; n < PAIR; n++) {
+            char key = (char)('a' + thread * PAIR + n);
+            CHECK_OK(freyja_batch_put(batch, &key, 1, &amounts[n], sizeof amounts[n]));
+        }
+        CHECK_OK(freyja_write(db, batch));
+    }
+    CHECK_OK(freyja_batch_free(batch));
+    atomic_fetch_add(&stop, 1);
+    return NULL;
+}
+
+static void *add_up(void *unused) {
+    const char keys[ACCOUNTS] = {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'};
+    const size_t key_ends[ACCOUNTS] = {1, 2, 3, 4, 5, 6, 7, 8};
+    size_t val_ends[ACCOUNTS];
+    int states[ACCOUNTS];
+    (void)unused;
+    do {
+        void *vals;
+        int64_t sum = 0;
+        CHECK_OK(freyja_get_many(db, keys, key_ends, ACCOUNTS, &vals, val_ends, states));
+        for (int n = 0; n < ACCOUNTS; n++) {
+            CHECK(states[n] == FREYJA_OK && val_ends[n] == (size_t)(n + 1) * sizeof sum);
+            sum += ((const int64_t *)vals)[n];
+        }
+        freyja_free_buf(vals);
+        CHECK(sum == ACCOUNTS * 1000);
+    } while (atomic_load(&stop) < WRITERS);
+    return NULL;
+}
+
+static void batches_are_seen_whole(const char *path) {
+    pthread_t threads[WRITERS + READERS];
+    freyja_options options = default_options();
+    options.sync_mode = FREYJA_SYNC_NONE;
+    db = open_store(path, &options);
+    for (int n = 0; n < ACCOUNTS; n++) {
+        char key = (char)('a' + n);
+        int64_t amount = 1000;
+        CHECK_OK(freyja_put(db, &key, 1, &amount, sizeof amount));
+    }
+    atomic_store(&stop, 0);
+    for (uintptr_t n = 0; n < WRITERS; n++)
+        CHECK(pthread_create(&threads[n], NULL, transfer, (void *)n) == 0);
+    for (int n = 0; n < READERS; n++)
+        CHECK(pthread_create(&threads[WRITERS + n], NULL, add_up, NULL) == 0);
+    for (int n = 0; n < WRITERS + READERS; n++)
+        CHECK(pthread_join(threads[n], NULL) == 0);
+    CHECK(stats_of(db).buffers_in_use == 0);
+    CHECK_OK(freyja_close(db));
+}
+
+/* A batch is for one thread at a time; who comes in between is told so, and nothing is mixed up. */
+static freyja_batch *shared;
+
+static void *use_the_shared_batch(void *argument) {
+    uint64_t done = 0;
+    for (int round = 0; round < rounds; round++) {
+        int status = round % 50 == 49 ? freyja_write(db, shared) : freyja_batch_put(shared, "key", 3, "value", 5);
+        CHECK(status == FREYJA_OK || status == FREYJA_BUSY);
+        done += status == FREYJA_OK && round % 50 < 49;
+    }
+    *(uint64_t *)argument = done;
+    return NULL;
+}
+
+static void a_shared_batch_is_busy_for_the_second(const char *path) {
+    pthread_t threads[THREADS];
+    uint64_t done[THREADS], sum = 0, count;
+    freyja_options options = default_options();
+    options.sync_mode = FREYJA_SYNC_NONE;
+    db = open_store(path, &options);
+    CHECK_OK(freyja_batch_new(&shared));
+    for (int n = 0; n < THREADS; n++)
+        CHECK(pthread_create(&threads[n], NULL, use_the_shared_batch, &done[n]) == 0);
+    for (int n = 0; n < THREADS; n++) {
+        CHECK(pthread_join(threads[n], NULL) == 0);
+        sum += done[n];
+    }
+    CHECK_OK(freyja_batch_count(shared, &count));
+    CHECK(count == sum);
+    CHECK_OK(freyja_batch_free(shared));
+    CHECK_OK(freyja_close(db));
+}
+
 /* Threads that open and close stores of their own do not disturb each other. */
 static void *open_and_close(void *path) {
     for (int again = 0; again < 10; again++) {
@@ -195,6 +295,8 @@ int main(int argc, char **argv) {
     durable_writes_of_threads_are_durable(path_in(argv[1], "durable"));
     closing_ends_calls_of_other_threads_safely(path_in(argv[1], "closing"));
     of_many_threads_that_close_exactly_one_does(path_in(argv[1], "race"));
+    batches_are_seen_whole(path_in(argv[1], "batches"));
+    a_shared_batch_is_busy_for_the_second(path_in(argv[1], "shared"));
     stores_are_independent(argv[1]);
     return 0;
 }

@@ -7,14 +7,16 @@
  * 1. Status. Functions return an int: 0 (FREYJA_OK), a negative code of Freyja, or a positive errno of the
  *    operating system. freyja_strerror has a text for each. What a function answers besides goes through
  *    pointers, which are written only on success unless the function says otherwise.
- * 2. Memory. What freyja_get hands out belongs to the caller, who frees it with freyja_free_buf and nothing
- *    else. Everything passed in stays the caller's and may be reused as soon as the call returns.
+ * 2. Memory. What freyja_get and freyja_get_many hand out belongs to the caller, who frees it with
+ *    freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as the
+ *    call returns.
  * 3. Lengths and NULL. Keys and values are any bytes, with a length; a length of 0 is the empty key or value,
  *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
  *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
- * 4. Threads. A freyja_db may be used by any number of threads at the same time, and closed by any.
- * 5. Lifetimes. A handle is valid until freyja_close; then it answers FREYJA_CLOSED, also while other threads
- *    are in a call. Buffers outlive the handle they came from.
+ * 4. Threads. A freyja_db may be used by any number of threads at the same time, and closed by any. A
+ *    freyja_batch is used by one thread at a time, whichever.
+ * 5. Lifetimes. A handle is valid until freyja_close or freyja_batch_free; then it answers FREYJA_CLOSED, also
+ *    while other threads are in a call. Buffers outlive the handle they came from, batches know no store.
  * 6. Fork. A handle belongs to the process that opened it. In a forked child every call with it answers
  *    FREYJA_FORKED and touches nothing, and freyja_free_buf ignores buffers of the parent. Open stores after
  *    fork, not before.
@@ -98,6 +100,16 @@
 #define FREYJA_MAX_VALUE_LEN 2147483647
 
 /**
+ * Most bytes of a batch, where each operation counts the bytes of its key and value and FREYJA_OPERATION_BYTES.
+ */
+#define FREYJA_MAX_BATCH_BYTES 4294967295
+
+/**
+ * What an operation counts in a batch besides its key and value.
+ */
+#define FREYJA_OPERATION_BYTES 48
+
+/**
  * What the functions return: 0, one of the negative codes below, or a positive errno of the operating
  * system. The numbers never change and are never used again for something else.
  */
@@ -123,7 +135,7 @@ typedef enum freyja_status {
      */
     FREYJA_RANGE = -4,
     /**
-     * The store is open elsewhere, in this process or another.
+     * In use elsewhere: the store is open, in this process or another; another thread is using the batch.
      */
     FREYJA_BUSY = -5,
     /**
@@ -289,6 +301,13 @@ typedef enum freyja_read_mode {
      */
     FREYJA_READ_PREAD = 1,
 } freyja_read_mode;
+
+/**
+ * Operations to be written together by freyja_write. It belongs to no store. The pointer is a handle, not an
+ * address: it is checked at every call, and one that has been freed answers FREYJA_CLOSED. A batch is used by one
+ * thread at a time, whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
+ */
+typedef struct freyja_batch freyja_batch;
 
 /**
  * An open store. The pointer is a handle, not an address: it is checked at every call, and one that has been
@@ -643,6 +662,84 @@ int freyja_open(const char *path,
 FREYJA_API int freyja_close(struct freyja_db *db);
 
 /**
+ * Makes an empty batch.
+ *
+ * @param[out] out  the batch; free it with freyja_batch_free.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_batch_new(struct freyja_batch **out);
+
+/**
+ * Adds a put to a batch: a copy of key and value. If it cannot be added, the batch stays as it was.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param val, val_len  0 to FREYJA_MAX_VALUE_LEN bytes.
+ * @return FREYJA_OK; FREYJA_TOO_LARGE also if the batch would exceed FREYJA_MAX_BATCH_BYTES; FREYJA_INVALID,
+ *         FREYJA_BUSY, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_batch_put(struct freyja_batch *batch,
+                     const void *key,
+                     size_t key_len,
+                     const void *val,
+                     size_t val_len);
+
+/**
+ * Adds a deletion to a batch, of a key that may be there or not when the batch is written.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @return as freyja_batch_put.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_batch_delete(struct freyja_batch *batch,
+                        const void *key,
+                        size_t key_len);
+
+/**
+ * Empties a batch and forgets its savepoints. Some of its memory is kept for its next use.
+ *
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_BUSY, FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_batch_clear(struct freyja_batch *batch);
+
+/**
+ * Counts the operations in a batch.
+ *
+ * @param[out] out  number of operations.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_BUSY, FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_batch_count(struct freyja_batch *batch, uint64_t *out);
+
+/**
+ * Remembers what is in a batch, for freyja_batch_rollback_to. Savepoints nest and cost little.
+ *
+ * @param[out] out  number of the savepoint, which no other one of this batch has or will have.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_BUSY, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_batch_savepoint(struct freyja_batch *batch, uint64_t *out);
+
+/**
+ * Takes out of a batch what was added since a savepoint. The savepoint stays, later ones are forgotten.
+ *
+ * @param savepoint  what freyja_batch_savepoint stored.
+ * @return FREYJA_OK; FREYJA_INVALID also if the batch has no such savepoint, or has forgotten it; FREYJA_BUSY,
+ *         FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_batch_rollback_to(struct freyja_batch *batch,
+                             uint64_t savepoint);
+
+/**
+ * Frees a batch. Freeing NULL does nothing. A call that another thread is in ends safely.
+ *
+ * @return FREYJA_OK; FREYJA_CLOSED if it was freed before; FREYJA_INVALID, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_batch_free(struct freyja_batch *batch);
+
+/**
  * Stores a value under a key, replacing the value that was there. When it returns FREYJA_OK the value is
  * visible to all threads and as durable as the store's sync mode says. With any other answer the old value
  * stands, unless the answer is FREYJA_FAILED or an errno of a failed sync: then either may be there after the
@@ -668,6 +765,20 @@ int freyja_put(struct freyja_db *db,
  * @return FREYJA_OK; FREYJA_NOT_FOUND; otherwise as freyja_put.
  */
 FREYJA_API FREYJA_MUST_USE int freyja_delete(struct freyja_db *db, const void *key, size_t key_len);
+
+/**
+ * Writes the operations of a batch in order: whatever happens, all of them take place or none. freyja_get_many sees
+ * all or none; other reads may see some of them shortly before the others. Of several operations on one key the
+ * last one counts. The batch stays as it is, and may be written again, and to another store. An empty one writes
+ * nothing.
+ *
+ * @return FREYJA_OK; FREYJA_BUSY if another thread is using the batch; FREYJA_CLOSED for either handle; otherwise
+ *         as freyja_put.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_write(struct freyja_db *db,
+                 struct freyja_batch *batch);
 
 /**
  * Makes everything that was written before the call durable, whatever the sync mode.
@@ -727,6 +838,35 @@ FREYJA_API int freyja_exists(struct freyja_db *db, const void *key, size_t key_l
  * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
  */
 FREYJA_API int freyja_count(struct freyja_db *db, uint64_t *out);
+
+/**
+ * Gets the values of several keys, faster than one after the other. Keys and values are packed: each begins where
+ * the one before ends, the first at 0.
+ *
+ * Each batch that freyja_write writes meanwhile is seen whole or not at all. One key may be asked for more than
+ * once. A value that cannot be read concerns its own key only.
+ *
+ * @param keys           the keys, back to back.
+ * @param key_ends       for each key where it ends, in bytes from `keys`.
+ * @param count          number of keys.
+ * @param[out] vals      all values that were found, back to back in the order of the keys, aligned to 16 bytes;
+ *                       free it with freyja_free_buf. Not NULL, even if there is no value.
+ * @param[out] val_ends  for each key where its value ends, in bytes from the beginning of the values; where the
+ *                       one before ends if there is none.
+ * @param[out] states    for each key FREYJA_OK; FREYJA_NOT_FOUND; FREYJA_CORRUPT; an errno.
+ * @return FREYJA_OK if there is a state for every key; FREYJA_INVALID also if a key ends before it begins;
+ *         FREYJA_TOO_LARGE, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_FAILED, FREYJA_MEMORY; an errno. Then nothing
+ *         was written.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_get_many(struct freyja_db *db,
+                    const void *keys,
+                    const size_t *key_ends,
+                    size_t count,
+                    void **vals,
+                    size_t *val_ends,
+                    int *states);
 
 /**
  * Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is

@@ -47,8 +47,8 @@ macro_rules! programs {
 }
 
 programs! {
-    basics binary_keys buffers damage durability errors fork kill limits locking misuse options persistence
-    stats threads version
+    basics batch binary_keys buffers damage durability errors fork get_many kill limits locking misuse options
+    persistence stats threads version
 }
 
 #[test]

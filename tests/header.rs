@@ -7,9 +7,21 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 12] = [
-    "limits", "version", "status", "error", "options", "db", "write", "read", "buffer", "location",
-    "stats", "failure",
+const SOURCES: [&str; 14] = [
+    "limits",
+    "version",
+    "status",
+    "error",
+    "options",
+    "db",
+    "batch",
+    "write",
+    "read",
+    "read_many",
+    "buffer",
+    "location",
+    "stats",
+    "failure",
 ];
 
 fn generated() -> String {

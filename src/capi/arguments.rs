@@ -42,6 +42,119 @@ impl<T: Copy> Output<T> {
     }
 }
 
+/// An array of a caller that is filled from the front.
+pub struct OutputArray<T> {
+    next: *mut T,
+    left: usize,
+}
+
+impl<T: Copy> OutputArray<T> {
+    /// The array of `length` elements at `pointer`; NULL is refused unless `length` is 0.
+    ///
+    /// # Safety
+    /// `pointer` is NULL or `length` elements there, aligned or not, may be written to until the value is dropped.
+    pub unsafe fn new(pointer: *mut T, length: usize) -> Result<Self> {
+        if pointer.is_null() && length > 0 {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "an array for answers is NULL",
+            ));
+        }
+        Ok(Self {
+            next: pointer,
+            left: length,
+        })
+    }
+
+    /// Stores `value` in the next element; does nothing behind the last.
+    pub fn push(&mut self, value: T) {
+        if self.left > 0 {
+            // SAFETY: an element is left, and whoever made this value promised that it may be written to.
+            unsafe {
+                self.next.write_unaligned(value);
+                self.next = self.next.add(1);
+            }
+            self.left -= 1;
+        }
+    }
+}
+
+/// Keys of a caller, back to back. Iterating gives one after the other.
+#[derive(Clone)]
+pub struct PackedKeys<'a> {
+    bytes: &'a [u8],
+    /// Where each key ends, as the bytes of a `usize`.
+    ends: std::slice::Iter<'a, [u8; size_of::<usize>()]>,
+    start: usize,
+}
+
+/// The `count` keys that lie back to back at `keys` and end where `ends` says. Each is a possible key.
+///
+/// # Safety
+/// If `ends` is not NULL, `count` numbers there may be read, aligned or not; if `keys` is not NULL, as many bytes as the
+/// last of them says may be read. Neither changes while the keys are in use.
+pub unsafe fn packed_keys<'a>(
+    keys: *const c_void,
+    ends: *const usize,
+    count: usize,
+) -> Result<PackedKeys<'a>> {
+    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+    if count > isize::MAX as usize / size_of::<usize>() {
+        return invalid(format!("{count} keys do not fit into memory"));
+    }
+    if count > 0 && ends.is_null() {
+        return invalid(format!("the ends of the {count} keys are NULL"));
+    }
+    let ends = match count {
+        0 => &[],
+        // SAFETY: as promised; bytes need no alignment, and the array is no longer than memory.
+        _ => unsafe { std::slice::from_raw_parts(ends.cast(), count) },
+    };
+    let mut start = 0;
+    for (number, end) in ends.iter().enumerate() {
+        let end = usize::from_ne_bytes(*end);
+        if end < start {
+            return invalid(format!(
+                "key {number} ends at {end}, before it begins at {start}"
+            ));
+        }
+        if end - start > FREYJA_MAX_KEY_LEN {
+            let message = format!(
+                "key {number} has {} bytes; at most {FREYJA_MAX_KEY_LEN} are allowed",
+                end - start
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        start = end;
+    }
+    // SAFETY: the last end is the length that the caller promises, and what it can be is checked.
+    let bytes = unsafe { bytes(keys, start, isize::MAX as usize, "array of keys")? };
+    Ok(PackedKeys {
+        bytes,
+        ends: ends.iter(),
+        start: 0,
+    })
+}
+
+impl<'a> Iterator for PackedKeys<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = usize::from_ne_bytes(*self.ends.next()?);
+        // The ends have been checked; a caller who changes them meanwhile gets other keys.
+        let key = self.bytes.get(self.start..end).unwrap_or_default();
+        self.start = end;
+        Some(key)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.ends.size_hint()
+    }
+}
+
+impl ExactSizeIterator for PackedKeys<'_> {}
+
 /// Memory of a caller that a value may be copied to.
 pub struct Room {
     start: *mut c_void,
@@ -200,6 +313,45 @@ mod tests {
             Output::new(place).unwrap().set(u32::MAX);
         }
         assert_eq!(bytes, [0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn packed_keys_are_what_lies_between_their_ends() {
+        let ends = [3_usize, 3, 5, 5];
+        // SAFETY: the arrays are as long as they are said to be; for no key nothing is read.
+        unsafe {
+            let keys = packed_keys(b"oneit".as_ptr().cast(), ends.as_ptr(), 4).unwrap();
+            assert_eq!(keys.len(), 4);
+            assert_eq!(keys.collect::<Vec<_>>(), [&b"one"[..], b"", b"it", b""]);
+            assert_eq!(packed_keys(null(), null(), 0).unwrap().len(), 0);
+            let empty = [0_usize; 2];
+            let keys = packed_keys(null(), empty.as_ptr(), 2).unwrap();
+            assert_eq!(keys.collect::<Vec<_>>(), [b"", b""]);
+        }
+    }
+
+    #[test]
+    fn packed_keys_that_cannot_be_are_refused_before_a_byte_of_them_is_read() {
+        let refused = |ends: &[usize]| {
+            // SAFETY: the ends are there, and wrong ones are refused before a key is read.
+            kind_of(unsafe { packed_keys(dangling(), ends.as_ptr(), ends.len()) })
+        };
+        assert_eq!(refused(&[3, 2]), Some(ErrorKind::Invalid));
+        assert_eq!(
+            refused(&[FREYJA_MAX_KEY_LEN + 1]),
+            Some(ErrorKind::TooLarge)
+        );
+        assert_eq!(refused(&[5, usize::MAX]), Some(ErrorKind::TooLarge));
+        // SAFETY: NULL is allowed, and too great a count is refused before anything is read.
+        unsafe {
+            let ends = [1_usize];
+            let keys = packed_keys(null(), ends.as_ptr(), 1);
+            assert_eq!(kind_of(keys), Some(ErrorKind::Invalid));
+            for count in [1, usize::MAX] {
+                let keys = packed_keys(dangling(), null(), count);
+                assert_eq!(kind_of(keys), Some(ErrorKind::Invalid));
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #![allow(rustdoc::broken_intra_doc_links)] // the comments are Doxygen's: `@param[out]` is no link
 
 mod arguments;
+mod batch;
 mod buffer;
 mod database;
 mod db;
@@ -19,6 +20,8 @@ mod limits;
 mod location;
 mod options;
 mod read;
+mod read_many;
+mod staging;
 mod stats;
 mod status;
 mod structs;

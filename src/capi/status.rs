@@ -21,7 +21,7 @@ pub enum freyja_status {
     FREYJA_INVALID = -3,
     /// The buffer is too small; the size needed has been stored.
     FREYJA_RANGE = -4,
-    /// The store is open elsewhere, in this process or another.
+    /// In use elsewhere: the store is open, in this process or another; another thread is using the batch.
     FREYJA_BUSY = -5,
     /// The handle has been closed.
     FREYJA_CLOSED = -6,
@@ -56,7 +56,7 @@ const TEXTS: [(freyja_status, &CStr); 17] = [
     (FREYJA_DONE, c"nothing more"),
     (FREYJA_INVALID, c"invalid argument"),
     (FREYJA_RANGE, c"buffer too small"),
-    (FREYJA_BUSY, c"the store is open elsewhere"),
+    (FREYJA_BUSY, c"in use elsewhere"),
     (FREYJA_CLOSED, c"the handle is closed"),
     (FREYJA_EXISTS, c"the store exists already"),
     (FREYJA_READ_ONLY, c"the store is open for reading only"),

@@ -4,8 +4,10 @@
 use std::ffi::{c_int, c_void};
 
 use super::arguments;
+use super::batch::freyja_batch;
 use super::database::writing;
 use super::db::freyja_db;
+use super::staging;
 use super::status::freyja_status::*;
 
 /// Stores a value under a key, replacing the value that was there. When it returns FREYJA_OK the value is
@@ -55,6 +57,22 @@ pub unsafe extern "C" fn freyja_delete(
         let key = unsafe { arguments::key(key, key_len)? };
         let found = store.delete(key)?;
         Ok(if found { FREYJA_OK } else { FREYJA_NOT_FOUND })
+    })
+}
+
+/// Writes the operations of a batch in order: whatever happens, all of them take place or none. freyja_get_many sees
+/// all or none; other reads may see some of them shortly before the others. Of several operations on one key the
+/// last one counts. The batch stays as it is, and may be written again, and to another store. An empty one writes
+/// nothing.
+///
+/// @return FREYJA_OK; FREYJA_BUSY if another thread is using the batch; FREYJA_CLOSED for either handle; otherwise
+///         as freyja_put.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn freyja_write(db: *mut freyja_db, batch: *mut freyja_batch) -> c_int {
+    writing(db, |store| {
+        staging::reading(batch, |batch| store.write(batch))?;
+        Ok(FREYJA_OK)
     })
 }
 

@@ -1,0 +1,171 @@
+/* Batches: all of their operations take place or none. */
+#include "check.h"
+
+static freyja_batch *new_batch(void) {
+    freyja_batch *batch = NULL;
+    CHECK_OK(freyja_batch_new(&batch));
+    CHECK(batch != NULL);
+    return batch;
+}
+
+static void add(freyja_batch *batch, const char *key, const char *value) {
+    if (value != NULL)
+        CHECK_OK(freyja_batch_put(batch, key, strlen(key), value, strlen(value)));
+    else
+        CHECK_OK(freyja_batch_delete(batch, key, strlen(key)));
+}
+
+static uint64_t operations(freyja_batch *batch) {
+    uint64_t count = UINT64_MAX;
+    CHECK_OK(freyja_batch_count(batch, &count));
+    return count;
+}
+
+static void operations_take_place_in_order(freyja_db *db) {
+    freyja_batch *batch = new_batch();
+    CHECK_OK(put_text(db, "old", "0"));
+    add(batch, "a", "1");
+    add(batch, "b", "1");
+    add(batch, "a", NULL);
+    add(batch, "old", NULL);
+    add(batch, "never there", NULL);
+    add(batch, "a", "2");
+    CHECK_OK(freyja_batch_put(batch, "empty", 5, NULL, 0));
+    CHECK_OK(freyja_batch_put(batch, NULL, 0, "of the empty key", 16));
+    check_missing(db, "a", 1);
+    CHECK(operations(batch) == 8);
+    uint64_t sequence = stats_of(db).last_sequence;
+    CHECK_OK(freyja_write(db, batch));
+    CHECK(stats_of(db).last_sequence == sequence + 8);
+    CHECK(stats_of(db).durable_sequence == sequence + 8);
+    check_text(db, "a", "2");
+    check_text(db, "b", "1");
+    check_text(db, "empty", "");
+    check_value(db, NULL, 0, "of the empty key", 16);
+    check_missing(db, "old", 3);
+    CHECK(count_of(db) == 4);
+    CHECK_OK(freyja_batch_free(batch));
+}
+
+static void what_is_passed_in_may_be_changed_at_once(freyja_db *db) {
+    freyja_batch *batch = new_batch();
+    char key[] = "mine", value[] = "yours";
+    CHECK_OK(freyja_batch_put(batch, key, 4, value, 5));
+    memset(key, 'x', 4);
+    memset(value, 'x', 5);
+    CHECK_OK(freyja_write(db, batch));
+    check_text(db, "mine", "yours");
+    CHECK_OK(freyja_batch_free(batch));
+}
+
+static void an_empty_batch_writes_nothing(freyja_db *db) {
+    freyja_batch *batch = new_batch();
+    uint64_t sequence = stats_of(db).last_sequence;
+    CHECK(operations(batch) == 0);
+    CHECK_OK(freyja_write(db, batch));
+    CHECK(stats_of(db).last_sequence == sequence);
+    CHECK_OK(freyja_batch_free(batch));
+}
+
+static void a_batch_is_written_again_and_to_another_store(freyja_db *db, const char *directory) {
+    freyja_batch *batch = new_batch();
+    freyja_db *other = open_store(path_in(directory, "other"), NULL);
+    add(batch, "again", "and again");
+    CHECK_OK(freyja_write(db, batch));
+    CHECK_OK(delete_text(db, "again"));
+    CHECK_OK(freyja_write(db, batch));
+    check_text(db, "again", "and again");
+    CHECK_OK(freyja_write(other, batch));
+    check_text(other, "again", "and again");
+    CHECK(operations(batch) == 1);
+    CHECK_OK(freyja_close(other));
+    CHECK_STATUS(freyja_write(other, batch), FREYJA_CLOSED);
+    CHECK_OK(freyja_batch_free(batch));
+}
+
+static void savepoints_nest(freyja_db *db) {
+    freyja_batch *batch = new_batch();
+    uint64_t outer, inner, last;
+    add(batch, "s1", "kept");
+    CHECK_OK(freyja_batch_savepoint(batch, &outer));
+    add(batch, "s2", "kept");
+    CHECK_OK(freyja_batch_savepoint(batch, &inner));
+    add(batch, "s3", "gone");
+    CHECK_OK(freyja_batch_rollback_to(batch, inner));
+    CHECK(operations(batch) == 2);
+    add(batch, "s3", "gone again");
+    CHECK_OK(freyja_batch_rollback_to(batch, inner));
+    CHECK(operations(batch) == 2);
+    CHECK_OK(freyja_batch_rollback_to(batch, outer));
+    CHECK(operations(batch) == 1);
+    CHECK_STATUS(freyja_batch_rollback_to(batch, inner), FREYJA_INVALID);
+    CHECK_OK(freyja_batch_savepoint(batch, &last));
+    CHECK(last != inner && last != outer);
+    add(batch, "s2", "kept");
+    CHECK_OK(freyja_write(db, batch));
+    check_text(db, "s1", "kept");
+    check_text(db, "s2", "kept");
+    check_missing(db, "s3", 2);
+    CHECK_OK(freyja_batch_clear(batch));
+    CHECK(operations(batch) == 0);
+    CHECK_STATUS(freyja_batch_rollback_to(batch, outer), FREYJA_INVALID);
+    CHECK_STATUS(freyja_batch_rollback_to(batch, last), FREYJA_INVALID);
+    CHECK_STATUS(freyja_batch_rollback_to(batch, UINT64_MAX), FREYJA_INVALID);
+    CHECK_OK(freyja_batch_free(batch));
+}
+
+static void a_batch_larger_than_a_segment_is_written_too(const char *directory) {
+    freyja_options options = default_options();
+    options.segment_size = 4096;
+    options.sync_mode = FREYJA_SYNC_NONE;
+    const char *path = path_in(directory, "large");
+    freyja_db *db = open_store(path, &options);
+    freyja_batch *batch = new_batch();
+    char key[32], value[100];
+    for (int n = 0; n < 500; n++) {
+        memset(value, n, sizeof value);
+        int length = snprintf(key, sizeof key, "key %d", n);
+        CHECK_OK(freyja_batch_put(batch, key, (size_t)length, value, sizeof value));
+    }
+    CHECK_OK(freyja_write(db, batch));
+    CHECK_OK(freyja_batch_free(batch));
+    CHECK_OK(freyja_close(db));
+    db = open_store(path, &options);
+    CHECK(count_of(db) == 500);
+    for (int n = 0; n < 500; n++) {
+        memset(value, n, sizeof value);
+        int length = snprintf(key, sizeof key, "key %d", n);
+        check_value(db, key, (size_t)length, value, sizeof value);
+    }
+    CHECK_OK(freyja_close(db));
+}
+
+static void a_read_only_store_refuses_batches(const char *path) {
+    freyja_options options = default_options();
+    options.flags = FREYJA_READ_ONLY_STORE;
+    freyja_db *db = open_store(path, &options);
+    freyja_batch *batch = new_batch();
+    add(batch, "a", "1");
+    CHECK_STATUS(freyja_write(db, batch), FREYJA_READ_ONLY);
+    CHECK_OK(freyja_batch_free(batch));
+    CHECK_OK(freyja_close(db));
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    const char *path = path_in(argv[1], "store");
+    freyja_db *db = open_store(path, NULL);
+    operations_take_place_in_order(db);
+    what_is_passed_in_may_be_changed_at_once(db);
+    an_empty_batch_writes_nothing(db);
+    a_batch_is_written_again_and_to_another_store(db, argv[1]);
+    savepoints_nest(db);
+    CHECK_OK(freyja_close(db));
+    db = open_store(path, NULL);
+    check_text(db, "a", "2");
+    check_missing(db, "old", 3);
+    CHECK_OK(freyja_close(db));
+    a_batch_larger_than_a_segment_is_written_too(argv[1]);
+    a_read_only_store_refuses_batches(path);
+    return 0;
+}
