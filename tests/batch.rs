@@ -574,3 +574,108 @@ fn threads_that_write_overlapping_batches_in_opposite_orders_leave_one_of_them_w
     let store = Store::open(directory.path(), &options()).unwrap();
     assert_eq!(all_equal(&store), before);
 }
+
+/// Whether the store holds what the batch of the fault sweep says; else it must hold what was there before.
+fn is_written(store: &Store, old: &Map, new: &Map, what: &str) -> bool {
+    let all: Vec<Vec<u8>> = (0..20).map(key).collect();
+    let keys: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+    let mut found = Map::new();
+    for (key, value) in all.iter().zip(store.get_many(&keys).unwrap()) {
+        if let Some(value) = value.unwrap() {
+            found.insert(key.clone(), value);
+        }
+    }
+    assert!(found == *old || found == *new, "{what}: a part of a batch");
+    assert_eq!(store.count(), found.len() as u64, "{what}: count");
+    found == *new
+}
+
+/// Five keys, and a batch that changes, removes and adds some, more than fits into the segment.
+fn fault_scenario(disk: &SimulatedDisk, options: &Options) -> (Store, Batch, Map, Map) {
+    let store = open_on(disk, options);
+    let mut old = Map::new();
+    for number in 0..5 {
+        store.put(&key(number), &[number as u8; 300]).unwrap();
+        old.insert(key(number), vec![number as u8; 300]);
+    }
+    store.sync().unwrap();
+    let mut batch = Batch::new();
+    batch.delete(&key(1)).unwrap();
+    for number in 3..12 {
+        batch.put(&key(number), &[7; 600]).unwrap();
+    }
+    batch.delete(&key(19)).unwrap();
+    let mut new = old.clone();
+    apply(&mut new, &batch);
+    (store, batch, old, new)
+}
+
+#[test]
+fn whichever_call_fails_while_a_batch_is_written_all_of_it_is_there_or_nothing() {
+    use freyja::vfs::simulated::{Effect, Repeat};
+    let mut refused_cleanly = 0;
+    let mut stopped = 0;
+    for allocation in [Allocation::Reserved, Allocation::Unsupported] {
+        for sync_mode in [SyncMode::Always, SyncMode::None] {
+            let options = Options {
+                sync_mode,
+                segment_size: 4096,
+                ..options()
+            };
+            let disk = SimulatedDisk::new(1);
+            disk.set_allocation(allocation);
+            let (store, batch, ..) = fault_scenario(&disk, &options);
+            let first = disk.calls();
+            store.write(&batch).unwrap();
+            let calls = first..disk.calls();
+            drop(store);
+            assert!(calls.end - calls.start > 5);
+            for call in calls {
+                for errno in [libc::EIO, libc::ENOSPC] {
+                    for effect in [Effect::Before, Effect::Partial, Effect::After] {
+                        for repeat in [Repeat::Once, Repeat::SameOperation, Repeat::Always] {
+                            let what = format!(
+                                "{allocation:?}, {sync_mode:?}, call {call}, errno {errno}, {effect:?}, {repeat:?}"
+                            );
+                            let disk = SimulatedDisk::new(1);
+                            disk.set_allocation(allocation);
+                            let (store, batch, old, new) = fault_scenario(&disk, &options);
+                            disk.fail_call(call, errno, repeat, effect);
+                            let result = store.write(&batch);
+                            disk.clear_faults();
+                            let visible = is_written(&store, &old, &new, &what);
+                            if result.is_ok() {
+                                assert!(visible, "{what}: acknowledged and not there");
+                            }
+                            let killed = open_on(&disk.crash(Crash::ProcessKill, 0), &options);
+                            let after_kill = is_written(&killed, &old, &new, &what);
+                            assert!(after_kill || result.is_err(), "{what}: lost by a kill");
+                            let cut = open_on(&disk.crash(Crash::PowerLoss, call), &options);
+                            let after_cut = is_written(&cut, &old, &new, &what);
+                            let promised = result.is_ok() && sync_mode == SyncMode::Always;
+                            assert!(after_cut || !promised, "{what}: lost by a power cut");
+                            match store.failure() {
+                                // Refused without harm: it did not take place, and can now.
+                                None if result.is_err() => {
+                                    assert!(!visible && !after_kill, "{what}: refused, yet there");
+                                    store.write(&batch).unwrap();
+                                    assert!(is_written(&store, &old, &new, &what));
+                                    refused_cleanly += 1;
+                                }
+                                None => {}
+                                Some(_) => {
+                                    assert_eq!(kind(store.write(&batch)), ErrorKind::Failed);
+                                    stopped += 1;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        refused_cleanly > 20 && stopped > 20,
+        "{refused_cleanly}, {stopped}"
+    );
+}
