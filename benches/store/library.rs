@@ -46,6 +46,20 @@ pub struct Library {
     pub get_into:
         unsafe extern "C" fn(Handle, Bytes, usize, *mut c_void, usize, *mut usize) -> c_int,
     pub delete: unsafe extern "C" fn(Handle, Bytes, usize) -> c_int,
+    batch_new: unsafe extern "C" fn(*mut Handle) -> c_int,
+    pub batch_put: unsafe extern "C" fn(Handle, Bytes, usize, Bytes, usize) -> c_int,
+    pub batch_clear: unsafe extern "C" fn(Handle) -> c_int,
+    pub batch_free: unsafe extern "C" fn(Handle) -> c_int,
+    pub write: unsafe extern "C" fn(Handle, Handle) -> c_int,
+    pub get_many: unsafe extern "C" fn(
+        Handle,
+        Bytes,
+        *const usize,
+        usize,
+        *mut *mut c_void,
+        *mut usize,
+        *mut c_int,
+    ) -> c_int,
 }
 
 /// Builds the shared library, alone, because link-time optimisation does not reach it when other crate types are
@@ -111,6 +125,12 @@ impl Library {
             free_buf: function!(c"freyja_free_buf"),
             get_into: function!(c"freyja_get_into"),
             delete: function!(c"freyja_delete"),
+            batch_new: function!(c"freyja_batch_new"),
+            batch_put: function!(c"freyja_batch_put"),
+            batch_clear: function!(c"freyja_batch_clear"),
+            batch_free: function!(c"freyja_batch_free"),
+            write: function!(c"freyja_write"),
+            get_many: function!(c"freyja_get_many"),
         }
     }
 
@@ -148,6 +168,13 @@ impl Library {
         let message = unsafe { CStr::from_ptr(error.message.as_ptr()) };
         self.check(status, &message.to_string_lossy());
         handle
+    }
+
+    pub fn new_batch(&self) -> Handle {
+        let mut batch = std::ptr::null_mut();
+        // SAFETY: the handle is of the type that the function writes.
+        self.check(unsafe { (self.batch_new)(&mut batch) }, "batch_new");
+        batch
     }
 
     pub fn close(&self, handle: Handle) {

@@ -9,6 +9,7 @@
 mod arguments;
 mod children;
 mod contenders;
+mod groups;
 mod library;
 mod report;
 mod rounds;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::arguments::{Arguments, Child};
 use crate::children;
 use crate::contenders::{Contender, Map, Store};
+use crate::groups::{self, BATCH, GROUP, MEASURED};
 use crate::library::{Library, SYNC_NONE};
 use crate::rounds::{self, DURABLE_PAIRS, PHASES, Phase};
 use crate::workload::{KEY_LEN, VALUE_LEN, Workload};
@@ -40,6 +41,7 @@ struct Results {
     store: [Series; PHASES.len()],
     map: [Series; PHASES.len()],
     log: Series,
+    groups: [Series; MEASURED.len()],
     durable_store: Series,
     durable_log: Series,
     reopen_clean: Series,
@@ -79,6 +81,10 @@ fn run_round(library: &Library, workload: &Workload, place: &Path, results: &mut
     add_all(
         &mut results.map,
         rounds::measure(&mut Map::default(), workload),
+    );
+    add_all(
+        &mut results.groups,
+        groups::measure(library, &place.join("groups"), workload),
     );
     results
         .log
@@ -147,6 +153,17 @@ fn print_rates(results: &Results) {
             line += &compared(store, &results.log, 1e6);
         }
         println!("{line}");
+    }
+    println!("\nputs in batches of {BATCH}, gets of {GROUP} keys by one call, beside single calls");
+    let single = [Phase::Put, Phase::GetOwned, Phase::Overwrite];
+    for ((name, group), single) in MEASURED.iter().zip(&results.groups).zip(single) {
+        let at = PHASES.iter().position(|(phase, _)| *phase == single);
+        let single = &results.store[at.expect("every phase is listed")];
+        println!(
+            "{name:34}{:24}{}",
+            group.text(1e6),
+            compared(group, single, 1e6)
+        );
     }
     println!(
         "\n{DURABLE_PAIRS} puts, each durable when it returns, thousand a second\n{:34}{:24}{} (write + fdatasync)\n",
