@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use freyja::store::{Batch, OpenMode, Options, ReadMode, Savepoint, Store, SyncMode};
+use freyja::store::{Batch, KeyStorage, OpenMode, Options, ReadMode, Savepoint, Store, SyncMode};
 use freyja::vfs::Allocation;
 use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
 use freyja::{ErrorKind, Result};
@@ -14,6 +14,8 @@ use freyja::{ErrorKind, Result};
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
 const STORE: &str = "/store";
+
+const KEY_STORAGES: [KeyStorage; 2] = [KeyStorage::InMemory, KeyStorage::OnDisk];
 
 /// A small generator (Marsaglia's xorshift), so that a seed means the same for ever.
 struct Random(u64);
@@ -95,6 +97,7 @@ fn random_operations(seed: u64, read_mode: ReadMode, keys: u64) {
     let options = Options {
         read_mode,
         segment_size: 16 << 10,
+        key_storage: KEY_STORAGES[(seed % 2) as usize],
         image_segments: random.below(2) as u32,
         ..options()
     };
@@ -141,6 +144,7 @@ fn random_operations(seed: u64, read_mode: ReadMode, keys: u64) {
     store.close().unwrap();
     let scanned = Options {
         image_segments: 0,
+        key_storage: KEY_STORAGES[((seed + 1) % 2) as usize],
         ..options
     };
     remove_images(&disk);
@@ -395,10 +399,13 @@ fn values_of_many_keys_come_in_the_order_of_the_keys_also_repeated_ones() {
 
 #[test]
 fn a_damaged_value_is_an_error_for_its_key_alone() {
-    for read_mode in [ReadMode::Mapped, ReadMode::Pread] {
+    let cases =
+        [ReadMode::Mapped, ReadMode::Pread].map(|read| KEY_STORAGES.map(|keys| (read, keys)));
+    for (read_mode, key_storage) in cases.concat() {
         let disk = SimulatedDisk::new(1);
         let with = Options {
             read_mode,
+            key_storage,
             image_segments: 1,
             ..options()
         };
@@ -432,12 +439,13 @@ fn a_damaged_value_is_an_error_for_its_key_alone() {
 }
 
 /// Threads move amounts between accounts in batches, and the sum never changes for who reads all accounts at once.
-fn transfers(read_mode: ReadMode, background_threads: u32) {
+fn transfers(read_mode: ReadMode, key_storage: KeyStorage, background_threads: u32) {
     const ACCOUNTS: u64 = 40;
     const TOTAL: u64 = ACCOUNTS * 1000;
     let directory = tempfile::tempdir().unwrap();
     let options = Options {
         read_mode,
+        key_storage,
         background_threads,
         segment_size: 64 << 10,
         ..options()
@@ -531,8 +539,9 @@ fn transfers(read_mode: ReadMode, background_threads: u32) {
 
 #[test]
 fn the_sum_of_all_accounts_never_changes_while_threads_transfer() {
-    transfers(ReadMode::Mapped, 1);
-    transfers(ReadMode::Pread, 0);
+    transfers(ReadMode::Mapped, KeyStorage::InMemory, 1);
+    transfers(ReadMode::Pread, KeyStorage::InMemory, 0);
+    transfers(ReadMode::Mapped, KeyStorage::OnDisk, 0);
 }
 
 #[test]
@@ -620,6 +629,7 @@ fn whichever_call_fails_while_a_batch_is_written_all_of_it_is_there_or_nothing()
             let options = Options {
                 sync_mode,
                 segment_size: 4096,
+                key_storage: KEY_STORAGES[usize::from(sync_mode == SyncMode::None)],
                 ..options()
             };
             let disk = SimulatedDisk::new(1);

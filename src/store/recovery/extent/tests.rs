@@ -95,11 +95,11 @@ fn a_mark_within_a_batch_changes_nothing() {
 #[test]
 fn damage_to_a_durable_batch_costs_no_other_record() {
     let (whole, offsets) = with_batch();
-    for damaged in 1..=3 {
+    for damaged in &offsets[1..=3] {
         let mut image = whole.clone();
-        damage(&mut image, offsets[damaged]);
+        damage(&mut image, *damaged);
         for proven in [103, 104] {
-            assert_eq!(counted(&image, proven).0, 104, "record {damaged}");
+            assert_eq!(counted(&image, proven).0, 104, "record at {damaged}");
         }
     }
 }
