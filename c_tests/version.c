@@ -63,7 +63,7 @@ static void structs_have_their_layout(void) {
     CHECK(offsetof(freyja_stats_t, recovery_microseconds) == 176);
     CHECK(offsetof(freyja_stats_t, buffers_refused) == 208);
     CHECK(offsetof(freyja_stats_t, shards_rebuilt) == 256);
-    CHECK(offsetof(freyja_stats_t, image_bytes) == 304);
+    CHECK(offsetof(freyja_stats_t, image_bytes) == 312);
     CHECK(sizeof(freyja_location) == 40 && offsetof(freyja_location, sequence) == 32);
     CHECK(sizeof(freyja_error) == 512 && offsetof(freyja_error, offset) == 8);
     CHECK(offsetof(freyja_error, message) == 16);

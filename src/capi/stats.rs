@@ -135,7 +135,7 @@ pub enum freyja_image_fault {
 
 // SAFETY: two `u32` and 39 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 272;
+    const FIRST_SIZE: usize = 320;
     const NAME: &'static str = "freyja_stats_t";
 }
 
