@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test bench bench-index bench-memory lint clean
+.PHONY: help library demo test crash-test bench bench-index bench-memory lint clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,13 @@ demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUME
 
 test: ## run every test: Rust, and C against the shared and the static library
 	$(CARGO) test --no-fail-fast
+
+# What follows is part of make test; here it runs longer, with other seeds.
+MINUTES ?= 10
+SEED ?= 1000
+
+crash-test: ## crash a simulated disk at every call of endless workloads; MINUTES=10 SEED=1000
+	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --test crash -- --ignored --nocapture
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
