@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::exhaustive::{Begun, Start, sequence, sequences};
 use crate::harness::crashes::Counts;
 use crate::harness::setting::EXHAUSTIVE;
+use crate::independent_reader;
 use crate::random_workloads::{crash_recoveries_of_seed, crash_seed};
 use crate::report;
 
@@ -29,16 +30,19 @@ fn deadline() -> Instant {
 fn campaign_of_random_workloads() {
     let (end, first) = (deadline(), number("FREYJA_SEED", 1_000));
     let mut counts = Counts::default();
+    let mut compared = 0;
     let mut seed = first;
     while Instant::now() < end {
         counts.add(&crash_seed(seed).unwrap());
         counts.add(&crash_recoveries_of_seed(seed).unwrap());
         seed += 1;
+        if seed.is_multiple_of(20) {
+            compared += independent_reader::compare(seed - 20..seed, 25);
+        }
     }
-    report(
-        &format!("seeds {first} to {}, random workloads", seed - 1),
-        &counts,
-    );
+    let seeds = format!("random workloads of the seeds {first} to {}", seed - 1);
+    report(&seeds, &counts);
+    println!("{seeds}: {compared} crashed stores also read by the independent reader");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod exhaustive;
 mod harness;
+mod independent_reader;
 mod random_workloads;
 
 mod campaign;
@@ -44,4 +45,10 @@ fn random_workloads_survive_every_crash() {
 fn a_crash_while_recovering_changes_nothing() {
     let counts = random_workloads::crash_recoveries_of_seeds(60).unwrap();
     report("recoveries", &counts);
+}
+
+#[test]
+fn a_reader_that_shares_no_code_finds_the_same_after_every_crash() {
+    let compared = independent_reader::compare(1..=60, 25);
+    println!("{compared} crashed stores read by both");
 }

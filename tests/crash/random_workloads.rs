@@ -9,7 +9,7 @@ use crate::harness::setting::Setting;
 use crate::harness::workload::Workload;
 
 /// Runs the workload of `seed`.
-fn run(seed: u64, random: &mut Random) -> Told<(Setting, History)> {
+pub fn run(seed: u64, random: &mut Random) -> Told<(Setting, History)> {
     let setting = Setting::drawn(random);
     let steps = 5 + random.below(30);
     let mut workload = Workload::new(setting, seed, true)?;

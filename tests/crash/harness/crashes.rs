@@ -89,7 +89,7 @@ fn place(picture: &Picture, variant: u64) -> String {
 }
 
 /// Variant 0 is a killed process, 1 loses all that was not durable, others do to it what follows from `seed`.
-fn crashed(picture: &Picture, variant: u64, seed: u64) -> SimulatedDisk {
+pub fn crashed(picture: &Picture, variant: u64, seed: u64) -> SimulatedDisk {
     match variant {
         0 => picture.disk.crash(Crash::ProcessKill, crash_seed(seed, 0)),
         1 => {
