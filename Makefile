@@ -27,6 +27,7 @@ demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUME
 
 test: ## run every test: Rust, and C against the shared and the static library
 	$(CARGO) test --no-fail-fast
+	$(CARGO) test --features sabotage --test sabotage
 
 # What follows is part of make test; here it runs longer, with other seeds.
 MINUTES ?= 10
@@ -47,6 +48,7 @@ bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --features sabotage --test sabotage -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps
 
 clean: ## remove everything that was built

@@ -26,6 +26,7 @@ pub fn mend(vfs: &dyn Vfs, directory: &Path, survey: &Survey, unborn: &[PathBuf]
         remove(vfs, path)?;
     }
     for kept in &survey.kept {
+        sabotage!(TailLeft, continue);
         if let Some(extent) = &kept.unsealed {
             adopt(vfs, directory, &kept.segment, extent)?;
         }
@@ -79,6 +80,14 @@ fn replace_by_copy(
     segment: &Segment,
     extent: &Extent,
 ) -> Result<()> {
+    sabotage!(
+        CacheTrusted,
+        return Err(Error::io(
+            "skip",
+            directory,
+            &std::io::Error::from_raw_os_error(libc::ENOSPC)
+        ))
+    );
     let new_path = directory.join(segment_name::new_file_name(segment.id()));
     let file = vfs
         .create_new(&new_path)

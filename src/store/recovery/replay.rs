@@ -55,6 +55,7 @@ pub fn replay(
             }
             Event::Damaged(span) if span.offset < end => {
                 report.add_damage(DamagedSpan::new(path, span.offset, span.len));
+                sabotage!(DamageForgotten, continue);
                 // Whoever asks for the key that the record seems to have had hears of the damage, and does not
                 // get an older version.
                 if let Some(record) = span.probable.filter(|record| record.sequence > after) {
