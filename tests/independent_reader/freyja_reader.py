@@ -274,7 +274,8 @@ class Store:
                 segments.append((name, len(data)))
         readable = [segment for segment in segments if isinstance(segment, Segment)]
         self.durable = max((segment.durable for segment in readable), default=0)
-        self.read(segments, readable[0].header.store if readable else None)
+        stores = [segment.header.store for segment in readable]
+        self.read(segments, max(stores, key=stores.count, default=None))
 
     def read(self, segments, store):
         previous_id, gap_is_explained = 0, False
