@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test crash-test bench bench-index bench-memory lint clean
+.PHONY: help library demo test crash-test damage-test bench bench-index bench-memory lint clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ SEED ?= 1000
 
 crash-test: ## crash a simulated disk at every call of endless workloads; MINUTES=10 SEED=1000
 	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --test crash -- --ignored --nocapture
+
+damage-test: ## flip every bit of a store, cut every file to every length, damage every block; a few minutes
+	$(CARGO) test --test damage -- --ignored --nocapture
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)

@@ -2,6 +2,8 @@
 //! them turns red within a bounded amount of work.
 #![allow(dead_code)] // each suite is used in part
 
+#[path = "damage/harness/mod.rs"]
+mod damage;
 #[path = "crash/exhaustive.rs"]
 mod exhaustive;
 #[path = "crash/harness/mod.rs"]
@@ -11,6 +13,8 @@ mod random_workloads;
 
 use std::panic::catch_unwind;
 
+use damage::flips::flip_bits;
+use damage::golden::{Ending, Golden};
 use exhaustive::Start;
 use freyja::sabotage::{self, Fault};
 use harness::Told;
@@ -21,6 +25,16 @@ fn crash_suite() -> Told<()> {
     exhaustive::up_to(2, Start::Used)?;
     random_workloads::crash_seeds(10)?;
     random_workloads::crash_recoveries_of_seeds(10)?;
+    Ok(())
+}
+
+/// A part of the suite of damage.
+fn damage_suite() -> Told<()> {
+    for ending in [Ending::Closed, Ending::WithoutImages, Ending::Killed] {
+        let golden = Golden::new(ending, 1);
+        flip_bits(&golden, ".seg", 499)?;
+        flip_bits(&golden, ".img", 61)?;
+    }
     Ok(())
 }
 
@@ -59,9 +73,14 @@ noticed! {
     retrying_a_failed_sync: SyncRetried by crash_suite
     leaving_the_torn_tail: TailLeft by crash_suite
     trusting_the_cache: CacheTrusted by crash_suite
+    cutting_damage: DamageCut by damage_suite
+    forgetting_damage: DamageForgotten by damage_suite
+    reading_unchecked: UncheckedRead by damage_suite
+    loading_unchecked: UncheckedShard by damage_suite
 }
 
 #[test]
 fn without_a_fault_the_suites_are_green() {
     crash_suite().unwrap();
+    damage_suite().unwrap();
 }
