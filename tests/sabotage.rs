@@ -8,6 +8,8 @@ mod damage;
 mod exhaustive;
 #[path = "crash/harness/mod.rs"]
 mod harness;
+#[path = "support/random.rs"]
+mod random;
 #[path = "crash/random_workloads.rs"]
 mod random_workloads;
 

@@ -7,8 +7,8 @@ use freyja::vfs::SimulatedDisk;
 use crate::harness::crashes::crashed;
 use crate::harness::examination::content;
 use crate::harness::history::Map;
-use crate::harness::random::Random;
 use crate::harness::{STORE, open};
+use crate::random::Random;
 use crate::random_workloads;
 
 #[path = "../support/independent_reader.rs"]

@@ -8,6 +8,8 @@
 mod exhaustive;
 mod harness;
 mod independent_reader;
+#[path = "../support/random.rs"]
+mod random;
 mod random_workloads;
 
 mod campaign;

@@ -4,9 +4,9 @@ use crate::harness::Told;
 use crate::harness::crashes::{Counts, crash_everywhere, crash_recoveries};
 use crate::harness::history::History;
 use crate::harness::operation::Operation;
-use crate::harness::random::Random;
 use crate::harness::setting::Setting;
 use crate::harness::workload::Workload;
+use crate::random::Random;
 
 /// Runs the workload of `seed`.
 pub fn run(seed: u64, random: &mut Random) -> Told<(Setting, History)> {

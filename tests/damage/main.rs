@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods)] // makes real files to be refused
 
 mod harness;
+#[path = "../support/random.rs"]
+mod random;
 mod readers;
 
 use std::sync::OnceLock;

@@ -9,7 +9,7 @@ use freyja::vfs::SimulatedDisk;
 
 use crate::harness::golden::{Golden, KEYS, STORE, key, options};
 use crate::harness::overwrite;
-use crate::harness::random::Random;
+use crate::random::Random;
 
 #[path = "../support/independent_reader.rs"]
 mod independent_reader;

@@ -5,9 +5,9 @@ use freyja::vfs::simulated::{Crash, SectorFate, Uniform};
 
 use super::examination::{Effort, content, examine};
 use super::history::{History, Picture};
-use super::random::Random;
 use super::setting::Setting;
 use super::{Told, crash_seed, expect, open};
+use crate::random::Random;
 
 /// How many of which crashes were survived.
 #[derive(Clone, Copy, Debug, Default)]

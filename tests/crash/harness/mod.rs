@@ -8,8 +8,6 @@ pub mod crashes;
 pub mod examination;
 pub mod history;
 pub mod operation;
-#[path = "../../support/random.rs"]
-pub mod random;
 pub mod setting;
 pub mod workload;
 

@@ -1,6 +1,6 @@
 //! What a workload does, one step after the other.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Keys that workloads use. Among them are the empty one and one with a length of two bytes.
 pub const KEYS: u8 = 8;

@@ -3,7 +3,7 @@
 use freyja::store::{Options, ReadMode, SyncMode};
 use freyja::vfs::{Allocation, SimulatedDisk};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// How the store is opened and what the disk is like.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 use super::gap::Tally;
 use super::golden::Golden;
 use super::judgement::{Damage, judge};
-use super::random::Random;
 use super::{Told, overwrite};
+use crate::random::Random;
 
 /// What a block becomes.
 #[derive(Clone, Copy, Debug)]

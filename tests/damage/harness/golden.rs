@@ -10,7 +10,7 @@ use freyja::store::{Options, Store, SyncMode};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, SimulatedDisk};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// The directory of the store.
 pub const STORE: &str = "/store";

@@ -10,8 +10,6 @@ pub mod flips;
 pub mod gap;
 pub mod golden;
 pub mod judgement;
-#[path = "../../support/random.rs"]
-pub mod random;
 
 use std::path::Path;
 
