@@ -1,4 +1,5 @@
 //! The reader in Python that shares no code with Freyja: what it finds in copies of stores.
+#![allow(dead_code)] // each test program uses its part
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -93,7 +94,8 @@ fn parse(text: &str) -> Vec<Reading> {
     readings
 }
 
-fn bytes(word: &str) -> Vec<u8> {
+/// The bytes that a word of the reader stands for.
+pub fn bytes(word: &str) -> Vec<u8> {
     let digits = if word == "-" { "" } else { word };
     let pairs = digits.as_bytes().chunks(2);
     let number = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
