@@ -43,10 +43,10 @@ damage-test: ## flip every bit of a store, cut every file to every length, damag
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
 
-bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=10000000 for ten million keys
+bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=200000 for a quick look
 	$(CARGO) bench --bench index -- $(BENCH_ARGUMENTS)
 
-bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 1000000" for a quick look
+bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 100000" for a quick look
 	$(CARGO) bench --bench memory -- $(BENCH_ARGUMENTS)
 
 lint: ## check formatting, lints, and the documentation's links

@@ -49,13 +49,15 @@ static void check_generation(freyja_db *db, int generation) {
     CHECK(count_of(db) == present);
 }
 
-static void generations_survive(const char *path, uint32_t read_mode) {
+/* With keys in memory or on disk, or with either in turn: any store opens either way. */
+static void generations_survive(const char *path, uint32_t read_mode, const uint32_t key_storage[2]) {
     freyja_options options = default_options();
     options.segment_size = 64 << 10;
     options.read_mode = read_mode;
     options.sync_mode = FREYJA_SYNC_NONE;
     uint64_t last_sequence = 0;
     for (int generation = 0; generation < GENERATIONS; generation++) {
+        options.key_storage = key_storage[generation % 2];
         freyja_db *db = open_store(path, &options);
         freyja_stats_t stats = stats_of(db);
         CHECK(stats.last_sequence == last_sequence);
@@ -68,6 +70,8 @@ static void generations_survive(const char *path, uint32_t read_mode) {
         write_generation(db, generation);
         check_generation(db, generation);
         last_sequence = stats_of(db).last_sequence;
+        CHECK((options.key_storage == FREYJA_KEYS_ON_DISK) == (stats_of(db).slab_count == 0));
+        CHECK(options.key_storage == FREYJA_KEYS_IN_MEMORY || stats_of(db).missing_keys == 0);
         CHECK(generation == 0 || stats_of(db).segments > 3);
         CHECK_OK(freyja_close(db));
     }
@@ -95,7 +99,13 @@ static void an_empty_store_can_be_opened_again(const char *path) {
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     an_empty_store_can_be_opened_again(path_in(argv[1], "empty at first"));
-    generations_survive(path_in(argv[1], "mapped"), FREYJA_READ_MAPPED);
-    generations_survive(path_in(argv[1], "pread"), FREYJA_READ_PREAD);
+    const uint32_t memory[2] = {FREYJA_KEYS_IN_MEMORY, FREYJA_KEYS_IN_MEMORY};
+    const uint32_t disk[2] = {FREYJA_KEYS_ON_DISK, FREYJA_KEYS_ON_DISK};
+    const uint32_t mixed[2] = {FREYJA_KEYS_IN_MEMORY, FREYJA_KEYS_ON_DISK};
+    generations_survive(path_in(argv[1], "mapped"), FREYJA_READ_MAPPED, memory);
+    generations_survive(path_in(argv[1], "pread"), FREYJA_READ_PREAD, memory);
+    generations_survive(path_in(argv[1], "keys on disk"), FREYJA_READ_MAPPED, disk);
+    generations_survive(path_in(argv[1], "keys on disk, pread"), FREYJA_READ_PREAD, disk);
+    generations_survive(path_in(argv[1], "mixed"), FREYJA_READ_MAPPED, mixed);
     return 0;
 }

@@ -270,7 +270,8 @@ typedef enum freyja_key_storage {
      */
     FREYJA_KEYS_IN_MEMORY = 0,
     /**
-     * On disk only: least memory. Not there yet: FREYJA_UNSUPPORTED.
+     * On disk only: some 7 bytes of memory a key, however long it is. A get costs what it costs with keys in
+     * memory; exists, put and delete read the record of a key that is there. Any store opens either way.
      */
     FREYJA_KEYS_ON_DISK = 1,
 } freyja_key_storage;
@@ -544,6 +545,10 @@ typedef struct freyja_stats_t {
      * Of these, how many were damaged there and were rebuilt from the segment files.
      */
     uint64_t shards_rebuilt;
+    /**
+     * With FREYJA_KEYS_IN_MEMORY: keys that are not in memory yet, because an image of the index holds none.
+     */
+    uint64_t missing_keys;
 } freyja_stats_t;
 
 #ifdef __cplusplus

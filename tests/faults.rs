@@ -6,14 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freyja::ErrorKind;
-use freyja::store::{Options, ReadMode, Store, SyncMode};
+use freyja::store::{KeyStorage, Options, ReadMode, Store, SyncMode};
 use freyja::vfs::simulated::{Crash, Operation, SimulatedDisk};
 
 const STORE: &str = "/store";
 
+/// Where the keys are: the program of the tests of keys on disk runs this file once more.
+fn key_storage() -> KeyStorage {
+    match module_path!().starts_with("keys_on_disk") {
+        true => KeyStorage::OnDisk,
+        false => KeyStorage::InMemory,
+    }
+}
+
 /// Without images: what is tested here is how the log is read.
 fn options() -> Options {
     Options {
+        key_storage: key_storage(),
         image_segments: 0,
         sync_mode: SyncMode::None,
         background_threads: 0,

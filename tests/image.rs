@@ -5,14 +5,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use freyja::store::{ImageFault, OpenMode, Options, RecoveryWay, Stats, Store, SyncMode};
+use freyja::store::{
+    ImageFault, KeyStorage, OpenMode, Options, ReadMode, RecoveryWay, Stats, Store, SyncMode,
+};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
 
 const STORE: &str = "/store";
 
+/// Where the keys are: the program of the tests of keys on disk runs this file once more.
+fn key_storage() -> KeyStorage {
+    match module_path!().starts_with("keys_on_disk") {
+        true => KeyStorage::OnDisk,
+        false => KeyStorage::InMemory,
+    }
+}
+
 fn options() -> Options {
     Options {
+        key_storage: key_storage(),
         sync_mode: SyncMode::None,
         background_threads: 0,
         segment_size: 1 << 20,
@@ -125,7 +136,7 @@ fn how_much_an_open_and_the_first_get_read_does_not_depend_on_the_size_of_the_st
             .sum::<u64>()
     };
     let (small, large) = (read(30_000), read(240_000));
-    // One shard, which is between half full and full, and a directory of 56 bytes a shard.
+    // One shard, which is between half full and full, and a directory of 48 bytes a shard.
     assert!(
         large < small * 5 / 2,
         "{small} bytes for 30,000 keys, {large} for 240,000"
@@ -488,4 +499,71 @@ fn the_location_space_of_an_image_is_kept_when_the_log_goes_on() {
         let store = open_with(&disk, &options);
         assert_eq!(content(&store, 1000).len() as u64, round * 100 + 150);
     }
+}
+
+#[test]
+fn a_store_opens_from_the_image_that_one_with_the_other_key_storage_wrote() {
+    let count = 2000;
+    let disk = closed(count);
+    let mut storage = key_storage();
+    for round in 0..4_u64 {
+        storage = match storage {
+            KeyStorage::InMemory => KeyStorage::OnDisk,
+            KeyStorage::OnDisk => KeyStorage::InMemory,
+        };
+        let options = Options {
+            key_storage: storage,
+            ..options()
+        };
+        let store = open_with(&disk, &options);
+        assert_way(&store.stats(), RecoveryWay::Image, ImageFault::None);
+        assert_eq!(store.count(), count);
+        for number in (0..count).filter(|number| number % 3 == round % 3) {
+            assert!(store.exists(&key(number)).unwrap());
+            assert!(!store.exists(&key(number + count)).unwrap());
+            assert!(store.delete(&key(number)).unwrap());
+            store.put(&key(number), b"value").unwrap();
+        }
+        assert_eq!(content(&store, count).len() as u64, count);
+        let slabs = store.stats().slab_count;
+        assert_eq!(storage == KeyStorage::InMemory, slabs > 0);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn keys_come_into_memory_with_writes_and_behind_the_opening() {
+    let count = 3000;
+    let disk = closed(count);
+    let in_memory = key_storage() == KeyStorage::InMemory;
+    let missing = if in_memory { count } else { 0 };
+    let store = open(&disk);
+    assert_eq!(store.stats().missing_keys, missing);
+    store.put(&key(5), b"newer").unwrap();
+    assert_eq!(store.stats().missing_keys, missing.saturating_sub(1));
+    assert!(store.delete(&key(6)).unwrap());
+    assert_eq!(store.stats().missing_keys, missing.saturating_sub(2));
+    store.close().unwrap();
+
+    let options = Options {
+        background_threads: 1,
+        read_mode: ReadMode::Pread,
+        ..options()
+    };
+    let store = open_with(&disk, &options);
+    let mut patience = 0..60_000;
+    while store.stats().missing_keys > 0 || store.stats().shards_loaded == 0 {
+        patience.next().expect("all keys come into memory");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let keys = (0..count).filter(|number| *number != 6);
+    let bytes: usize = keys.clone().map(|number| key(number).len() + 1).sum();
+    let live_bytes = if in_memory { bytes as u64 } else { 0 };
+    assert_eq!(store.stats().slab_live_bytes, live_bytes);
+    disk.start_trace();
+    for number in keys {
+        assert!(store.exists(&key(number)).unwrap());
+    }
+    let reads = disk.take_trace();
+    assert_eq!(reads.is_empty(), in_memory);
 }

@@ -1,12 +1,21 @@
 //! What a store promises, on the real file system.
 #![allow(clippy::disallowed_methods)] // a test may look at what is on the disk
 
-use freyja::store::{OpenMode, Options, ReadMode, RecoveryWay, Store, SyncMode};
+use freyja::store::{KeyStorage, OpenMode, Options, ReadMode, RecoveryWay, Store, SyncMode};
 use freyja::{ErrorKind, Result};
 use std::path::Path;
 
+/// Where the keys are: the program of the tests of keys on disk runs this file once more.
+fn key_storage() -> KeyStorage {
+    match module_path!().starts_with("keys_on_disk") {
+        true => KeyStorage::OnDisk,
+        false => KeyStorage::InMemory,
+    }
+}
+
 fn options() -> Options {
     Options {
+        key_storage: key_storage(),
         sync_mode: SyncMode::None,
         ..Options::default()
     }
@@ -282,7 +291,7 @@ fn many_segments_are_sealed_by_the_background_thread_or_by_writers() {
                 background_threads,
                 sync_mode,
                 sync_interval_ms: 1,
-                ..Options::default()
+                ..options()
             };
             let store = Store::open(directory.path(), &options).unwrap();
             for i in 0..500u32 {

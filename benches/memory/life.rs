@@ -1,10 +1,9 @@
 //! What a child process does: lets one contestant live and looks at the memory it takes.
 
-use std::time::{Duration, Instant};
-
 use crate::arguments::{Arguments, Child, Task};
 use crate::contestants::{Contestant, Counters, Freyja, PlainMap};
 use crate::key_sets::KeySet;
+use crate::latency::Latencies;
 use crate::resident::Resident;
 use crate::transcript::{Sample, State, Transcript};
 use crate::watch::{PARTS, Watch};
@@ -52,6 +51,7 @@ fn run<C: Contestant>(task: Task, keys: &Keys<'_>, open: impl FnOnce() -> C) -> 
     // A pass and a look, so that what the harness takes is there before the beginning.
     keys.for_each(|_, _| {});
     let watch = Watch::start();
+    let mut latencies = Latencies::new();
     let resident = Resident::open();
     let before = resident.bytes();
     let mut contestant = open();
@@ -73,7 +73,9 @@ fn run<C: Contestant>(task: Task, keys: &Keys<'_>, open: impl FnOnce() -> C) -> 
     let mut transcript = Transcript::default();
     match task {
         Task::Churn => {
-            fill(&mut contestant, keys, &beginning, &watch, &mut transcript);
+            let puts = &mut latencies;
+            transcript.samples = fill(&mut contestant, keys, &beginning, &watch, puts);
+            transcript.puts = Some(puts.summary());
             transcript.states.push(beginning.state(&contestant));
             churn(&mut contestant, keys);
             transcript.states.push(beginning.state(&contestant));
@@ -115,38 +117,35 @@ fn run<C: Contestant>(task: Task, keys: &Keys<'_>, open: impl FnOnce() -> C) -> 
     transcript
 }
 
-/// Puts every key; looks at the memory at every hundredth part, at what was seen in between, and for the slowest put.
+/// Puts every key and times it; looks at the memory at every hundredth part, and at what was seen in between.
 fn fill(
     contestant: &mut impl Contestant,
     keys: &Keys<'_>,
     beginning: &Beginning,
     watch: &Watch,
-    transcript: &mut Transcript,
-) {
-    let mut slowest = Duration::ZERO;
-    let mut part = 0;
+    puts: &mut Latencies,
+) -> Vec<Sample> {
+    let mut samples = Vec::new();
     let mut key_bytes = 0;
     keys.for_each(|number, key| {
-        let began = Instant::now();
-        contestant.put(key, number, 0);
-        slowest = slowest.max(began.elapsed());
+        puts.time(|| contestant.put(key, number, 0));
+        let part = samples.len();
         let done = number + 1;
         key_bytes += key.len() as u64;
         if done * PARTS as u64 / keys.count > part as u64 {
             let resident = beginning.growth();
             let seen = watch.highest(part).saturating_sub(beginning.bytes);
-            transcript.samples.push(Sample {
+            samples.push(Sample {
                 keys: done,
                 key_bytes,
                 resident,
                 highest: seen.max(resident),
             });
-            part += 1;
-            watch.enter(part.min(PARTS - 1));
+            watch.enter((part + 1).min(PARTS - 1));
         }
     });
-    assert_eq!(part, PARTS, "every part was sampled");
-    transcript.slowest_put_nanoseconds = slowest.as_nanos() as u64;
+    assert_eq!(samples.len(), PARTS, "every part was sampled");
+    samples
 }
 
 /// Replaces every key twice, deletes every second key, and adds these again.

@@ -8,8 +8,13 @@
 
 mod arguments;
 mod children;
+#[path = "../shared/clocks.rs"]
+mod clocks;
 mod contestants;
+mod finished;
 mod key_sets;
+#[path = "../shared/latency.rs"]
+mod latency;
 mod life;
 mod machine;
 mod plot;
@@ -18,6 +23,8 @@ mod report;
 mod resident;
 mod results;
 mod run;
+#[path = "../shared/table.rs"]
+mod table;
 mod transcript;
 mod watch;
 

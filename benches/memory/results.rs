@@ -13,6 +13,8 @@ pub struct Results {
     pub unsupported: Vec<(Kind, String)>,
     /// Where the paths came from.
     pub paths: Option<String>,
+    /// How many measurements an interrupted run of the same program had made before.
+    pub of_earlier_runs: usize,
     /// The commit that was measured.
     pub commit: String,
     /// The arguments that were given.

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::arguments::{Arguments, Task, refuse};
-use crate::children::Children;
+use crate::children::{Children, Measurement};
 use crate::contestants::Kind;
+use crate::finished::Finished;
 use crate::key_sets::KeySet;
 use crate::real_paths::{self, RealPaths};
 use crate::results::{Figures, Results, Row, Skipped, Small};
@@ -28,11 +29,18 @@ pub fn run(arguments: &Arguments) {
     }
     // Asked before anything is written.
     let commit = machine::commit();
-    let place = tempfile::tempdir_in(directory).expect("a directory can be made");
+    let directory = directory.join("memory-benchmark");
+    fs::create_dir_all(&directory).expect("the directory can be made");
+    let Some(finished) = Finished::open(&directory).expect("the directory can be used") else {
+        let directory = directory.display();
+        refuse(&format!("{directory}: another run is at work there"));
+    };
+    let place = tempfile::tempdir_in(&directory).expect("a directory can be made");
     let real_paths = gather_paths(arguments, place.path());
     let children = Children {
         directory: place.path().to_owned(),
         paths: real_paths.as_ref().map(|paths| paths.file.clone()),
+        finished,
     };
     let mut results = Results {
         small: Vec::new(),
@@ -40,6 +48,7 @@ pub fn run(arguments: &Arguments) {
         skipped: Vec::new(),
         unsupported: Vec::new(),
         paths: real_paths.as_ref().map(|paths| paths.source.clone()),
+        of_earlier_runs: 0,
         commit,
         given: arguments.given.clone(),
     };
@@ -58,12 +67,15 @@ pub fn run(arguments: &Arguments) {
             measure(&children, kind, set, count, &mut results);
         }
     }
+    results.of_earlier_runs = children.finished.found();
     println!("{}", report::text(&results, false));
     if arguments.record && results.rows.is_empty() {
         eprintln!("nothing was measured, so nothing is recorded");
     } else if arguments.record {
         record(&results);
     }
+    let forgotten = children.finished.forget();
+    forgotten.expect("what was finished can be removed");
 }
 
 /// The paths, if keys of that kind are asked for and there are enough for a hundred samples.
@@ -102,8 +114,13 @@ fn sets(arguments: &Arguments, real_paths: Option<&RealPaths>) -> Vec<(KeySet, u
 
 fn measure_small(children: &Children, kind: Kind) -> Small {
     let state = |count| {
-        let transcript = children.start(Task::Small, kind, FEW_KEYS_SET, count);
-        transcript.states[0]
+        let measurement = Measurement {
+            kind,
+            set: FEW_KEYS_SET,
+            count,
+            key_bytes: FEW_KEYS_SET.bytes(count, None),
+        };
+        children.start(Task::Small, measurement).states[0]
     };
     Small {
         kind,
@@ -122,13 +139,18 @@ fn measure(children: &Children, kind: Kind, set: KeySet, count: u64, results: &m
         });
         return;
     }
-    let start = |task| children.start(task, kind, set, count);
+    let measurement = Measurement {
+        kind,
+        set,
+        count,
+        key_bytes,
+    };
     let figures = Figures {
         keeps_keys_in_memory: kind.keeps_keys_in_memory(),
         key_bytes,
-        churn: start(Task::Churn),
-        delete_most: start(Task::DeleteMost),
-        put_the_rest: start(Task::PutTheRest),
+        churn: children.start(Task::Churn, measurement),
+        delete_most: children.start(Task::DeleteMost, measurement),
+        put_the_rest: children.start(Task::PutTheRest, measurement),
     };
     results.rows.push(Row {
         kind,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::contestants::Counters;
+use crate::latency::Summary;
 
 /// A moment of a life. Bytes are those since the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,8 @@ pub struct Transcript {
     /// First the fresh one.
     pub states: Vec<State>,
     pub samples: Vec<Sample>,
-    pub slowest_put_nanoseconds: u64,
+    /// Of the puts of the fill, if they were timed.
+    pub puts: Option<Summary>,
 }
 
 impl fmt::Display for Transcript {
@@ -56,7 +58,19 @@ impl fmt::Display for Transcript {
             } = sample;
             writeln!(formatter, "sample {keys} {key_bytes} {resident} {highest}")?;
         }
-        writeln!(formatter, "slowest {}", self.slowest_put_nanoseconds)
+        if let Some(Summary {
+            wall,
+            processor,
+            processor_of_slowest,
+        }) = self.puts
+        {
+            write!(formatter, "puts")?;
+            for number in wall.iter().chain(&processor) {
+                write!(formatter, " {number}")?;
+            }
+            writeln!(formatter, " {processor_of_slowest}")?;
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +106,14 @@ impl Transcript {
                         highest,
                     })
                 }
-                ("slowest", &[nanoseconds]) => transcript.slowest_put_nanoseconds = nanoseconds,
+                ("puts", &[ref quantiles @ .., processor_of_slowest]) => {
+                    let (wall, processor) = quantiles.split_at_checked(quantiles.len() / 2)?;
+                    transcript.puts = Some(Summary {
+                        wall: wall.try_into().ok()?,
+                        processor: processor.try_into().ok()?,
+                        processor_of_slowest,
+                    });
+                }
                 _ => return None,
             }
         }

@@ -42,7 +42,8 @@ pub enum freyja_sync_mode {
 pub enum freyja_key_storage {
     /// In memory: exists and misses need no disk. The default.
     FREYJA_KEYS_IN_MEMORY = 0,
-    /// On disk only: least memory. Not there yet: FREYJA_UNSUPPORTED.
+    /// On disk only: some 7 bytes of memory a key, however long it is. A get costs what it costs with keys in
+    /// memory; exists, put and delete read the record of a key that is there. Any store opens either way.
     FREYJA_KEYS_ON_DISK = 1,
 }
 

@@ -86,6 +86,8 @@ pub struct freyja_stats_t {
     pub shards_loaded: u64,
     /// Of these, how many were damaged there and were rebuilt from the segment files.
     pub shards_rebuilt: u64,
+    /// With FREYJA_KEYS_IN_MEMORY: keys that are not in memory yet, because an image of the index holds none.
+    pub missing_keys: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -118,13 +120,13 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
 }
 
-// SAFETY: two `u32` and 32 `u64` leave no padding.
+// SAFETY: two `u32` and 33 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 264;
+    const FIRST_SIZE: usize = 272;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 264);
+const _: () = assert!(size_of::<freyja_stats_t>() == 272);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -197,6 +199,7 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         image_failures: stats.image_failures,
         shards_loaded: stats.shards_loaded,
         shards_rebuilt: stats.shards_rebuilt,
+        missing_keys: stats.missing_keys,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A bucket: ten slots and a header in one 64-byte line.
 //!
-//! Words 0–4 hold ten 32-bit lower halves of locations; words 5, 6 and the lower half of word 7 hold ten
-//! 16-bit lanes {tag 12 | upper location bits 4}; the upper half of word 7 is the header: ten bits "occupied", ten
+//! Words 0–4 hold the lower 32 bits of ten fields; words 5, 6 and the lower half of word 7 hold ten
+//! 16-bit lanes {12 tag bits | upper 4 bits of the field}; the upper half of word 7 is the header: ten bits "occupied", ten
 //! bits "displaced" (the entry sits in its second bucket), and two 6-bit counts of entries whose home is this
 //! bucket but that live in their second bucket or in the stash.
 //!
@@ -10,19 +10,21 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Location;
 use crate::memory::page_list::WordLine;
 
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 10;
 
-/// Width of a tag in bits.
+/// Width of the part of a tag that is compared for all slots at once, in bits.
 pub(super) const TAG_BITS: u32 = 12;
+
+/// Width of what else a slot holds, of which a bucket knows nothing.
+pub(super) const FIELD_BITS: u32 = 36;
 
 const ALL_SLOTS: u32 = (1 << SLOTS) - 1;
 const HEADER_SHIFT: u32 = 32;
 const DISPLACED_SHIFT: u32 = HEADER_SHIFT + SLOTS as u32;
-const UPPER_LOCATION_BITS: u32 = Location::BITS - 32;
+const UPPER_FIELD_BITS: u32 = FIELD_BITS - 32;
 
 /// One in each 16-bit lane.
 const LANES: u64 = 0x0001_0001_0001_0001;
@@ -85,7 +87,7 @@ impl Bucket {
         let tags = u64::from(tag) * LANES;
         let equal = |word: u64| {
             // Per lane a 12-bit difference; 0x1000 minus it keeps bit 12 only if it is zero, and never borrows.
-            let difference = (word >> UPPER_LOCATION_BITS & (LANES * 0xfff)) ^ tags;
+            let difference = (word >> UPPER_FIELD_BITS & (LANES * 0xfff)) ^ tags;
             let zero = (LANES * 0x1000 - difference) >> TAG_BITS & LANES;
             (zero.wrapping_mul(GATHER) >> 48) as u32
         };
@@ -99,15 +101,15 @@ impl Bucket {
 
     #[inline]
     pub(super) fn tag(&self, slot: usize) -> u32 {
-        (self.lane(slot) >> UPPER_LOCATION_BITS) as u32
+        (self.lane(slot) >> UPPER_FIELD_BITS) as u32
     }
 
-    /// The location in an occupied slot; `None` for a free one.
+    /// The field of a slot; 0 if it is free.
     #[inline]
-    pub(super) fn location(&self, slot: usize) -> Option<Location> {
+    pub(super) fn field(&self, slot: usize) -> u64 {
         let lower = self.0[slot / 2] >> (slot % 2 * 32) & 0xffff_ffff;
-        let upper = self.lane(slot) & ((1 << UPPER_LOCATION_BITS) - 1);
-        Location::new(upper << 32 | lower)
+        let upper = self.lane(slot) & ((1 << UPPER_FIELD_BITS) - 1);
+        upper << 32 | lower
     }
 
     /// How many entries of this home live elsewhere; at the counter's maximum, that many or more.
@@ -130,15 +132,15 @@ impl Slots<'_> {
     }
 
     #[inline]
-    pub(super) fn set(self, slot: usize, tag: u32, location: Location, displaced: bool) {
-        self.write(slot, tag, location.raw());
+    pub(super) fn set(self, slot: usize, tag: u32, field: u64, displaced: bool) {
+        self.write(slot, tag, field);
         let bits = 1 << HEADER_SHIFT | u64::from(displaced) << DISPLACED_SHIFT;
         self.update(7, 0, bits << slot);
     }
 
-    pub(super) fn set_location(self, slot: usize, location: Location) {
+    pub(super) fn set_field(self, slot: usize, field: u64) {
         let tag = Bucket::load(self.0).tag(slot);
-        self.write(slot, tag, location.raw());
+        self.write(slot, tag, field);
     }
 
     pub(super) fn clear(self, slot: usize) {
@@ -167,15 +169,15 @@ impl Slots<'_> {
     }
 
     #[inline]
-    fn write(self, slot: usize, tag: u32, location: u64) {
+    fn write(self, slot: usize, tag: u32, field: u64) {
         let shift = slot % 2 * 32;
         self.update(
             slot / 2,
             0xffff_ffff << shift,
-            (location & 0xffff_ffff) << shift,
+            (field & 0xffff_ffff) << shift,
         );
         let shift = slot % 4 * 16;
-        let lane = u64::from(tag) << UPPER_LOCATION_BITS | location >> 32;
+        let lane = u64::from(tag) << UPPER_FIELD_BITS | field >> 32;
         self.update(5 + slot / 4, 0xffff << shift, lane << shift);
     }
 
@@ -195,8 +197,8 @@ impl Slots<'_> {
 mod tests {
     use super::*;
 
-    fn location(slot: usize) -> Location {
-        Location::new((slot as u64 + 1) * 0x7654_321f % (1 << 36)).unwrap()
+    fn field(slot: usize) -> u64 {
+        (slot as u64 + 1) * 0x7_6543_21f0_f1e1 % (1 << FIELD_BITS)
     }
 
     #[test]
@@ -204,7 +206,7 @@ mod tests {
         let line = WordLine::default();
         let slots = Slots(&line);
         for slot in [3, 0, 9, 8, 5, 1, 2, 7, 4, 6] {
-            slots.set(slot, 0xfff - slot as u32, location(slot), slot % 3 == 0);
+            slots.set(slot, 0xfff - slot as u32, field(slot), slot % 3 == 0);
         }
         assert_eq!(slots.free(), None);
         let bucket = Bucket::load(&line);
@@ -214,18 +216,15 @@ mod tests {
         );
         for slot in 0..SLOTS {
             assert_eq!(bucket.tag(slot), 0xfff - slot as u32);
-            assert_eq!(bucket.location(slot), Some(location(slot)));
+            assert_eq!(bucket.field(slot), field(slot));
         }
-        slots.set_location(6, location(60));
+        slots.set_field(6, field(60));
         slots.clear(9);
         assert_eq!(slots.free(), Some(9));
         let bucket = Bucket::load(&line);
-        assert_eq!(
-            (bucket.location(6), bucket.location(9)),
-            (Some(location(60)), None)
-        );
+        assert_eq!((bucket.field(6), bucket.field(9)), (field(60), 0));
         assert_eq!((bucket.tag(6), bucket.displaced()), (0xff9, 0b00_0100_1001));
-        assert_eq!(bucket.location(8), Some(location(8)));
+        assert_eq!(bucket.field(8), field(8));
     }
 
     #[test]
@@ -242,7 +241,7 @@ mod tests {
             for slot in 0..SLOTS {
                 let equal = pattern >> slot & 1 == 1;
                 let tag = if equal { tag } else { other[slot % 4] };
-                Slots(&line).set(slot, tag, location(slot), false);
+                Slots(&line).set(slot, tag, field(slot), false);
             }
             assert_eq!(Bucket::load(&line).matches(tag), pattern);
             if pattern != 0 {

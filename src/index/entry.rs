@@ -5,7 +5,7 @@ use parking_lot::MutexGuard;
 use super::hash::{KeyHash, SeededHash};
 use super::placement::Place;
 use super::probe::Found;
-use super::shard::{Shard, Writer};
+use super::shard::{KeyPlace, Shard, Writer};
 use super::table::Table;
 use super::{Index, Location};
 use crate::memory::epoch::Guard;
@@ -28,6 +28,7 @@ pub struct Occupied<'i, H: KeyHash = SeededHash> {
     pub(super) table: &'i Table,
     pub(super) hash: u64,
     pub(super) found: Found,
+    pub(super) key_length: usize,
 }
 
 /// A key that is not in the index, with a slot and slab bytes reserved for it. Dropping it instead of
@@ -47,7 +48,7 @@ impl<H: KeyHash> Occupied<'_, H> {
         self.found.location
     }
 
-    /// Gives the key another location.
+    /// Gives the key another location, which has no more bits than [`Index::entry`] was told.
     pub fn replace(self, location: Location) {
         self.table.set_location(self.found.position, location);
     }
@@ -55,13 +56,9 @@ impl<H: KeyHash> Occupied<'_, H> {
     /// Removes the key. Now and then this makes the shard smaller, in well under a millisecond.
     pub fn remove(mut self) {
         self.table.clear(self.hash, self.found.position);
-        let length = self.table.slab().key_length(self.found.reference);
-        debug_assert!(
-            length.is_ok(),
-            "the key at this reference was just compared"
-        );
+        let place = KeyPlace::of(self.table, self.found.reference);
         let mut totals = self.shard.totals();
-        totals.remove(length.unwrap_or(0));
+        totals.remove(self.key_length, place);
         self.shard.set_totals(totals);
         self.writer.removals += 1;
         self.index
@@ -70,13 +67,15 @@ impl<H: KeyHash> Occupied<'_, H> {
 }
 
 impl Vacant<'_> {
-    /// Puts the key into the index.
+    /// Puts the key into the index. `location` has no more bits than [`Index::entry`] was told.
     pub fn insert(mut self, location: Location) {
         // The key first: whoever sees the slot can follow its reference.
-        self.writer.appender.publish();
+        if let Some(appender) = &mut self.writer.appender {
+            appender.publish();
+        }
         self.table.fill(&self.place, location, self.reference);
         let mut totals = self.shard.totals();
-        totals.add(self.key_length);
+        totals.add(self.key_length, KeyPlace::of(self.table, self.reference));
         self.shard.set_totals(totals);
     }
 }

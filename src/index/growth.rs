@@ -24,10 +24,18 @@ const DEAD_PARTS_AT_REBUILD: usize = 64;
 pub(super) enum Shortage {
     Slots,
     Slab,
+    LocationBits,
+}
+
+/// What a shard is to take next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newcomer {
+    pub(super) hash: u64,
+    pub(super) location_bits: u32,
 }
 
 impl<H: KeyHash> Index<H> {
-    /// Makes a locked shard able to take one more key, as far as one step does; the caller tries again, in
+    /// Makes a locked shard able to take `newcomer`, as far as one step does; the caller tries again, in
     /// the shard that the directory then leads to.
     ///
     /// # Errors
@@ -36,23 +44,37 @@ impl<H: KeyHash> Index<H> {
         &self,
         shard: &Shard,
         writer: &mut Writer,
-        hash: u64,
+        newcomer: Newcomer,
         shortage: Shortage,
         guard: &Guard,
     ) -> Result<()> {
         let table = shard.table().load(guard);
+        let location_bits = newcomer.location_bits.max(table.encoding().location_bits());
+        let same = Plan {
+            half: None,
+            shape: table.shape(),
+            location_bits,
+            fresh_slab: false,
+        };
+        let compacted = Plan {
+            fresh_slab: true,
+            ..same
+        };
         match shortage {
-            Shortage::Slots => self.make_slots(shard, writer, hash, guard),
+            Shortage::Slots => self.make_slots(shard, writer, newcomer, same, guard),
+            Shortage::LocationBits => self.replace_table(shard, writer, same, guard),
             Shortage::Slab if is_wasteful(shard, table, DEAD_PARTS) => {
-                self.replace_table(shard, writer, table.shape(), true, guard)
+                self.replace_table(shard, writer, compacted, guard)
             }
-            Shortage::Slab if self.can_split(table)? => self.split(shard, writer, hash, guard),
+            Shortage::Slab if can_split(table)? => {
+                self.split(shard, writer, newcomer, location_bits, guard)
+            }
             Shortage::Slab if writer.slab_limit < MAX_SLAB_BYTES => {
                 writer.slab_limit = MAX_SLAB_BYTES;
                 Ok(())
             }
             Shortage::Slab if dead_bytes(shard, table) > 0 => {
-                self.replace_table(shard, writer, table.shape(), true, guard)
+                self.replace_table(shard, writer, compacted, guard)
             }
             Shortage::Slab => Err(Error::new(
                 ErrorKind::TooLarge,
@@ -65,24 +87,32 @@ impl<H: KeyHash> Index<H> {
         &self,
         shard: &Shard,
         writer: &mut Writer,
-        hash: u64,
+        newcomer: Newcomer,
+        same: Plan,
         guard: &Guard,
     ) -> Result<()> {
         let table = shard.table().load(guard);
         let shape = table.shape();
         let in_stash = table.stash_entries();
+        let more_stash = Plan {
+            shape: shape.with_more_stash(),
+            ..same
+        };
         if !shape.is_crowded(shard.totals().keys - in_stash) {
-            return self.replace_table(shard, writer, shape.with_more_stash(), false, guard);
+            return self.replace_table(shard, writer, more_stash, guard);
         }
         if let Some(larger) = shape.larger() {
-            let larger = larger.with_stash_for(in_stash);
-            let fresh_slab = is_wasteful(shard, table, DEAD_PARTS_AT_REBUILD);
-            return self.replace_table(shard, writer, larger, fresh_slab, guard);
+            let larger = Plan {
+                shape: larger.with_stash_for(in_stash),
+                fresh_slab: is_wasteful(shard, table, DEAD_PARTS_AT_REBUILD),
+                ..same
+            };
+            return self.replace_table(shard, writer, larger, guard);
         }
-        if self.can_split(table)? {
-            return self.split(shard, writer, hash, guard);
+        if can_split(table)? {
+            return self.split(shard, writer, newcomer, same.location_bits, guard);
         }
-        self.replace_table(shard, writer, shape.with_more_stash(), false, guard)
+        self.replace_table(shard, writer, more_stash, guard)
     }
 
     /// After a removal: makes the shard smaller if that is worth it. If memory is short it stays as it is
@@ -92,15 +122,19 @@ impl<H: KeyHash> Index<H> {
         let (shape, keys) = (table.shape(), shard.totals().keys);
         let sparse = shape.is_sparse(keys) && writer.removals * 8 > shape.slots();
         let wasteful = is_wasteful(shard, table, DEAD_PARTS)
-            && dead_bytes(shard, table) > self.slab_page_bytes;
+            && dead_bytes(shard, table) > self.memory.slab_page_bytes;
         if writer.removals < writer.patience || !(sparse || wasteful) {
             return;
         }
         let fitting = Shape::for_entries(keys);
         let smaller = sparse || fitting.slots() < shape.slots();
-        let shape = if smaller { fitting } else { shape };
-        let fresh_slab = wasteful || is_wasteful(shard, table, DEAD_PARTS_AT_REBUILD);
-        if let Err(error) = self.replace_table(shard, writer, shape, fresh_slab, guard) {
+        let plan = Plan {
+            half: None,
+            shape: if smaller { fitting } else { shape },
+            location_bits: table.encoding().location_bits(),
+            fresh_slab: wasteful || is_wasteful(shard, table, DEAD_PARTS_AT_REBUILD),
+        };
+        if let Err(error) = self.replace_table(shard, writer, plan, guard) {
             debug_assert_eq!(error.kind(), ErrorKind::Memory);
             (writer.removals, writer.patience) = (0, shape.slots() / 8);
         }
@@ -110,20 +144,13 @@ impl<H: KeyHash> Index<H> {
         &self,
         shard: &Shard,
         writer: &mut Writer,
-        shape: Shape,
-        fresh_slab: bool,
+        plan: Plan,
         guard: &Guard,
     ) -> Result<()> {
-        let plan = Plan {
-            source: shard.table().load(guard),
-            half: None,
-            shape,
-            fresh_slab,
-        };
-        let built = self.build(plan, shard.totals())?;
-        debug_assert_eq!(built.totals, shard.totals());
+        let source = shard.table().load(guard);
+        let built = self.build(source, plan, shard.totals(), guard)?;
         if let Some(appender) = built.appender {
-            writer.appender = appender;
+            writer.appender = Some(appender);
         }
         (writer.removals, writer.patience) = (0, 0);
         shard.table().store(built.table, guard);
@@ -132,43 +159,33 @@ impl<H: KeyHash> Index<H> {
         Ok(())
     }
 
-    /// Whether the next hash bit divides the table's keys into two parts worth a shard each.
-    fn can_split(&self, table: &Table) -> Result<bool> {
-        if table.depth() >= MAX_DEPTH {
-            return Ok(false);
-        }
-        let (mut lower, mut upper) = (0_u64, 0_u64);
-        let mut scratch = Vec::new();
-        table.for_each(|stored| {
-            let half = match table.half(&stored) {
-                Some(half) => half,
-                None => table.half_of(self.hash(table.slab().key(stored.reference, &mut scratch)?)),
-            };
-            match half {
-                Half::Lower => lower += 1,
-                Half::Upper => upper += 1,
-            }
-            Ok(())
-        })?;
-        Ok(lower.min(upper) * 4 > lower.max(upper))
-    }
-
-    fn split(&self, shard: &Shard, writer: &mut Writer, hash: u64, guard: &Guard) -> Result<()> {
+    fn split(
+        &self,
+        shard: &Shard,
+        writer: &mut Writer,
+        newcomer: Newcomer,
+        location_bits: u32,
+        guard: &Guard,
+    ) -> Result<()> {
         let totals = shard.totals();
-        let half = |half| -> Result<Shard> {
+        let source = shard.table().load(guard);
+        let half = |half| {
             let plan = Plan {
-                source: shard.table().load(guard),
                 half: Some(half),
                 shape: Shape::for_entries(totals.keys / 2),
+                location_bits,
                 fresh_slab: true,
             };
-            let built = self.build(plan, totals)?;
-            let appender = built.appender.expect("a fresh slab was asked for");
-            Ok(Shard::new(built.table, appender, built.totals))
+            self.build(source, plan, totals, guard)
         };
-        let halves = [half(Half::Lower)?, half(Half::Upper)?];
+        let (mut lower, mut upper) = (half(Half::Lower)?, half(Half::Upper)?);
+        // Which half the bytes of keys belong to that are not in memory is not worth reading them. The sum stays right.
+        let share = u128::from(totals.key_bytes) * u128::from(lower.totals.keys);
+        lower.totals.key_bytes = (share / u128::from(totals.keys.max(1))) as u64;
+        upper.totals.key_bytes = totals.key_bytes.wrapping_sub(lower.totals.key_bytes);
+        let halves = [lower, upper].map(|half| Shard::new(half.table, half.appender, half.totals));
         let _one_split_at_a_time = self.splitting.lock();
-        let directory = self.directory.load(guard).split(hash, halves)?;
+        let directory = self.directory.load(guard).split(newcomer.hash, halves)?;
         self.directory.store(directory, guard);
         writer.retired = true;
         guard.flush();
@@ -176,12 +193,28 @@ impl<H: KeyHash> Index<H> {
     }
 }
 
+/// Whether the next hash bit divides the table's keys into two parts worth a shard each.
+fn can_split(table: &Table) -> Result<bool> {
+    if table.depth() >= MAX_DEPTH || table.encoding().fingerprint_bits() < 2 {
+        return Ok(false);
+    }
+    let (mut lower, mut upper) = (0_u64, 0_u64);
+    table.for_each(|stored| {
+        match table.half(table.fingerprint(&stored)) {
+            Half::Lower => lower += 1,
+            Half::Upper => upper += 1,
+        }
+        Ok(())
+    })?;
+    Ok(lower.min(upper) * 4 > lower.max(upper))
+}
+
 /// Slab bytes that belong to no key any more.
 fn dead_bytes(shard: &Shard, table: &Table) -> usize {
-    table.slab().published_bytes() - shard.totals().record_bytes as usize
+    table.slab_bytes() - shard.totals().record_bytes as usize
 }
 
 /// Whether more than one part in `parts` of the slab is dead.
 fn is_wasteful(shard: &Shard, table: &Table, parts: usize) -> bool {
-    dead_bytes(shard, table) * parts > table.slab().published_bytes()
+    dead_bytes(shard, table) * parts > table.slab_bytes()
 }

@@ -1,8 +1,9 @@
 //! Shards as bytes, and shards that are not there yet: what lets an index begin as a list of shards that are loaded
 //! when they are first touched.
 //!
-//! A shard's bytes do not depend on where it lies in memory, nor on the slab's page size. [`super::Index`] keeps
-//! knowing no files: where the bytes come from is up to a [`ShardSource`].
+//! A shard's bytes do not depend on where it lies in memory, nor on where the keys are: they are not among them. An index
+//! that is to have its keys in memory works without them at once, and is given them by [`Index::supply_key`] or by
+//! writes. [`super::Index`] keeps knowing no files: where the bytes come from is up to a [`ShardSource`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,24 +13,27 @@ use parking_lot::Mutex;
 
 use super::bucket::{Bucket, Overflow, SLOTS};
 use super::directory::Directory;
+use super::encoding::Encoding;
 use super::hash::KeyHash;
+use super::keys::{KeyReader, KeyStorage};
 use super::shape::Shape;
-use super::shard::{Shard, Totals, Writer};
-use super::table::{Position, Table};
+use super::shard::{KeyPlace, Shard, Totals, Writer};
+use super::table::{NO_REFERENCE, Position, Table};
+use super::table_memory::TableMemory;
 use super::{Index, IndexOptions, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::{self, Guard};
-use crate::memory::key_slab::{KeyAppender, KeySlab, MAX_SLAB_BYTES};
+use crate::memory::key_slab::KeyAppender;
 use crate::memory::page_arena::PageArena;
 
-/// Layout of a shard's bytes: 64-byte buckets with 12-bit tags and 36-bit locations, 24-bit references, slab.
-const LAYOUT: u32 = 1;
+/// Layout of a shard's bytes: head, 64-byte buckets as in memory, homes of the entries in the stash.
+const LAYOUT: u32 = 2;
 
-/// Layout, main buckets, stash buckets, slab bytes: a `u32` each.
-const HEAD_BYTES: usize = 16;
+/// Layout, fingerprint bits, location bits, main buckets, stash buckets: a `u32` each.
+const HEAD_BYTES: usize = 20;
 const BUCKET_BYTES: usize = 64;
-const REFERENCE_BYTES: usize = 3;
-const BYTES_PER_BUCKET: usize = BUCKET_BYTES + SLOTS * REFERENCE_BYTES;
+/// A `u16` for each slot of the stash.
+const STASH_HOME_BYTES: usize = 2;
 
 /// What is known of a shard without its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,10 +44,8 @@ pub struct ShardSummary {
     pub depth: u32,
     /// Number of keys.
     pub keys: u64,
-    /// Bytes of all keys.
+    /// Bytes of the keys; only the sum over all shards, modulo 2^64, means something.
     pub key_bytes: u64,
-    /// Slab bytes of the keys.
-    pub record_bytes: u64,
 }
 
 /// Where the content of a shard comes from that is not loaded yet. Calls may come from any thread, each under the
@@ -55,7 +57,7 @@ pub trait ShardSource: Send + Sync {
     /// `Memory`; anything else is a reason to answer `None`.
     fn bytes(&self, shard: &ShardSummary) -> Result<Option<Vec<u8>>>;
     /// Whether a record may lie at `location`.
-    fn may_hold(&self, location: Location) -> bool;
+    fn may_hold(&self, guard: &Guard, location: Location) -> bool;
     /// All keys that `belongs` accepts, with their locations, from the truth that the index is a view of.
     ///
     /// # Errors
@@ -82,22 +84,23 @@ impl<H: KeyHash> Index<H> {
     pub fn absent(
         options: &IndexOptions,
         hasher: H,
+        reader: Arc<dyn KeyReader>,
         shards: &[ShardSummary],
         source: Arc<dyn ShardSource>,
     ) -> Result<Self> {
         check_cover(shards)?;
-        let arena = Arc::new(PageArena::new(usize::MAX));
+        let memory = TableMemory {
+            arena: Arc::new(PageArena::new(usize::MAX)),
+            slab_page_bytes: options.slab_page_bytes,
+            key_storage: options.key_storage,
+        };
         let mut members = Vec::new();
         let reserved = members.try_reserve_exact(shards.len());
         reserved.map_err(|_| Error::memory("the index directory"))?;
         for shard in shards {
-            let (slab, appender) = KeySlab::new(arena.clone(), options.slab_page_bytes)?;
-            let table = Table::new(&arena, Shape::absent(), shard.depth, slab)?;
-            let totals = Totals {
-                keys: shard.keys,
-                key_bytes: shard.key_bytes,
-                record_bytes: shard.record_bytes,
-            };
+            let encoding = Encoding::new(0, shard.depth, 0, None);
+            let (table, appender) = memory.table(Shape::absent(), shard.depth, encoding)?;
+            let totals = totals_without_keys(shard, memory.key_storage);
             members.push(Shard::new(table, appender, totals));
         }
         let absent = Absent {
@@ -108,8 +111,8 @@ impl<H: KeyHash> Index<H> {
         Ok(Self {
             directory: epoch::EpochCell::new(Directory::from_shards(members)?),
             hasher,
-            arena,
-            slab_page_bytes: options.slab_page_bytes,
+            memory,
+            reader,
             splitting: Mutex::new(()),
             absent,
         })
@@ -172,10 +175,9 @@ impl<H: KeyHash> Index<H> {
             depth: shard.depth(),
             keys: totals.keys,
             key_bytes: totals.key_bytes,
-            record_bytes: totals.record_bytes,
         };
         let imported = match source.bytes(&summary)? {
-            Some(bytes) => match self.import(&bytes, &summary, &*source) {
+            Some(bytes) => match self.import(&bytes, &summary, &*source, guard) {
                 Err(error) if error.kind() == ErrorKind::Memory => return Err(error),
                 imported => imported.ok(),
             },
@@ -216,7 +218,6 @@ impl<H: KeyHash> Index<H> {
             depth: shard.depth(),
             keys: totals.keys,
             key_bytes: totals.key_bytes,
-            record_bytes: totals.record_bytes,
         })
     }
 
@@ -225,21 +226,17 @@ impl<H: KeyHash> Index<H> {
         bytes: &[u8],
         summary: &ShardSummary,
         source: &dyn ShardSource,
-    ) -> Result<(Table, KeyAppender, Totals)> {
-        let parts = Parts::new(bytes)?;
-        let (slab, mut appender) = KeySlab::new(self.arena.clone(), self.slab_page_bytes)?;
-        appender.extend(parts.slab)?;
-        let table = Table::new(&self.arena, parts.shape, summary.depth, slab)?;
+        guard: &Guard,
+    ) -> Result<(Table, Option<KeyAppender>, Totals)> {
+        let parts = Parts::new(bytes, summary.depth)?;
+        let (table, appender) = self
+            .memory
+            .table(parts.shape, summary.depth, parts.encoding)?;
         parts.fill(&table);
-        let totals = check(&table, source)?;
-        let promised = Totals {
-            keys: summary.keys,
-            key_bytes: summary.key_bytes,
-            record_bytes: summary.record_bytes,
-        };
-        if totals != promised {
-            return Err(wrong("its totals are not those of the directory"));
+        if check(&table, source, guard)? != summary.keys {
+            return Err(wrong("it has more or fewer keys than the directory says"));
         }
+        let totals = totals_without_keys(summary, self.memory.key_storage);
         Ok((table, appender, totals))
     }
 
@@ -247,21 +244,27 @@ impl<H: KeyHash> Index<H> {
         &self,
         summary: &ShardSummary,
         source: &dyn ShardSource,
-    ) -> Result<(Table, KeyAppender, Totals)> {
+    ) -> Result<(Table, Option<KeyAppender>, Totals)> {
         let depth = summary.depth;
         let belongs = |key: &[u8]| first_of(self.hash(key), depth) == summary.first_hash;
         let entries = source.rebuild(&belongs)?;
+        let location_bits = entries.values().map(|location| location.bits()).max();
         let mut shape = Shape::for_entries(entries.len() as u64);
         loop {
-            let (slab, mut appender) = KeySlab::new(self.arena.clone(), self.slab_page_bytes)?;
-            let table = Table::new(&self.arena, shape, depth, slab)?;
+            let encoding = Encoding::new(shape.main, depth, location_bits.unwrap_or(0), None);
+            let (table, mut appender) = self.memory.table(shape, depth, encoding)?;
             let mut totals = Totals::default();
             for (key, location) in &entries {
-                let Some(place) = table.reserve(self.hash(key)) else {
+                let fingerprint = encoding.fingerprint_of(self.hash(key), depth);
+                let Some(place) = table.reserve(fingerprint) else {
                     break;
                 };
-                table.fill(&place, *location, appender.append(key)?);
-                totals.add(key.len());
+                let reference = match &mut appender {
+                    Some(appender) => appender.append(key)?,
+                    None => NO_REFERENCE,
+                };
+                table.fill(&place, *location, reference);
+                totals.add(key.len(), KeyPlace::of(&table, reference));
             }
             if totals.keys == entries.len() as u64 {
                 return Ok((table, appender, totals));
@@ -271,11 +274,24 @@ impl<H: KeyHash> Index<H> {
     }
 }
 
+/// The totals of a shard none of whose keys is in memory.
+fn totals_without_keys(summary: &ShardSummary, key_storage: KeyStorage) -> Totals {
+    Totals {
+        keys: summary.keys,
+        key_bytes: summary.key_bytes,
+        record_bytes: 0,
+        missing: match key_storage {
+            KeyStorage::InMemory => summary.keys,
+            KeyStorage::OnDisk => 0,
+        },
+    }
+}
+
 fn install(
     shard: &Shard,
     writer: &mut Writer,
     table: Table,
-    appender: KeyAppender,
+    appender: Option<KeyAppender>,
     totals: Totals,
     guard: &Guard,
 ) {
@@ -315,12 +331,18 @@ fn check_cover(shards: &[ShardSummary]) -> Result<()> {
 
 fn export(table: &Table, bytes: &mut Vec<u8>) -> Result<()> {
     let buckets = table.stash().end;
-    let slab = table.slab();
-    let slab_bytes = slab.published_bytes();
-    let reserved = bytes.try_reserve(HEAD_BYTES + buckets * BYTES_PER_BUCKET + slab_bytes);
-    reserved.map_err(|_| Error::memory("the image of a shard"))?;
     let shape = table.shape();
-    for number in [LAYOUT, shape.main, shape.stash, slab_bytes as u32] {
+    let stash_bytes = shape.stash as usize * SLOTS * STASH_HOME_BYTES;
+    let reserved = bytes.try_reserve(HEAD_BYTES + buckets * BUCKET_BYTES + stash_bytes);
+    reserved.map_err(|_| Error::memory("the image of a shard"))?;
+    let encoding = table.encoding();
+    for number in [
+        LAYOUT,
+        encoding.fingerprint_bits(),
+        encoding.location_bits(),
+        shape.main,
+        shape.stash,
+    ] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
     for bucket in 0..buckets {
@@ -328,119 +350,135 @@ fn export(table: &Table, bytes: &mut Vec<u8>) -> Result<()> {
             bytes.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
     }
-    for bucket in 0..buckets {
-        for slot in 0..SLOTS {
-            let reference = table.reference(Position { bucket, slot }).to_le_bytes();
-            bytes.extend_from_slice(&reference[..REFERENCE_BYTES]);
-        }
+    for position in stash_positions(table) {
+        // A table has fewer than 2^12 buckets that can be a home.
+        bytes.extend_from_slice(&(table.stash_home(position) as u16).to_le_bytes());
     }
-    slab.copy_to(bytes);
     Ok(())
+}
+
+fn stash_positions(table: &Table) -> impl Iterator<Item = Position> {
+    let slots = |bucket| (0..SLOTS).map(move |slot| Position { bucket, slot });
+    table.stash().flat_map(slots)
 }
 
 /// A shard's bytes, taken apart; the lengths are those that the head says.
 struct Parts<'a> {
     shape: Shape,
+    encoding: Encoding,
     buckets: &'a [u8],
-    references: &'a [u8],
-    slab: &'a [u8],
+    stash_homes: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self> {
+    fn new(bytes: &'a [u8], depth: u32) -> Result<Self> {
         let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
             return Err(wrong("it ends within its head"));
         };
-        let [layout, main, stash, slab_bytes] = std::array::from_fn(|number| {
-            let at = number * 4;
-            u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
-        });
+        let [layout, fingerprint_bits, location_bits, main, stash] =
+            std::array::from_fn(|number| {
+                let at = number * 4;
+                u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+            });
         let shape = Shape { main, stash };
-        if layout != LAYOUT || !shape.is_possible() || slab_bytes as usize > MAX_SLAB_BYTES {
+        let encoding = Encoding::checked(main, depth, location_bits, fingerprint_bits);
+        let (LAYOUT, true, Some(encoding)) = (layout, shape.is_possible(), encoding) else {
             return Err(wrong("a number in its head is outside its range"));
-        }
-        let buckets = (u64::from(main) + u64::from(stash)) as usize;
-        let length = buckets as u64 * BYTES_PER_BUCKET as u64 + u64::from(slab_bytes);
-        if rest.len() as u64 != length {
+        };
+        let bucket_bytes = (u64::from(main) + u64::from(stash)) * BUCKET_BYTES as u64;
+        let stash_bytes = u64::from(stash) * (SLOTS * STASH_HOME_BYTES) as u64;
+        if rest.len() as u64 != bucket_bytes + stash_bytes {
             return Err(wrong("it is longer or shorter than its head says"));
         }
-        let (buckets, rest) = rest.split_at(buckets * BUCKET_BYTES);
-        let (references, slab) = rest.split_at(rest.len() - slab_bytes as usize);
+        let (buckets, stash_homes) = rest.split_at(bucket_bytes as usize);
         Ok(Self {
             shape,
+            encoding,
             buckets,
-            references,
-            slab,
+            stash_homes,
         })
     }
 
-    /// Fills `table`, which is new and of the same shape.
+    /// Fills `table`, which is new and of the same shape. Its entries have no keys yet.
     fn fill(&self, table: &Table) {
         let lines = self.buckets.as_chunks::<BUCKET_BYTES>().0;
-        let references = self.references.as_chunks::<REFERENCE_BYTES>().0;
         for (bucket, bytes) in lines.iter().enumerate() {
             let words = bytes.as_chunks::<8>().0;
             for (word, bytes) in table.line(bucket).0.iter().zip(words) {
                 word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
             }
             for slot in 0..SLOTS {
-                let [low, middle, high] = references[bucket * SLOTS + slot];
-                let reference = u32::from_le_bytes([low, middle, high, 0]);
-                table.set_reference(Position { bucket, slot }, reference);
+                table.set_reference(Position { bucket, slot }, NO_REFERENCE);
             }
+        }
+        let homes = self.stash_homes.as_chunks::<STASH_HOME_BYTES>().0;
+        for (position, home) in stash_positions(table).zip(homes) {
+            table.set_stash_home(position, usize::from(u16::from_le_bytes(*home)));
         }
     }
 }
 
 /// Checks everything on which the table's own code relies, so that bytes that are wrong can make no more of it than a
-/// wrong location, which every reader of a record notices. Sets the count of the stash; answers the totals.
-fn check(table: &Table, source: &dyn ShardSource) -> Result<Totals> {
-    let buckets = table.stash().end;
-    let mut totals = Totals::default();
-    let mut in_stash = 0_u32;
-    let mut elsewhere = Vec::new();
-    let reserved = elsewhere.try_reserve_exact(buckets);
-    reserved.map_err(|_| Error::memory("checking a shard"))?;
-    elsewhere.resize(buckets, 0_u64);
-    let mut claimed_in_stash = 0;
+/// wrong location or tag, which every reader of a record notices. Sets the count of the stash; answers how many keys there
+/// are.
+fn check(table: &Table, source: &dyn ShardSource, guard: &Guard) -> Result<u64> {
+    let (buckets, main) = (table.stash().end, table.stash().start);
+    let mut in_second = Vec::new();
+    let mut in_stash = Vec::new();
+    for counts in [&mut in_second, &mut in_stash] {
+        let reserved = counts.try_reserve_exact(main);
+        reserved.map_err(|_| Error::memory("checking a shard"))?;
+        counts.resize(main, 0_u64);
+    }
     for number in 0..buckets {
         let bucket = Bucket::load(table.line(number));
-        let stash = table.stash().contains(&number);
+        let stash = number >= main;
         if bucket.displaced() & !bucket.occupied() != 0 || stash && bucket.displaced() != 0 {
             return Err(wrong("a bucket's header contradicts itself"));
         }
-        claimed_in_stash += bucket.overflow(Overflow::Stash);
-        for slot in 0..SLOTS {
-            if bucket.occupied() >> slot & 1 == 0 {
-                continue;
-            }
-            let location = bucket.location(slot);
-            if !location.is_some_and(|location| source.may_hold(location)) {
-                return Err(wrong("a location is in no segment"));
-            }
-            let reference = table.reference(Position {
-                bucket: number,
-                slot,
-            });
-            totals.add(table.slab().key_length(reference)?);
-            if stash {
-                in_stash += 1;
-            } else if bucket.displaced() >> slot & 1 == 1 {
-                elsewhere[table.other(number, bucket.tag(slot))] += 1;
-            }
+        let occupied = (0..SLOTS).filter(|slot| bucket.occupied() >> slot & 1 == 1);
+        if occupied
+            .into_iter()
+            .any(|slot| table.encoding().location(bucket.field(slot)).is_none())
+        {
+            return Err(wrong("an entry has no location"));
         }
     }
-    let counts_fit = (0..buckets).all(|number| {
-        let count = Bucket::load(table.line(number)).overflow(Overflow::Second);
-        count == elsewhere[number] || count == Overflow::MAXIMUM
-    });
-    // Which home a stash entry has only its key tells; counts at their maximum no longer say how many.
-    if !counts_fit || claimed_in_stash < u64::from(in_stash).min(Overflow::MAXIMUM) {
-        return Err(wrong("its counts of displaced entries are wrong"));
+    let mut keys = 0;
+    table.for_each(|stored| {
+        keys += 1;
+        if !source.may_hold(guard, stored.location) {
+            return Err(wrong("a location is in no segment"));
+        }
+        let encoding = table.encoding();
+        let fingerprint = encoding.fingerprint(stored.home, stored.tag);
+        if stored.home >= main
+            || fingerprint >> encoding.fingerprint_bits() != 0
+            || encoding.home_and_tag(fingerprint) != (stored.home, stored.tag)
+        {
+            return Err(wrong(
+                "an entry is in a bucket where its hash does not belong",
+            ));
+        }
+        if stored.position.bucket >= main {
+            in_stash[stored.home] += 1;
+        } else if stored.position.bucket != stored.home {
+            in_second[stored.home] += 1;
+        }
+        Ok(())
+    })?;
+    for home in 0..main {
+        let bucket = Bucket::load(table.line(home));
+        let fits = |overflow, number| {
+            let count = bucket.overflow(overflow);
+            count == number || count == Overflow::MAXIMUM
+        };
+        if !fits(Overflow::Second, in_second[home]) || !fits(Overflow::Stash, in_stash[home]) {
+            return Err(wrong("its counts of displaced entries are wrong"));
+        }
     }
-    if totals.record_bytes > table.slab().published_bytes() as u64 {
-        return Err(wrong("two entries share a key"));
-    }
+    let in_stash: u64 = in_stash.iter().sum();
+    let in_stash = u32::try_from(in_stash).map_err(|_| wrong("its stash is too large"))?;
     table.stash_entries.store(in_stash, Ordering::Relaxed);
-    Ok(totals)
+    Ok(keys)
 }

@@ -18,4 +18,10 @@ impl Location {
     pub fn raw(self) -> u64 {
         self.0
     }
+
+    /// How many bits it takes to write the number down: the location is below 2 to the power of that.
+    #[inline]
+    pub fn bits(self) -> u32 {
+        u64::BITS - self.0.leading_zeros()
+    }
 }

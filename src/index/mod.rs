@@ -1,19 +1,21 @@
-//! The packed hash index: key → location in the log, in about 12 bytes besides the key.
+//! The packed hash index: key → location in the log, in about 7 bytes a key, and 4 besides the key itself where keys
+//! are in memory.
 //!
 //! The index knows no files: a location is an opaque number that the store gives meaning to.
 //!
 //! ```text
-//! directory ──leading hash bits──► shard ──► table: buckets   10 × {12-bit tag, 36-bit location} in 64 bytes
+//! directory ──leading hash bits──► shard ──► table: buckets    10 × 48 bits {tag, location} in 64 bytes
+//!                                  with keys in memory:
 //!                                                   references 10 × 24 bits in 32 bytes, beside each bucket
 //!                                                   key slab   {length, key} back to back
 //! ```
 //!
 //! A lookup by [`Index::find`] reads one bucket, now and then two, and leaves it to the caller to compare the key with
-//! the record he reads anyway. Exact answers without the log ([`Index::locate`]) compare with the key slab.
+//! the record he reads anyway. Exact answers ([`Index::locate`]) compare with the key slab, or through a [`KeyReader`].
 //!
 //! Readers take no lock, write no shared memory and never wait for growth; they wait some nanoseconds for a
 //! writer that is just changing the same shard. Writers lock the shard of their key. A shard of at most some
-//! 35,000 keys grows by an eighth at a time and then splits, so that no more than one shard's memory is ever
+//! 35,000 keys grows by a twelfth at a time and then splits, so that no more than one shard's memory is ever
 //! needed twice.
 
 use std::sync::Arc;
@@ -22,15 +24,17 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::{self, EpochCell, Guard};
-use crate::memory::key_slab::{MAX_KEY_BYTES, record_bytes};
+use crate::memory::key_slab::MAX_KEY_BYTES;
 use crate::memory::page_arena::PageArena;
 
 mod bucket;
 mod directory;
+mod encoding;
 mod entry;
 mod growth;
 mod hash;
 pub mod image;
+mod keys;
 pub mod location;
 mod placement;
 mod probe;
@@ -38,19 +42,25 @@ mod rebuild;
 mod shape;
 mod shard;
 mod statistics;
+mod supply;
 mod table;
+mod table_memory;
 
 pub use entry::{Entry, Occupied, Vacant};
 pub use hash::{KeyHash, SeededHash};
+pub use keys::{KeyReader, KeyStorage};
 pub use location::Location;
 pub use statistics::IndexStatistics;
 
 use directory::Directory;
-use growth::Shortage;
+use encoding::Encoding;
+use growth::{Newcomer, Shortage};
 use image::Absent;
+use placement::Place;
 use shape::Shape;
-use shard::{Shard, Writer};
-use table::Table;
+use shard::{Shard, Totals, Writer};
+use table::{NO_REFERENCE, Table};
+use table_memory::TableMemory;
 
 /// An index is prepared for at most this many expected keys; with more it grows as usual.
 const MAX_EXPECTED_KEYS: u64 = 1 << 32;
@@ -65,13 +75,15 @@ pub struct IndexOptions {
     pub slab_page_bytes: usize,
     /// How many keys to make room for at once; 0 if unknown.
     pub expected_keys: u64,
+    /// Where the keys live.
+    pub key_storage: KeyStorage,
 }
 
 /// A map from keys to locations. All methods may be called from any thread.
 pub struct Index<H: KeyHash = SeededHash> {
     hasher: H,
-    arena: Arc<PageArena>,
-    slab_page_bytes: usize,
+    memory: TableMemory,
+    reader: Arc<dyn KeyReader>,
     directory: EpochCell<Directory>,
     /// Held while the directory is replaced.
     splitting: Mutex<()>,
@@ -79,12 +91,12 @@ pub struct Index<H: KeyHash = SeededHash> {
 }
 
 impl Index {
-    /// An empty index.
+    /// An empty index, which asks `reader` for keys that it does not hold.
     ///
     /// # Errors
     /// `Invalid` if the slab page size is none of the possible ones; `Memory` if the expected keys do not fit.
-    pub fn new(options: &IndexOptions) -> Result<Self> {
-        Self::with_hash(options, SeededHash::new(options.seed), usize::MAX)
+    pub fn new(options: &IndexOptions, reader: Arc<dyn KeyReader>) -> Result<Self> {
+        Self::with_hash(options, SeededHash::new(options.seed), reader, usize::MAX)
     }
 }
 
@@ -93,18 +105,29 @@ impl<H: KeyHash> Index<H> {
     ///
     /// # Errors
     /// Those of [`Index::new`].
-    pub fn with_hash(options: &IndexOptions, hasher: H, limit_bytes: usize) -> Result<Self> {
-        let arena = Arc::new(PageArena::new(limit_bytes));
+    pub fn with_hash(
+        options: &IndexOptions,
+        hasher: H,
+        reader: Arc<dyn KeyReader>,
+        limit_bytes: usize,
+    ) -> Result<Self> {
+        let memory = TableMemory {
+            arena: Arc::new(PageArena::new(limit_bytes)),
+            slab_page_bytes: options.slab_page_bytes,
+            key_storage: options.key_storage,
+        };
         let expected = options.expected_keys.min(MAX_EXPECTED_KEYS);
         let depth = Shape::largest().depth_for(expected);
         let shape = Shape::for_expected(expected >> depth);
+        let encoding = Encoding::new(shape.main, depth, 0, None);
         let directory = Directory::new(depth, || {
-            Shard::empty(&arena, options.slab_page_bytes, depth, shape)
+            let (table, appender) = memory.table(shape, depth, encoding)?;
+            Ok(Shard::new(table, appender, Totals::default()))
         })?;
         Ok(Self {
             hasher,
-            arena,
-            slab_page_bytes: options.slab_page_bytes,
+            memory,
+            reader,
             directory: EpochCell::new(directory),
             splitting: Mutex::new(()),
             absent: Absent::default(),
@@ -129,28 +152,43 @@ impl<H: KeyHash> Index<H> {
         self.table(guard, hash).find(hash, candidate)
     }
 
-    /// Whether `key` is in the index. Reads no log.
+    /// Whether `key` is in the index. Asks the reader only for keys that are not in memory and may be the one.
+    ///
+    /// # Errors
+    /// `Corrupt` if the key is not found but a damaged record may be its; those of [`KeyReader::matches`].
     #[inline]
-    pub fn contains(&self, guard: &Guard, hash: u64, key: &[u8]) -> bool {
-        self.locate(guard, hash, key).is_some()
+    pub fn contains(&self, guard: &Guard, hash: u64, key: &[u8]) -> Result<bool> {
+        Ok(self.locate(guard, hash, key)?.is_some())
     }
 
-    /// The location of `key`. Reads no log.
+    /// The location of `key`. Reads what [`Index::contains`] reads.
+    ///
+    /// # Errors
+    /// Those of [`Index::contains`].
     #[inline]
-    pub fn locate(&self, guard: &Guard, hash: u64, key: &[u8]) -> Option<Location> {
-        Some(self.table(guard, hash).locate(hash, key)?.location)
+    pub fn locate(&self, guard: &Guard, hash: u64, key: &[u8]) -> Result<Option<Location>> {
+        let found = self.locate_in(self.table(guard, hash), guard, hash, key)?;
+        Ok(found.map(|found| found.location))
     }
 
     /// Locks the key's shard and finds the key's entry, or makes all ready for a new one, so that nothing can
-    /// fail afterwards. Waits for other writers of the shard.
+    /// fail afterwards: whatever location of at most `location_bits` bits it gets. Waits for other writers of the shard.
+    ///
+    /// A damaged record that may be the key's does not count: what is newer is found before it.
     ///
     /// Replaced tables are freed only after `guard` is gone: use a guard for one entry, or a few. A thread that holds an
     /// entry must not ask for another: it would wait for itself if both keys are of one shard.
     ///
     /// # Errors
     /// `TooLarge` if the key is longer than 64 KiB, or too many keys share one hash; `Memory` if there is none for
-    /// the new entry. The index stays as it was.
-    pub fn entry<'i>(&'i self, guard: &'i Guard, hash: u64, key: &[u8]) -> Result<Entry<'i, H>> {
+    /// the new entry; those of [`KeyReader::matches`] but for damage. The index stays as it was.
+    pub fn entry<'i>(
+        &'i self,
+        guard: &'i Guard,
+        hash: u64,
+        key: &[u8],
+        location_bits: u32,
+    ) -> Result<Entry<'i, H>> {
         if key.len() > MAX_KEY_BYTES {
             let message = format!(
                 "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
@@ -159,52 +197,75 @@ impl<H: KeyHash> Index<H> {
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         self.table(guard, hash).prefetch(hash);
+        let newcomer = Newcomer {
+            hash,
+            location_bits,
+        };
         loop {
             let (shard, mut writer) = self.lock(guard, hash);
             let table = shard.table().load(guard);
-            if let Some(found) = table.locate(hash, key) {
-                return Ok(Entry::Occupied(Occupied {
-                    index: self,
-                    guard,
-                    shard,
-                    writer,
-                    table,
-                    hash,
-                    found,
-                }));
-            }
-            let shortage =
-                if table.slab().published_bytes() + record_bytes(key.len()) > writer.slab_limit {
-                    Shortage::Slab
-                } else if let Some(place) = table.reserve(hash) {
-                    let reference = writer.appender.prepare(key)?;
-                    let key_length = key.len();
-                    return Ok(Entry::Vacant(Vacant {
-                        shard,
-                        writer,
-                        table,
-                        place,
-                        reference,
-                        key_length,
-                    }));
-                } else {
-                    Shortage::Slots
+            let shortage = if table.encoding().location_bits() < location_bits {
+                Shortage::LocationBits
+            } else {
+                let found = match self.locate_in(table, guard, hash, key) {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                    found => found?,
                 };
-            self.make_room(shard, &mut writer, hash, shortage, guard)?;
+                match found {
+                    Some(mut found) => {
+                        let supplied = self.supply(shard, &mut writer, table, &mut found, key);
+                        // Without its key in memory the entry is as good.
+                        if supplied == Err(Shortage::Slab)
+                            && self
+                                .make_room(shard, &mut writer, newcomer, Shortage::Slab, guard)
+                                .is_ok()
+                        {
+                            continue;
+                        }
+                        return Ok(Entry::Occupied(Occupied {
+                            index: self,
+                            guard,
+                            shard,
+                            writer,
+                            table,
+                            hash,
+                            found,
+                            key_length: key.len(),
+                        }));
+                    }
+                    None => match reserve(table, &mut writer, hash, key)? {
+                        Ok((place, reference)) => {
+                            return Ok(Entry::Vacant(Vacant {
+                                shard,
+                                writer,
+                                table,
+                                place,
+                                reference,
+                                key_length: key.len(),
+                            }));
+                        }
+                        Err(shortage) => shortage,
+                    },
+                }
+            };
+            self.make_room(shard, &mut writer, newcomer, shortage, guard)?;
         }
     }
 
     /// Locks the key's shard if the key is there, without reserving anything. Waits for other writers of the shard.
+    ///
+    /// # Errors
+    /// Those of [`Index::contains`].
     pub fn occupied<'i>(
         &'i self,
         guard: &'i Guard,
         hash: u64,
         key: &[u8],
-    ) -> Option<Occupied<'i, H>> {
+    ) -> Result<Option<Occupied<'i, H>>> {
         let (shard, writer) = self.lock(guard, hash);
         let table = shard.table().load(guard);
-        let found = table.locate(hash, key)?;
-        Some(Occupied {
+        let found = self.locate_in(table, guard, hash, key)?;
+        Ok(found.map(|found| Occupied {
             index: self,
             guard,
             shard,
@@ -212,7 +273,8 @@ impl<H: KeyHash> Index<H> {
             table,
             hash,
             found,
-        })
+            key_length: key.len(),
+        }))
     }
 
     #[inline]
@@ -239,7 +301,8 @@ impl<H: KeyHash> Index<H> {
     /// Keys that come or go meanwhile may or may not be visited. `visit` must not write to this index.
     ///
     /// # Errors
-    /// `Memory` if a key that lies across two pages cannot be put together; then not all keys were visited.
+    /// `Memory` if a key that lies across two pages cannot be put together; those of [`KeyReader::read`] for keys that are
+    /// not in memory. Then not all keys were visited.
     pub fn for_each(&self, mut visit: impl FnMut(&[u8], Location)) -> Result<()> {
         self.make_all_present(|| true)?;
         let mut scratch = Vec::new();
@@ -249,10 +312,8 @@ impl<H: KeyHash> Index<H> {
             let (shard, _writer) = self.lock(&guard, first);
             let table = shard.table().load(&guard);
             table.for_each(|stored| {
-                visit(
-                    table.slab().key(stored.reference, &mut scratch)?,
-                    stored.location,
-                );
+                let key = self.key_of(table, &guard, &stored, &mut scratch)?;
+                visit(key, stored.location);
                 Ok(())
             })?;
             let span = 1_u64.checked_shl(u64::BITS - shard.depth());
@@ -260,6 +321,28 @@ impl<H: KeyHash> Index<H> {
         }
         Ok(())
     }
+}
+
+/// Reserves a slot, and slab bytes where keys are in memory, or tells what is short.
+#[inline]
+fn reserve(
+    table: &Table,
+    writer: &mut Writer,
+    hash: u64,
+    key: &[u8],
+) -> Result<std::result::Result<(Place, u32), Shortage>> {
+    if writer.is_slab_short(table, key.len()) {
+        return Ok(Err(Shortage::Slab));
+    }
+    let fingerprint = table.encoding().fingerprint_of(hash, table.depth());
+    let Some(place) = table.reserve(fingerprint) else {
+        return Ok(Err(Shortage::Slots));
+    };
+    let reference = match &mut writer.appender {
+        Some(appender) => appender.prepare(key)?,
+        None => NO_REFERENCE,
+    };
+    Ok(Ok((place, reference)))
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 
 use super::Location;
 use super::bucket::{Bucket, Overflow, SLOTS, Slots};
-use super::table::{Position, Table};
+use super::encoding::lane;
+use super::table::{NO_REFERENCE, Position, Table};
 use crate::error::Result;
 
 /// A free slot chosen for a new entry.
 pub(super) struct Place {
     home: usize,
-    tag: u32,
+    tag: u64,
     position: Position,
 }
 
@@ -19,8 +20,8 @@ impl Table {
     /// Chooses a free slot for a new entry, moving another one out of the way if need be; `None` if there is
     /// no room.
     #[inline]
-    pub(super) fn reserve(&self, hash: u64) -> Option<Place> {
-        let (home, tag) = self.home(hash);
+    pub(super) fn reserve(&self, fingerprint: u64) -> Option<Place> {
+        let (home, tag) = self.encoding().home_and_tag(fingerprint);
         let position = match self.free(home) {
             Some(position) => position,
             None => self.reserve_elsewhere(home, tag)?,
@@ -34,8 +35,8 @@ impl Table {
 
     /// Chooses a free slot in the home bucket of a new entry; `None` if that is full.
     #[inline]
-    pub(super) fn reserve_home(&self, hash: u64) -> Option<Place> {
-        let (home, tag) = self.home(hash);
+    pub(super) fn reserve_home(&self, fingerprint: u64) -> Option<Place> {
+        let (home, tag) = self.encoding().home_and_tag(fingerprint);
         let position = self.free(home)?;
         Some(Place {
             home,
@@ -44,8 +45,8 @@ impl Table {
         })
     }
 
-    fn reserve_elsewhere(&self, home: usize, tag: u32) -> Option<Position> {
-        let second = self.other(home, tag);
+    fn reserve_elsewhere(&self, home: usize, tag: u64) -> Option<Position> {
+        let second = self.other(home, lane(tag));
         self.free(second)
             .or_else(|| self.make_room(home))
             .or_else(|| self.make_room(second))
@@ -61,11 +62,15 @@ impl Table {
             position,
         } = *place;
         let overflow = self.overflow_of(home, position.bucket);
+        let field = self.encoding().field(tag, location);
         self.change(|| {
             let displaced = overflow == Some(Overflow::Second);
             self.slots(position.bucket)
-                .set(position.slot, tag, location, displaced);
+                .set(position.slot, lane(tag), field, displaced);
             self.set_reference(position, reference);
+            if overflow == Some(Overflow::Stash) {
+                self.set_stash_home(position, home);
+            }
             if let Some(overflow) = overflow {
                 self.slots(home).add_overflow(overflow);
             }
@@ -75,10 +80,14 @@ impl Table {
 
     /// Replaces the location of an entry.
     pub(super) fn set_location(&self, position: Position, location: Location) {
-        self.change(|| {
-            self.slots(position.bucket)
-                .set_location(position.slot, location)
-        });
+        let field = Bucket::load(self.line(position.bucket)).field(position.slot);
+        let field = self.encoding().with_location(field, location);
+        self.change(|| self.slots(position.bucket).set_field(position.slot, field));
+    }
+
+    /// Notes where in the slab the key of an entry is from now on.
+    pub(super) fn supply_reference(&self, position: Position, reference: u32) {
+        self.change(|| self.set_reference(position, reference));
     }
 
     /// Removes the entry with `hash` at `position`.
@@ -94,20 +103,26 @@ impl Table {
         self.count_stash(overflow, -1);
     }
 
-    /// Takes over all entries of `source`, a table of the same shape, each at its place; `translate` says which
-    /// reference an entry gets for the one it had. The table must be new.
+    /// Takes over all entries of `source`, a table of the same shape and encoding, each at its place; `translate` says
+    /// which reference an entry gets for the one it had, if it had one. The table must be new.
     pub(super) fn take_over(
         &self,
         source: &Self,
         mut translate: impl FnMut(u32) -> Result<u32>,
     ) -> Result<()> {
         debug_assert_eq!(
-            (self.shape(), self.depth()),
-            (source.shape(), source.depth())
+            (self.shape(), self.depth(), self.encoding()),
+            (source.shape(), source.depth(), source.encoding())
         );
         source.for_each(|stored| {
-            let reference = translate(stored.reference)?;
+            let reference = match stored.reference {
+                NO_REFERENCE => NO_REFERENCE,
+                reference => translate(reference)?,
+            };
             self.set_reference(stored.position, reference);
+            if self.stash().contains(&stored.position.bucket) {
+                self.set_stash_home(stored.position, stored.home);
+            }
             Ok(())
         })?;
         for bucket in 0..self.stash().end {
@@ -170,10 +185,7 @@ impl Table {
     }
 
     fn relocate(&self, bucket: &Bucket, from: Position, to: Position) {
-        let Some(location) = bucket.location(from.slot) else {
-            return;
-        };
-        let tag = bucket.tag(from.slot);
+        let (tag, field) = (bucket.tag(from.slot), bucket.field(from.slot));
         let was_displaced = bucket.displaced() >> from.slot & 1 == 1;
         let reference = self.reference(from);
         let home = if was_displaced {
@@ -185,7 +197,7 @@ impl Table {
             let moves = self.moves.load(Ordering::Relaxed);
             self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
             self.slots(to.bucket)
-                .set(to.slot, tag, location, !was_displaced);
+                .set(to.slot, tag, field, !was_displaced);
             self.set_reference(to, reference);
             self.slots(from.bucket).clear(from.slot);
             if was_displaced {

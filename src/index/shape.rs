@@ -3,10 +3,11 @@
 use super::bucket::SLOTS;
 use crate::memory::page_list::LINES;
 
-/// Pages of buckets a table may have: each step is about an eighth above the one before, and the last is
-/// where a shard splits into two of half the size.
-const STEPS: [u32; 26] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 31, 35, 39, 44, 50, 56,
+/// Pages of buckets a table may have: from a dozen on each step is about a twelfth above the one before, and the last is
+/// where a shard splits into two of a little more than half the size.
+const STEPS: [u32; 35] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 26, 28, 30,
+    32, 34, 36, 39, 42, 45, 48, 52, 56,
 ];
 
 /// Most pages of buckets, the stash of a shard with colliding hashes aside.
@@ -18,7 +19,7 @@ const EXPECTED: u64 = 940;
 
 /// Entries per thousand slots at most when a table is made for entries that are there already, so that the
 /// next insertions do not make it grow at once.
-const COMFORTABLE: u64 = 900;
+const COMFORTABLE: u64 = 920;
 
 /// Below this many entries per thousand slots a failed placement is the fault of colliding hashes.
 const CROWDED: u64 = 900;

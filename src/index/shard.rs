@@ -1,16 +1,12 @@
 //! A shard: the table of all keys whose hashes share some leading bits, and its writer's state.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::shape::Shape;
-use super::table::Table;
-use crate::error::Result;
+use super::table::{NO_REFERENCE, Table};
 use crate::memory::epoch::EpochCell;
-use crate::memory::key_slab::{KeyAppender, KeySlab, MAX_SLAB_BYTES, record_bytes};
-use crate::memory::page_arena::PageArena;
+use crate::memory::key_slab::{KeyAppender, MAX_SLAB_BYTES, record_bytes};
 
 /// A shard whose slab would grow beyond this splits, if its keys' hashes can be told apart.
 const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 2;
@@ -31,8 +27,8 @@ struct Written {
 
 /// What only the holder of the shard's lock may touch.
 pub(super) struct Writer {
-    /// Appends to the slab of the current table.
-    pub(super) appender: KeyAppender,
+    /// Appends to the slab of the current table, if keys are in memory.
+    pub(super) appender: Option<KeyAppender>,
     /// The shard was split: its keys are to be looked for in the directory again.
     pub(super) retired: bool,
     /// Removals since the table was built, or since building a smaller one was tried in vain.
@@ -43,13 +39,25 @@ pub(super) struct Writer {
     pub(super) slab_limit: usize,
 }
 
+impl Writer {
+    /// Whether the slab of the current `table` has no room for a key of this length.
+    #[inline]
+    pub(super) fn is_slab_short(&self, table: &Table, key_length: usize) -> bool {
+        self.appender.is_some() && table.slab_bytes() + record_bytes(key_length) > self.slab_limit
+    }
+}
+
 /// What a set of keys amounts to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) keys: u64,
+    /// Bytes of the keys. Only the sum over all shards, modulo 2^64, means something: when a shard splits, how much of
+    /// it belongs to which half is known only to who reads all keys.
     pub(super) key_bytes: u64,
-    /// Slab bytes of the keys.
+    /// Slab bytes of those keys that are in memory.
     pub(super) record_bytes: u64,
+    /// Keys that belong into memory and are not there yet.
+    pub(super) missing: u64,
 }
 
 /// Totals that any thread may read and the holder of the shard's lock changes.
@@ -57,36 +65,61 @@ struct SharedTotals {
     keys: AtomicU64,
     key_bytes: AtomicU64,
     record_bytes: AtomicU64,
+    missing: AtomicU64,
+}
+
+/// Where the key of an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyPlace {
+    /// In the slab of its table.
+    Slab,
+    /// It belongs there, but is only on disk so far.
+    Missing,
+    /// On disk, where keys of this index are.
+    Disk,
+}
+
+impl KeyPlace {
+    /// The place of the key of an entry of `table` that has `reference`.
+    pub(super) fn of(table: &Table, reference: u32) -> Self {
+        match table.keys() {
+            None => Self::Disk,
+            Some(_) if reference == NO_REFERENCE => Self::Missing,
+            Some(_) => Self::Slab,
+        }
+    }
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, key_length: usize) {
+    pub(super) fn add(&mut self, key_length: usize, place: KeyPlace) {
         self.keys += 1;
-        self.key_bytes += key_length as u64;
-        self.record_bytes += record_bytes(key_length) as u64;
+        self.key_bytes = self.key_bytes.wrapping_add(key_length as u64);
+        match place {
+            KeyPlace::Slab => self.record_bytes += record_bytes(key_length) as u64,
+            KeyPlace::Missing => self.missing += 1,
+            KeyPlace::Disk => {}
+        }
     }
 
-    pub(super) fn remove(&mut self, key_length: usize) {
+    pub(super) fn remove(&mut self, key_length: usize, place: KeyPlace) {
         self.keys -= 1;
-        self.key_bytes -= key_length as u64;
-        self.record_bytes -= record_bytes(key_length) as u64;
+        self.key_bytes = self.key_bytes.wrapping_sub(key_length as u64);
+        match place {
+            KeyPlace::Slab => self.record_bytes -= record_bytes(key_length) as u64,
+            KeyPlace::Missing => self.missing -= 1,
+            KeyPlace::Disk => {}
+        }
+    }
+
+    /// A missing key has come into the slab.
+    pub(super) fn supply(&mut self, key_length: usize) {
+        self.missing -= 1;
+        self.record_bytes += record_bytes(key_length) as u64;
     }
 }
 
 impl Shard {
-    /// A shard without keys.
-    pub(super) fn empty(
-        arena: &Arc<PageArena>,
-        slab_page_bytes: usize,
-        depth: u32,
-        shape: Shape,
-    ) -> Result<Self> {
-        let (slab, appender) = KeySlab::new(arena.clone(), slab_page_bytes)?;
-        let table = Table::new(arena, shape, depth, slab)?;
-        Ok(Self::new(table, appender, Totals::default()))
-    }
-
-    pub(super) fn new(table: Table, appender: KeyAppender, totals: Totals) -> Self {
+    pub(super) fn new(table: Table, appender: Option<KeyAppender>, totals: Totals) -> Self {
         Self {
             depth: table.depth(),
             table: EpochCell::new(table),
@@ -95,6 +128,7 @@ impl Shard {
                     keys: AtomicU64::new(totals.keys),
                     key_bytes: AtomicU64::new(totals.key_bytes),
                     record_bytes: AtomicU64::new(totals.record_bytes),
+                    missing: AtomicU64::new(totals.missing),
                 },
                 writer: Mutex::new(Writer {
                     appender,
@@ -126,11 +160,13 @@ impl Shard {
             keys,
             key_bytes,
             record_bytes,
+            missing,
         } = &self.written.totals;
         Totals {
             keys: keys.load(Ordering::Relaxed),
             key_bytes: key_bytes.load(Ordering::Relaxed),
             record_bytes: record_bytes.load(Ordering::Relaxed),
+            missing: missing.load(Ordering::Relaxed),
         }
     }
 
@@ -140,9 +176,11 @@ impl Shard {
             keys,
             key_bytes,
             record_bytes,
+            missing,
         } = &self.written.totals;
         keys.store(totals.keys, Ordering::Relaxed);
         key_bytes.store(totals.key_bytes, Ordering::Relaxed);
         record_bytes.store(totals.record_bytes, Ordering::Relaxed);
+        missing.store(totals.missing, Ordering::Relaxed);
     }
 }

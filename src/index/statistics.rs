@@ -11,6 +11,8 @@ pub struct IndexStatistics {
     pub keys: u64,
     /// Bytes of RAM for buckets, references, directory and shards: everything but the slabs' pages.
     pub index_bytes: u64,
+    /// Keys that belong into memory and are not there yet.
+    pub missing_keys: u64,
     /// Bytes of all keys.
     pub key_bytes: u64,
     /// Pages of all key slabs, each of the configured size.
@@ -56,22 +58,23 @@ impl<H: KeyHash> Index<H> {
         let mut page_bytes = 0;
         for shard in directory.shards() {
             let (totals, table) = (shard.totals(), shard.table().load(&guard));
-            let slab = table.slab();
             sum.shards += 1;
             sum.keys += totals.keys;
-            sum.key_bytes += totals.key_bytes;
+            sum.missing_keys += totals.missing;
+            sum.key_bytes = sum.key_bytes.wrapping_add(totals.key_bytes);
             sum.slab_live_bytes += totals.record_bytes;
-            sum.slab_count += slab.page_count() as u64;
-            sum.slab_allocated_bytes += slab.allocated_bytes() as u64;
+            if let Some(keys) = table.keys() {
+                sum.slab_count += keys.slab().page_count() as u64;
+                sum.slab_allocated_bytes += keys.slab().allocated_bytes() as u64;
+            }
             sum.slots += table.shape().all_slots();
             sum.stash_entries += table.stash_entries();
-            sum.index_bytes +=
-                (size_of_val(shard) + size_of_val(table) + slab.overhead_bytes()) as u64;
+            sum.index_bytes += (size_of_val(shard) + table.overhead_bytes()) as u64;
             page_bytes += table.page_bytes() as u64;
         }
         sum.index_bytes += page_bytes;
         sum.slab_wasted_bytes = sum.slab_allocated_bytes.saturating_sub(sum.slab_live_bytes);
-        let arena = self.arena.statistics();
+        let arena = self.memory.arena.statistics();
         let replaced =
             (arena.allocated_bytes as u64).saturating_sub(page_bytes + sum.slab_allocated_bytes);
         sum.idle_bytes = arena.idle_bytes as u64 + replaced;

@@ -1,21 +1,24 @@
-//! The packed table of one shard: an array of buckets, a parallel array of key references, and the slab the
-//! references lead to.
+//! The packed table of one shard: an array of buckets and, if keys are in memory, a parallel array of references to
+//! them and the slab the references lead to.
 //!
 //! One writer at a time (the shard's lock) changes the table, always inside [`Table::change`]; any number of
 //! readers look at it inside [`Table::stable`], without a lock and without writing. An entry is in its home
-//! bucket, in its second bucket, or in the stash; the home bucket counts those that are elsewhere.
+//! bucket, in its second bucket, or in the stash; the home bucket counts those that are elsewhere. Where an entry is and
+//! what its slot holds tell its home and its fingerprint (see `encoding`); only in the stash does the place not tell the
+//! home, which is therefore noted beside it.
 //!
 //! The version scheme is a sequence lock over atomic words; the two-bucket placement is cuckoo hashing by
 //! partial keys (Fan, Andersen and Kaminsky, "MemC3", 2013) with moves of depth one.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::Location;
-use super::bucket::{Bucket, TAG_BITS};
+use super::bucket::{Bucket, SLOTS};
+use super::encoding::Encoding;
 use super::shape::{MAX_PAGES, Shape};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::key_slab::KeySlab;
 use crate::memory::page_arena::{PAGE_BYTES, PageArena};
 use crate::memory::page_list::{ByteLine, LINES, PageList, WordLine};
@@ -23,6 +26,9 @@ use crate::memory::prefetch::prefetch;
 
 /// A reference is 24 bits, the lowest byte first; the ten of a bucket share half a line.
 const REFERENCE_BYTES: usize = 3;
+
+/// The reference of an entry whose key is not in memory.
+pub(super) const NO_REFERENCE: u32 = 0xff_ffff;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +43,44 @@ pub(super) struct Stored {
     pub(super) location: Location,
     pub(super) reference: u32,
     pub(super) position: Position,
-    tag: u32,
-    displaced: bool,
+    pub(super) home: usize,
+    pub(super) tag: u64,
+}
+
+/// References to keys in memory, ten beside each bucket, and the slab they lead to.
+pub(super) struct KeyMemory {
+    references: PageList<ByteLine, { MAX_PAGES / 2 }>,
+    slab: Arc<KeySlab>,
+}
+
+impl KeyMemory {
+    pub(super) fn new(arena: &Arc<PageArena>, shape: Shape, slab: Arc<KeySlab>) -> Result<Self> {
+        let pages = shape.pages().div_ceil(2);
+        Ok(Self {
+            references: PageList::new(arena.clone(), pages)?,
+            slab,
+        })
+    }
+
+    pub(super) fn slab(&self) -> &Arc<KeySlab> {
+        &self.slab
+    }
+
+    #[inline]
+    fn line(&self, bucket: usize) -> &ByteLine {
+        &self.references.lines(bucket / (2 * LINES))[bucket / 2 % LINES]
+    }
+
+    /// The bytes of the ten references beside `bucket`.
+    #[inline]
+    pub(super) fn references(&self, bucket: usize) -> &[AtomicU8] {
+        let (lower, upper) = self.line(bucket).0.split_at(32);
+        if bucket.is_multiple_of(2) {
+            lower
+        } else {
+            upper
+        }
+    }
 }
 
 /// A half of a shard's hashes.
@@ -56,10 +98,13 @@ pub(super) struct Table {
     /// Leading hash bits that all keys of the shard share.
     depth: u32,
     shape: Shape,
+    encoding: Encoding,
     pub(super) stash_entries: AtomicU32,
-    hot: PageList<WordLine, MAX_PAGES>,
-    cold: PageList<ByteLine, { MAX_PAGES / 2 }>,
-    slab: Arc<KeySlab>,
+    /// The home bucket of each entry in the stash.
+    stash_homes: Box<[AtomicU16]>,
+    buckets: PageList<WordLine, MAX_PAGES>,
+    /// `None` if the keys are on disk only.
+    keys: Option<KeyMemory>,
 }
 
 impl Table {
@@ -67,18 +112,24 @@ impl Table {
         arena: &Arc<PageArena>,
         shape: Shape,
         depth: u32,
-        slab: Arc<KeySlab>,
+        encoding: Encoding,
+        keys: Option<KeyMemory>,
     ) -> Result<Self> {
-        let pages = shape.pages();
+        let stash_slots = shape.stash as usize * SLOTS;
+        let mut stash_homes = Vec::new();
+        let reserved = stash_homes.try_reserve_exact(stash_slots);
+        reserved.map_err(|_| Error::memory("the stash of a table"))?;
+        stash_homes.resize_with(stash_slots, AtomicU16::default);
         Ok(Self {
             version: AtomicU64::new(0),
             moves: AtomicU64::new(0),
             depth,
             shape,
+            encoding,
             stash_entries: AtomicU32::new(0),
-            hot: PageList::new(arena.clone(), pages)?,
-            cold: PageList::new(arena.clone(), pages.div_ceil(2))?,
-            slab,
+            stash_homes: stash_homes.into_boxed_slice(),
+            buckets: PageList::new(arena.clone(), shape.pages())?,
+            keys,
         })
     }
 
@@ -95,8 +146,22 @@ impl Table {
         self.shape == Shape::absent()
     }
 
-    pub(super) fn slab(&self) -> &Arc<KeySlab> {
-        &self.slab
+    #[inline]
+    pub(super) fn encoding(&self) -> &Encoding {
+        &self.encoding
+    }
+
+    /// The keys in memory; `None` if they are on disk only.
+    #[inline]
+    pub(super) fn keys(&self) -> Option<&KeyMemory> {
+        self.keys.as_ref()
+    }
+
+    /// How far the slab is filled; 0 without one.
+    pub(super) fn slab_bytes(&self) -> usize {
+        self.keys
+            .as_ref()
+            .map_or(0, |keys| keys.slab.published_bytes())
     }
 
     pub(super) fn stash_entries(&self) -> u64 {
@@ -105,7 +170,17 @@ impl Table {
 
     /// Bytes of buckets and references.
     pub(super) fn page_bytes(&self) -> usize {
-        (self.hot.count() + self.cold.count()) * PAGE_BYTES
+        let references = self.keys.as_ref().map_or(0, |keys| keys.references.count());
+        (self.buckets.count() + references) * PAGE_BYTES
+    }
+
+    /// Bytes of the table's own administration.
+    pub(super) fn overhead_bytes(&self) -> usize {
+        let slab = self
+            .keys
+            .as_ref()
+            .map_or(0, |keys| keys.slab.overhead_bytes());
+        size_of::<Self>() + size_of_val(&*self.stash_homes) + slab
     }
 
     /// Calls `visit` with every entry, in the order of the buckets, until it fails.
@@ -113,48 +188,52 @@ impl Table {
     pub(super) fn for_each(&self, mut visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
         for number in 0..self.stash().end {
             let bucket = Bucket::load(self.line(number));
-            let references = self.references(number);
+            let references = self.keys.as_ref().map(|keys| keys.references(number));
             let mut slots = bucket.occupied();
             while slots != 0 {
                 let slot = slots.trailing_zeros() as usize;
                 slots &= slots - 1;
-                if let Some(location) = bucket.location(slot) {
-                    visit(Stored {
-                        location,
-                        reference: load_reference(references, slot),
-                        position: Position {
-                            bucket: number,
-                            slot,
-                        },
-                        tag: bucket.tag(slot),
-                        displaced: bucket.displaced() >> slot & 1 == 1,
-                    })?;
-                }
+                let field = bucket.field(slot);
+                let Some(location) = self.encoding.location(field) else {
+                    continue;
+                };
+                let position = Position {
+                    bucket: number,
+                    slot,
+                };
+                let home = if number >= self.stash().start {
+                    self.stash_home(position)
+                } else if bucket.displaced() >> slot & 1 == 1 {
+                    self.other(number, bucket.tag(slot))
+                } else {
+                    number
+                };
+                visit(Stored {
+                    location,
+                    reference: references.map_or(NO_REFERENCE, |bytes| load_reference(bytes, slot)),
+                    position,
+                    home,
+                    tag: self.encoding.tag(bucket.tag(slot), field),
+                })?;
             }
         }
         Ok(())
     }
 
-    /// The half of the shard that `hash` belongs to.
-    pub(super) fn half_of(&self, hash: u64) -> Half {
-        let upper = hash << self.depth >> (u64::BITS - 1) == 1;
-        if upper { Half::Upper } else { Half::Lower }
+    /// What is known of the entry's hash.
+    #[inline]
+    pub(super) fn fingerprint(&self, stored: &Stored) -> u64 {
+        self.encoding.fingerprint(stored.home, stored.tag)
     }
 
-    /// The half of the shard that an entry belongs to, as far as that is known without its key: buckets and tags are
-    /// in the order of the hashes, but an entry in the stash does not tell its home.
-    pub(super) fn half(&self, stored: &Stored) -> Option<Half> {
-        if self.stash().contains(&stored.position.bucket) {
-            return None;
-        }
-        let home = if stored.displaced {
-            self.other(stored.position.bucket, stored.tag)
+    /// The half of the shard that a fingerprint belongs to.
+    #[inline]
+    pub(super) fn half(&self, fingerprint: u64) -> Half {
+        if fingerprint >> (self.encoding.fingerprint_bits() - 1) == 1 {
+            Half::Upper
         } else {
-            stored.position.bucket
-        };
-        let lower =
-            (home << TAG_BITS | stored.tag as usize) < (self.shape.main as usize) << (TAG_BITS - 1);
-        Some(if lower { Half::Lower } else { Half::Upper })
+            Half::Lower
+        }
     }
 
     /// Brings near what a lookup of `hash` touches first, and what a comparison or an insertion touches next.
@@ -162,25 +241,23 @@ impl Table {
     pub(super) fn prefetch(&self, hash: u64) {
         let (home, _) = self.home(hash);
         prefetch(self.line(home));
-        prefetch(self.reference_line(home));
+        if let Some(keys) = &self.keys {
+            prefetch(keys.line(home));
+        }
     }
 
-    /// Home bucket and tag: the leading bits of the hash below the shard's own, in a mixed radix.
+    /// Home bucket and tag.
     #[inline]
-    pub(super) fn home(&self, hash: u64) -> (usize, u32) {
-        let local = u128::from(hash << self.depth);
-        let scaled = ((local * u128::from(self.shape.main << TAG_BITS)) >> 64) as u32;
-        (
-            (scaled >> TAG_BITS) as usize,
-            scaled & ((1 << TAG_BITS) - 1),
-        )
+    pub(super) fn home(&self, hash: u64) -> (usize, u64) {
+        let fingerprint = self.encoding.fingerprint_of(hash, self.depth);
+        self.encoding.home_and_tag(fingerprint)
     }
 
-    /// The other of the two buckets of an entry. Its own inverse, and it takes only the tag, so that entries
+    /// The other of the two buckets of an entry. Its own inverse, and it takes only the tag's lane, so that entries
     /// move without their keys.
     #[inline]
-    pub(super) fn other(&self, bucket: usize, tag: u32) -> usize {
-        let mixed = u64::from((tag + 1).wrapping_mul(0x9e37_79b1));
+    pub(super) fn other(&self, bucket: usize, lane: u32) -> usize {
+        let mixed = u64::from((lane + 1).wrapping_mul(0x9e37_79b1));
         let sum = ((mixed * u64::from(self.shape.main)) >> 32) as usize;
         let wrap = if sum >= bucket {
             0
@@ -197,34 +274,43 @@ impl Table {
 
     #[inline]
     pub(super) fn line(&self, bucket: usize) -> &WordLine {
-        &self.hot.lines(bucket / LINES)[bucket % LINES]
+        &self.buckets.lines(bucket / LINES)[bucket % LINES]
     }
 
-    #[inline]
-    fn reference_line(&self, bucket: usize) -> &ByteLine {
-        &self.cold.lines(bucket / (2 * LINES))[bucket / 2 % LINES]
-    }
-
-    #[inline]
-    pub(super) fn references(&self, bucket: usize) -> &[AtomicU8] {
-        let (lower, upper) = self.reference_line(bucket).0.split_at(32);
-        if bucket.is_multiple_of(2) {
-            lower
-        } else {
-            upper
-        }
-    }
-
+    /// The reference of an entry, or [`NO_REFERENCE`].
     pub(super) fn reference(&self, position: Position) -> u32 {
-        load_reference(self.references(position.bucket), position.slot)
+        self.keys.as_ref().map_or(NO_REFERENCE, |keys| {
+            load_reference(keys.references(position.bucket), position.slot)
+        })
     }
 
+    /// Does nothing if the keys are on disk only.
     #[inline]
     pub(super) fn set_reference(&self, position: Position, reference: u32) {
-        let bytes = &self.references(position.bucket)[position.slot * REFERENCE_BYTES..];
+        let Some(keys) = &self.keys else {
+            return;
+        };
+        let bytes = &keys.references(position.bucket)[position.slot * REFERENCE_BYTES..];
         for (byte, value) in bytes[..REFERENCE_BYTES].iter().zip(reference.to_le_bytes()) {
             byte.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// The home bucket of an entry in the stash.
+    #[inline]
+    pub(super) fn stash_home(&self, position: Position) -> usize {
+        usize::from(self.stash_place(position).load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_stash_home(&self, position: Position, home: usize) {
+        // A table has fewer than 2^12 buckets that can be a home.
+        self.stash_place(position)
+            .store(home as u16, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn stash_place(&self, position: Position) -> &AtomicU16 {
+        &self.stash_homes[(position.bucket - self.stash().start) * SLOTS + position.slot]
     }
 
     /// What `read` answers at a moment when the writer was not changing anything.

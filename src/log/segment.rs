@@ -271,14 +271,46 @@ impl Segment {
         head.map_err(|invalid| self.invalid_record(offset, invalid))
     }
 
+    /// The key of the record at `offset`, as it reads, with nothing verified and without its value. Errors and `scratch` as
+    /// in [`Self::record`].
+    #[inline]
+    pub fn key_at<'a>(&'a self, offset: u64, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let (head, bytes) = match &self.content {
+            Content::Mapped(mapping) => {
+                let bytes = readable_from(mapping, offset);
+                let head = record::decode_head(bytes, bytes.len() as u64, &self.context)
+                    .map_err(|invalid| self.invalid_record(offset, invalid))?;
+                (head, bytes)
+            }
+            Content::File(end) => {
+                let end = end.load(Ordering::Acquire);
+                let key_end = |head: &Head| head.head_len + head.key_len;
+                let head = self.read_up_to(offset, end, scratch, key_end)?;
+                (head, &scratch[..])
+            }
+        };
+        Ok(&bytes[head.head_len..head.head_len + head.key_len])
+    }
+
     fn read_record(&self, offset: u64, end: u64, scratch: &mut Vec<u8>) -> Result<Head> {
+        self.read_up_to(offset, end, scratch, Head::unpadded_len)
+    }
+
+    // Reads as many bytes of a record as `len_of` its head says.
+    fn read_up_to(
+        &self,
+        offset: u64,
+        end: u64,
+        scratch: &mut Vec<u8>,
+        len_of: impl Fn(&Head) -> usize,
+    ) -> Result<Head> {
         let available = end.saturating_sub(offset);
         let first_len = available.min(FIRST_READ_LEN) as usize;
         self.resize(scratch, first_len)?;
         self.read_exact_at(scratch, offset)?;
         let head = record::decode_head(scratch, available, &self.context)
             .map_err(|invalid| self.invalid_record(offset, invalid))?;
-        let len = head.unpadded_len();
+        let len = len_of(&head);
         self.resize(scratch, len)?;
         if len > first_len {
             self.read_exact_at(&mut scratch[first_len..], offset + first_len as u64)?;

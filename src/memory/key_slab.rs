@@ -15,8 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Longest key in bytes.
 pub const MAX_KEY_BYTES: usize = 65536;
 
-/// Most bytes a slab can hold: what a 24-bit reference can address.
-pub const MAX_SLAB_BYTES: usize = 1 << 24;
+/// Most bytes a slab can hold: what a 24-bit reference can address, but for the largest, which is free to mean something
+/// else.
+pub const MAX_SLAB_BYTES: usize = (1 << 24) - 1;
 
 /// The list of pages is made of blocks of 8, 16, 32 … entries, so that it grows without moving under readers.
 const FIRST_BLOCK: usize = 8;

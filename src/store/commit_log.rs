@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::commit::GroupCommit;
 use super::failure::Failure;
 use super::options::Options;
-use super::segment_set::{LiveSegment, SegmentSet};
+use super::segment_set::{LiveSegment, SegmentSet, location_limit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::record::Fields;
@@ -83,6 +83,8 @@ impl OpenSegment {
 struct Tail {
     active: Option<OpenSegment>,
     full: Vec<OpenSegment>,
+    /// A segment was begun, and no append has told of it yet.
+    has_rotated: bool,
     last_sequence: u64,
     next_sequence: u64,
     next_segment_id: u64,
@@ -97,6 +99,8 @@ pub struct CommitLog {
     failure: Arc<Failure>,
     tail: Mutex<Tail>,
     commit: GroupCommit,
+    /// How many bits the locations of coming records take, as far as that is known.
+    location_bits: AtomicU32,
     syncs: AtomicU64,
     sealed: AtomicU64,
     last_sync_ms: AtomicU64,
@@ -117,12 +121,14 @@ impl CommitLog {
             tail: Mutex::new(Tail {
                 active: None,
                 full: Vec::new(),
+                has_rotated: false,
                 last_sequence: resume.last_sequence,
                 next_sequence: resume.next_sequence,
                 next_segment_id: resume.next_segment_id,
                 closed: false,
             }),
             commit: GroupCommit::new(resume.last_sequence),
+            location_bits: AtomicU32::new(0),
             syncs: AtomicU64::new(0),
             sealed: AtomicU64::new(0),
             last_sync_ms: AtomicU64::new(0),
@@ -132,7 +138,23 @@ impl CommitLog {
     }
 
     /// Appends one record; `fields.sequence` is set here. An error leaves the log as it was, or stops all writing.
-    pub fn append(&self, mut fields: Fields<'_>) -> Result<Appended> {
+    pub fn append(&self, fields: Fields<'_>) -> Result<Appended> {
+        let appended = self.append_within(fields, Location::BITS)?;
+        appended.ok_or_else(location_limit)
+    }
+
+    /// How many bits the location of the next record probably takes.
+    pub fn location_bits(&self) -> u32 {
+        self.location_bits.load(Ordering::Relaxed)
+    }
+
+    /// As [`CommitLog::append`], if the record's location takes at most `location_bits` bits. Else writes nothing and
+    /// answers `None`; [`CommitLog::location_bits`] has become larger then.
+    pub fn append_within(
+        &self,
+        mut fields: Fields<'_>,
+        location_bits: u32,
+    ) -> Result<Option<Appended>> {
         self.failure.check_writable()?;
         let mut tail = self.tail.lock();
         if tail.closed {
@@ -147,7 +169,6 @@ impl CommitLog {
         }
         // Costs nothing and saves a mark: with one writer at a time each record says it of all before.
         fields.follows_durable = self.commit.durable() >= tail.last_sequence;
-        let full_before = tail.full.len();
         if !tail
             .active
             .as_ref()
@@ -161,25 +182,32 @@ impl CommitLog {
                 "the store has no active segment",
             ));
         };
+        // Known before anything is written, so that nothing can fail afterwards.
+        let location = active.live.location(active.writer.end())?;
+        if location.bits() > location_bits {
+            self.location_bits
+                .fetch_max(location.bits(), Ordering::Relaxed);
+            return Ok(None);
+        }
         let appended = active.writer.append(&fields);
         let offset = appended.map_err(|error| match active.writer.failed() {
             true => self.stop(error),
             // A full disk, say: nothing was exposed, and writing may go on when there is space.
             false => error,
         })?;
-        let location = active.live.location(offset)?;
+        debug_assert_eq!(active.live.location(offset).ok(), Some(location));
         active.last_sequence = fields.sequence;
         if fields.follows_durable {
             active.proven = fields.sequence - 1;
         }
         tail.last_sequence = fields.sequence;
         tail.next_sequence += 1;
-        Ok(Appended {
+        Ok(Some(Appended {
             location,
             sequence: fields.sequence,
-            filled_a_segment: tail.full.len() > full_before,
+            filled_a_segment: std::mem::take(&mut tail.has_rotated),
             full_segments: tail.full.len(),
-        })
+        }))
     }
 
     fn rotate(&self, tail: &mut Tail, fields: &Fields<'_>) -> Result<()> {
@@ -195,7 +223,9 @@ impl CommitLog {
             durable_sequence: self.commit.durable(),
         };
         let active = self.create(&header, fields)?;
-        tail.full.extend(tail.active.replace(active));
+        let full = tail.active.replace(active);
+        tail.has_rotated |= full.is_some();
+        tail.full.extend(full);
         Ok(())
     }
 

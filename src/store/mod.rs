@@ -149,6 +149,7 @@ impl Store {
         Stats {
             keys: index.keys,
             index_bytes: index.index_bytes,
+            missing_keys: index.missing_keys,
             key_bytes: index.key_bytes,
             slab_count: index.slab_count,
             slab_allocated_bytes: index.slab_allocated_bytes,

@@ -51,6 +51,7 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
         seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
         slab_page_bytes: usize::try_from(options.slab_size).unwrap_or(usize::MAX),
         expected_keys: options.expected_keys,
+        key_storage: options.key_storage,
     };
     let segments = Arc::new(SegmentSet::new()?);
     let failure = Arc::new(Failure::default());

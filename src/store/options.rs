@@ -1,6 +1,7 @@
 //! How a store is opened.
 
 use crate::error::{Error, ErrorKind, Result};
+pub use crate::index::KeyStorage;
 pub use crate::log::ReadMode;
 
 /// What must be there when a store is opened.
@@ -29,16 +30,6 @@ pub enum SyncMode {
     /// When its bytes are in the system's page cache. Survives a killed process; a power cut leaves a
     /// prefix of the commit order.
     None,
-}
-
-/// Where the keys live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyStorage {
-    /// In memory, packed back to back: a miss or an overwrite reads no disk.
-    #[default]
-    InMemory,
-    /// On disk only. Not supported yet.
-    OnDisk,
 }
 
 /// How a store is opened. `Options::default()` is the safe choice.
@@ -93,12 +84,6 @@ impl Options {
     /// Refuses values outside their documented ranges, naming the field.
     pub fn check(&self) -> Result<()> {
         let refuse = |kind, message: String| Err(Error::new(kind, message));
-        if self.key_storage == KeyStorage::OnDisk {
-            return refuse(
-                ErrorKind::Unsupported,
-                "key_storage: keys on disk are not supported yet; use keys in memory".into(),
-            );
-        }
         if self.memory_budget != 0 {
             return refuse(
                 ErrorKind::Unsupported,

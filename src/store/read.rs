@@ -54,7 +54,9 @@ impl Store {
         self.with_record(key, |_, view| use_value(view.value()))
     }
 
-    /// Whether `key` is present. Reads no disk.
+    /// Whether `key` is present. Reads no disk if the key is in memory.
+    ///
+    /// Fails with [`ErrorKind::Corrupt`] if it is not found, but a damaged record may be one of it.
     pub fn exists(&self, key: &[u8]) -> Result<bool> {
         let shared = &*self.shared;
         shared.check_open()?;
@@ -64,7 +66,7 @@ impl Store {
         shared.index.make_present(&guard, hash)?;
         let found = shared.index.contains(&guard, hash, key);
         shared.counters.count(Operation::Get);
-        Ok(found)
+        found.inspect_err(|error| shared.failure.record(error))
     }
 
     /// Where the newest record of `key` lies, and its version; `None` if the key is not there.
@@ -87,23 +89,30 @@ impl Store {
         let mut use_record = Some(use_record);
         // Taken out, so that `use_record` may itself read from a store.
         let mut scratch = SCRATCH.take();
+        let mut undecided = None;
         let found = shared.index.find(&guard, hash, |location| {
             match shared.read(&guard, location, key, &mut scratch) {
                 Ok(Some((place, view))) => use_record
                     .take()
                     .map(|use_record| Ok(use_record(place, &view))),
                 Ok(None) => None,
-                // Damage may have hit the very bytes that tell whose record it is: the index knows.
-                Err(error) => {
-                    (shared.index.locate(&guard, hash, key) == Some(location)).then_some(Err(error))
-                }
+                // Damage may have hit the very bytes that tell whose record it is: the index may know. If it does not
+                // either, another candidate may still be the one.
+                Err(error) => match shared.index.locate(&guard, hash, key) {
+                    Ok(Some(own)) if own == location => Some(Err(error)),
+                    Ok(None) => None,
+                    Ok(Some(_)) | Err(_) => {
+                        undecided = Some(error);
+                        None
+                    }
+                },
             }
         });
         if scratch.capacity() <= SCRATCH_KEPT {
             SCRATCH.set(scratch);
         }
         shared.counters.count(Operation::Get);
-        match found {
+        match found.or(undecided.map(Err)) {
             Some(Err(error)) => {
                 shared.failure.record(&error);
                 Err(error)

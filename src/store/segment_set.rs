@@ -1,5 +1,6 @@
 //! The segments of an open store, and what a location means.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::Location;
+use crate::index::{KeyReader, Location};
 use crate::log::Segment;
 use crate::memory::epoch::Guard;
 use crate::memory::epoch_table::EpochTable;
@@ -26,6 +27,14 @@ pub fn chunks_for(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES).max(1)
 }
 
+/// No location is left for a record.
+pub fn location_limit() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "the store has reached its limit of 1 TiB of log",
+    )
+}
+
 /// A segment with its place in the location space.
 pub struct LiveSegment {
     /// The readable segment.
@@ -35,6 +44,7 @@ pub struct LiveSegment {
     first_chunk: u64,
     /// Where the footer of a sealed segment begins.
     sealed_at: Option<u64>,
+    is_recovered: bool,
 }
 
 /// What is known of a segment's content.
@@ -47,12 +57,7 @@ impl LiveSegment {
     /// The location of the record at byte `offset` of this segment.
     pub fn location(&self, offset: u64) -> Result<Location> {
         let unit = (self.first_chunk << CHUNK_BITS) + offset / UNIT;
-        Location::new(unit).ok_or_else(|| {
-            Error::new(
-                ErrorKind::TooLarge,
-                "the store has reached its limit of 1 TiB of log",
-            )
-        })
+        Location::new(unit).ok_or_else(location_limit)
     }
 
     /// The byte offset in this segment that `location`, one of its own, stands for.
@@ -71,6 +76,11 @@ impl LiveSegment {
         self.sealed_at.unwrap_or(self.segment.readable_end())
     }
 
+    /// Whether it is from before the store was opened.
+    pub fn is_recovered(&self) -> bool {
+        self.is_recovered
+    }
+
     /// How many of its bytes are dead.
     pub fn dead_bytes(&self) -> u64 {
         self.usage.dead_bytes.load(Ordering::Relaxed)
@@ -80,6 +90,7 @@ impl LiveSegment {
     pub fn replaced_by(&self, segment: Arc<Segment>, sealed_at: u64) -> Self {
         Self {
             sealed_at: Some(sealed_at),
+            is_recovered: self.is_recovered,
             segment,
             usage: self.usage.clone(),
             first_chunk: self.first_chunk,
@@ -123,6 +134,7 @@ impl SegmentSet {
             usage: Arc::default(),
             first_chunk,
             sealed_at: None,
+            is_recovered: false,
         };
         self.insert(&mut members, first, capacity, live, guard)
     }
@@ -149,6 +161,7 @@ impl SegmentSet {
             }),
             first_chunk,
             sealed_at: Some(sealed_at),
+            is_recovered: true,
         };
         self.insert(&mut members, first, capacity, live, guard)
     }
@@ -235,5 +248,55 @@ impl SegmentSet {
                 .map(|live| live.usage.dead_bytes.load(Ordering::Relaxed))
                 .sum(),
         )
+    }
+}
+
+thread_local! {
+    /// Where records are read to when segments are not mapped; kept, so that a comparison allocates nothing.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A scratch buffer larger than this is given back after use.
+const SCRATCH_KEPT: usize = 1 << 17;
+
+impl KeyReader for SegmentSet {
+    fn matches(&self, guard: &Guard, location: Location, key: &[u8]) -> Result<bool> {
+        let Some(live) = self.find(location, guard) else {
+            return Ok(false);
+        };
+        let offset = live.offset(location);
+        let mut scratch = SCRATCH.take();
+        let compare = |scratch: &mut Vec<u8>| {
+            if live.segment.key_at(offset, scratch)? == key {
+                return Ok(true);
+            }
+            // Damage to the key must not make a stranger of the record.
+            live.segment.record(offset, scratch)?.verify()?;
+            Ok(false)
+        };
+        let matches = compare(&mut scratch);
+        if scratch.capacity() <= SCRATCH_KEPT {
+            SCRATCH.set(scratch);
+        }
+        matches
+    }
+
+    fn read(&self, guard: &Guard, location: Location, key: &mut Vec<u8>) -> Result<()> {
+        let Some(live) = self.find(location, guard) else {
+            let message = "a location in the index lies in no segment";
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        };
+        let mut scratch = SCRATCH.take();
+        let mut read = |scratch: &mut Vec<u8>| {
+            let found = live.segment.key_at(live.offset(location), scratch)?;
+            key.clear();
+            let reserved = key.try_reserve(found.len());
+            reserved.map_err(|_| Error::memory("a copy of a key"))?;
+            key.extend_from_slice(found);
+            Ok(())
+        };
+        let result = read(&mut scratch);
+        SCRATCH.set(scratch);
+        result
     }
 }

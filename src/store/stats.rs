@@ -7,6 +7,8 @@ pub struct Stats {
     pub keys: u64,
     /// RAM of the index besides the key slabs: tables, directory, shard descriptors.
     pub index_bytes: u64,
+    /// Of these, how many belong into memory and are not there yet: a store opened from an image brings them in later.
+    pub missing_keys: u64,
     /// Bytes of all present keys.
     pub key_bytes: u64,
     /// Pages of key bytes.

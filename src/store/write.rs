@@ -31,8 +31,15 @@ impl Store {
             let hash = shared.index.hash(key);
             shared.index.make_present(&guard, hash)?;
             // Index space is reserved before the log is written, so that nothing can be durable and unknown.
-            let entry = shared.index.entry(&guard, hash, key)?;
-            let appended = log.append(record(Kind::Put, key, value))?;
+            let (entry, appended) = loop {
+                let bits = log.location_bits();
+                let entry = shared.index.entry(&guard, hash, key, bits)?;
+                match log.append_within(record(Kind::Put, key, value), bits)? {
+                    Some(appended) => break (entry, appended),
+                    // The log has outgrown the bits, and will say so when asked again.
+                    None => drop(entry),
+                }
+            };
             match entry {
                 Entry::Occupied(occupied) => {
                     let old = occupied.location();
@@ -59,7 +66,9 @@ impl Store {
             let guard = epoch::pin();
             let hash = shared.index.hash(key);
             shared.index.make_present(&guard, hash)?;
-            let Some(occupied) = shared.index.occupied(&guard, hash, key) else {
+            let occupied = shared.index.occupied(&guard, hash, key);
+            let occupied = occupied.inspect_err(|error| shared.failure.record(error))?;
+            let Some(occupied) = occupied else {
                 return Ok(false);
             };
             let appended = log.append(record(Kind::Tombstone, key, &[]))?;

@@ -2,16 +2,16 @@
 
 mod besides_key;
 mod filling;
+mod puts;
 mod quoted;
 mod reduced;
 mod slabs;
 mod small;
 mod steady;
-mod table;
 
 use crate::machine;
 use crate::results::{Figures, Results};
-use table::Table;
+use crate::table::Table;
 
 /// The document; `picture` says whether there is one beside it.
 pub fn text(results: &Results, picture: bool) -> String {
@@ -28,6 +28,7 @@ pub fn text(results: &Results, picture: bool) -> String {
         filling::section(results),
         reduced::section(results),
         slabs::section(results),
+        puts::section(results),
         small::section(results),
     ]);
     sections.extend(quoted::section(results));
@@ -58,6 +59,12 @@ fn explanation(results: &Results) -> String {
             .to_owned();
     if let Some(source) = &results.paths {
         text += &format!(" Paths:\n{source}.");
+    }
+    if results.of_earlier_runs > 0 {
+        text += &format!(
+            "\n\nThis run went on where another of the same program was interrupted: {} of the processes are of that one.",
+            results.of_earlier_runs
+        );
     }
     for (kind, refusal) in &results.unsupported {
         text += &format!("\n\n{}: not supported yet (\"{refusal}\").", kind.title());

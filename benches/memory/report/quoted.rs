@@ -1,10 +1,10 @@
 //! Figures of others beside those that were measured.
 
 use super::grouped;
-use super::table::Table;
 use crate::contestants::Kind;
 use crate::key_sets::KeySet;
 use crate::results::Results;
+use crate::table::Table;
 
 /// A Go `map[string]*IndexEntry` with an entry of 32 bytes: length of the keys, and bytes a key of live heap with the key.
 /// Figures of others, not measured by this program.

@@ -1,27 +1,18 @@
-//! What of the slabs is wasted, and the slowest put.
+//! What of the slabs is wasted.
 
 use super::{none, table};
 use crate::results::Results;
 use crate::transcript::State;
 
 pub fn section(results: &Results) -> String {
-    let headings = [
-        "wasted, fresh",
-        "wasted, churned",
-        "wasted, a tenth left",
-        "slowest put, µs",
-    ];
+    let headings = ["wasted, fresh", "wasted, churned", "wasted, a tenth left"];
     let table = table(results, &headings, |figures| {
         let states = [figures.fresh(), figures.churned(), figures.reduced()];
-        let mut cells = states.map(fragmentation).to_vec();
-        let slowest = figures.churn.slowest_put_nanoseconds as f64 / 1e3;
-        cells.push(format!("{slowest:.0}"));
-        cells
+        states.map(fragmentation).to_vec()
     });
     format!(
-        "## Fragmentation, and the slowest put\n\n\
-         Wasted: bytes of slabs that belong to no key, divided by all bytes of slabs, as the store's statistics say. The slowest put is \
-         that of\nthe fill; for the store it includes work on files, and for both whatever else the machine did meanwhile.\n\n{table}"
+        "## Fragmentation\n\n\
+         Wasted: bytes of slabs that belong to no key, divided by all bytes of slabs, as the store's statistics say.\n\n{table}"
     )
 }
 

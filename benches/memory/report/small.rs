@@ -1,8 +1,8 @@
 //! What a small store costs.
 
-use super::table::Table;
 use super::{grouped, none};
 use crate::results::Results;
+use crate::table::Table;
 
 pub fn section(results: &Results) -> String {
     let headings = [

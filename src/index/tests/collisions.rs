@@ -10,13 +10,18 @@ impl KeyHash for FewHashes {
     }
 }
 
-fn model(hashes: u64) -> Model<FewHashes> {
-    Model::over(Index::with_hash(&OPTIONS, FewHashes(hashes), usize::MAX).unwrap())
+fn model(hashes: u64, key_storage: KeyStorage) -> Model<FewHashes> {
+    Model::with_hash(&options(key_storage), FewHashes(hashes))
 }
 
 #[test]
 fn keys_that_all_share_one_hash_are_told_apart() {
-    let mut model = model(1);
+    for key_storage in STORAGES {
+        tell_keys_of_one_hash_apart(model(1, key_storage));
+    }
+}
+
+fn tell_keys_of_one_hash_apart(mut model: Model<FewHashes>) {
     for number in 0..1500_u64 {
         model.put(&number.to_le_bytes(), location(number + 1));
     }
@@ -35,7 +40,7 @@ fn keys_that_all_share_one_hash_are_told_apart() {
 
 #[test]
 fn keys_of_one_hash_do_not_blow_up_the_table() {
-    let mut model = model(1);
+    let mut model = model(1, KeyStorage::InMemory);
     for number in 0..1000_u64 {
         model.put(&number.to_le_bytes(), location(number + 1));
     }
@@ -45,15 +50,21 @@ fn keys_of_one_hash_do_not_blow_up_the_table() {
 
 #[test]
 fn few_distinct_hashes_behave_like_a_map() {
-    for hashes in [2, 3, 17, 100] {
+    for (hashes, key_storage) in [2, 3, 17, 100]
+        .into_iter()
+        .flat_map(|n| STORAGES.map(|it| (n, it)))
+    {
         let mut random = Random::new(hashes);
-        let mut model = model(hashes);
+        let mut model = model(hashes, key_storage);
         for operation in 0..6000 {
             let key = random.below(2500).to_le_bytes();
             match random.below(if operation < 4000 { 10 } else { 3 }) {
                 0 | 1 => model.remove(&key),
                 2 => model.check_key(&key),
-                _ => model.put(&key, location(1 + random.below(1 << 30))),
+                _ => {
+                    let place = model.fresh_location(&mut random, 30);
+                    model.put(&key, place);
+                }
             }
         }
         model.check();
@@ -72,8 +83,13 @@ fn a_mass_of_colliding_keys_among_others_does_not_stop_the_others() {
             }
         }
     }
-    let mut model =
-        Model::over(Index::with_hash(&OPTIONS, Mixed(SeededHash::new(3)), usize::MAX).unwrap());
+    for key_storage in STORAGES {
+        let model = Model::with_hash(&options(key_storage), Mixed(SeededHash::new(3)));
+        put_colliding_keys_among_others(model);
+    }
+}
+
+fn put_colliding_keys_among_others<H: KeyHash>(mut model: Model<H>) {
     for number in 0..60_000_u64 {
         let mut key = number.to_le_bytes();
         key[0] = u8::from(number % 64 != 0);
@@ -86,7 +102,7 @@ fn a_mass_of_colliding_keys_among_others_does_not_stop_the_others() {
 
 #[test]
 fn too_many_bytes_under_one_hash_are_an_error_that_loses_nothing() {
-    let mut model = model(1);
+    let mut model = model(1, KeyStorage::InMemory);
     let key = |number: u64| {
         let mut key = vec![0; 60_000];
         key[..8].copy_from_slice(&(number * 256).to_le_bytes());
@@ -99,7 +115,7 @@ fn too_many_bytes_under_one_hash_are_an_error_that_loses_nothing() {
     let guard = epoch::pin();
     let refused = model
         .index
-        .entry(&guard, model.index.hash(&key(fit)), &key(fit))
+        .entry(&guard, model.index.hash(&key(fit)), &key(fit), 20)
         .err();
     assert_eq!(
         refused.map(|error| error.kind()),
@@ -107,6 +123,6 @@ fn too_many_bytes_under_one_hash_are_an_error_that_loses_nothing() {
     );
     model.check();
     model.remove(&key(5));
-    model.put(&key(fit), location(77));
+    model.put(&key(fit), location(777));
     model.check();
 }

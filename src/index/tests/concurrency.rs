@@ -15,10 +15,31 @@ fn number_of(location: Location) -> u64 {
     (raw >> 4 & 0x0fff_ffff) - 1
 }
 
+/// What the locations say.
+struct NumberedRecords;
+
+impl KeyReader for NumberedRecords {
+    fn matches(&self, _: &epoch::Guard, location: Location, key: &[u8]) -> Result<bool> {
+        Ok(number_of(location).to_le_bytes() == key)
+    }
+
+    fn read(&self, _: &epoch::Guard, location: Location, key: &mut Vec<u8>) -> Result<()> {
+        *key = number_of(location).to_le_bytes().to_vec();
+        Ok(())
+    }
+}
+
+fn index(key_storage: KeyStorage) -> Index {
+    Index::new(&options(key_storage), Arc::new(NumberedRecords)).unwrap()
+}
+
 fn put<H: KeyHash>(index: &Index<H>, number: u64, version: u64) {
     let key = number.to_le_bytes();
     let guard = epoch::pin();
-    match index.entry(&guard, index.hash(&key), &key).unwrap() {
+    match index
+        .entry(&guard, index.hash(&key), &key, Location::BITS)
+        .unwrap()
+    {
         Entry::Occupied(entry) => {
             assert_eq!(number_of(entry.location()), number);
             entry.replace(versioned(number, version));
@@ -30,7 +51,7 @@ fn put<H: KeyHash>(index: &Index<H>, number: u64, version: u64) {
 fn remove<H: KeyHash>(index: &Index<H>, number: u64) -> bool {
     let key = number.to_le_bytes();
     let guard = epoch::pin();
-    let Some(entry) = index.occupied(&guard, index.hash(&key), &key) else {
+    let Some(entry) = index.occupied(&guard, index.hash(&key), &key).unwrap() else {
         return false;
     };
     assert_eq!(number_of(entry.location()), number);
@@ -46,10 +67,10 @@ fn look<H: KeyHash>(index: &Index<H>, number: u64) -> [bool; 3] {
     let found = index.find(&guard, hash, |location| {
         (number_of(location) == number).then_some(location)
     });
-    let located = index.locate(&guard, hash, &key);
+    let located = index.locate(&guard, hash, &key).unwrap();
     let other = located.is_some_and(|location| number_of(location) != number);
     assert!(!other, "another key's location");
-    let contained = index.contains(&guard, hash, &key);
+    let contained = index.contains(&guard, hash, &key).unwrap();
     [found.is_some(), located.is_some(), contained]
 }
 
@@ -120,12 +141,16 @@ fn readers_beside_writers<H: KeyHash>(index: &Index<H>, universe: u64, rounds: u
 
 #[test]
 fn readers_always_find_keys_that_are_there_while_others_come_and_go() {
-    readers_beside_writers(&Index::new(&OPTIONS).unwrap(), 100_000, 4);
+    for key_storage in STORAGES {
+        readers_beside_writers(&index(key_storage), 60_000, 4);
+    }
 }
 
 #[test]
 fn readers_always_find_keys_in_a_small_crowded_index() {
-    readers_beside_writers(&Index::new(&OPTIONS).unwrap(), 2_000, 100);
+    for key_storage in STORAGES {
+        readers_beside_writers(&index(key_storage), 2_000, 60);
+    }
 }
 
 #[test]
@@ -136,13 +161,17 @@ fn readers_always_find_keys_whose_hashes_collide() {
             SeededHash::new(1).hash(&[key[0] % 5])
         }
     }
-    let index = Index::with_hash(&OPTIONS, FewHashes, usize::MAX).unwrap();
-    readers_beside_writers(&index, 240, 60);
+    for key_storage in STORAGES {
+        let options = options(key_storage);
+        let reader = Arc::new(NumberedRecords);
+        let index = Index::with_hash(&options, FewHashes, reader, usize::MAX).unwrap();
+        readers_beside_writers(&index, 240, 60);
+    }
 }
 
 #[test]
 fn a_location_is_never_half_of_one_and_half_of_another() {
-    let index = &Index::new(&OPTIONS).unwrap();
+    let index = &index(KeyStorage::InMemory);
     put(index, 0, 0);
     let done = &AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -160,22 +189,23 @@ fn a_location_is_never_half_of_one_and_half_of_another() {
 
 #[test]
 fn writers_of_one_key_exclude_each_other_until_the_entry_is_used() {
-    let index = &Index::new(&OPTIONS).unwrap();
+    let index = &index(KeyStorage::InMemory);
     let key = &0_u64.to_le_bytes();
-    let increment = |guard: &epoch::Guard| match index.entry(guard, index.hash(key), key).unwrap() {
-        Entry::Occupied(entry) => {
-            let next = location(entry.location().raw() + 1);
-            entry.replace(next);
-        }
-        Entry::Vacant(entry) => entry.insert(location(1)),
-    };
+    let increment =
+        |guard: &epoch::Guard| match index.entry(guard, index.hash(key), key, 30).unwrap() {
+            Entry::Occupied(entry) => {
+                let next = location(entry.location().raw() + 1);
+                entry.replace(next);
+            }
+            Entry::Vacant(entry) => entry.insert(location(1)),
+        };
     let (threads, each) = (4, 5000);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| (0..each).for_each(|_| increment(&epoch::pin())));
         }
     });
-    let last = index.locate(&epoch::pin(), index.hash(key), key);
+    let last = index.locate(&epoch::pin(), index.hash(key), key).unwrap();
     assert_eq!(
         last,
         Some(location(threads * each)),
@@ -187,7 +217,7 @@ fn writers_of_one_key_exclude_each_other_until_the_entry_is_used() {
 fn a_writer_that_waited_while_its_shard_was_split_loses_nothing() {
     let count = 18_000;
     for seed in 0..5 {
-        let index = &Index::new(&IndexOptions { seed, ..OPTIONS }).unwrap();
+        let index = &in_memory(&IndexOptions { seed, ..OPTIONS });
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 scope
@@ -202,7 +232,7 @@ fn a_writer_that_waited_while_its_shard_was_split_loses_nothing() {
 
 #[test]
 fn threads_that_insert_the_same_keys_insert_each_once() {
-    let index = &Index::new(&OPTIONS).unwrap();
+    let index = &index(KeyStorage::InMemory);
     let count = 60_000;
     std::thread::scope(|scope| {
         for thread in 0..4 {

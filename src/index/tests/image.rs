@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::image::{ShardSource, ShardSummary, following};
-use super::{Model, OPTIONS, Random, location};
-use crate::error::Result;
-use crate::index::{Entry, Index, Location, SeededHash};
+use super::{Log, Model, OPTIONS, Random, Record, STORAGES, location, options};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{Entry, Index, KeyReader, KeyStorage, Location, SeededHash};
 use crate::memory::epoch;
 
 struct Source {
@@ -22,7 +22,7 @@ impl ShardSource for Source {
         Ok(self.shards.get(&shard.first_hash).cloned())
     }
 
-    fn may_hold(&self, location: Location) -> bool {
+    fn may_hold(&self, _: &epoch::Guard, location: Location) -> bool {
         location.raw() < 1 << 30
     }
 
@@ -32,13 +32,14 @@ impl ShardSource for Source {
     }
 }
 
-fn model(keys: u64, random: &mut Random) -> Model {
-    let mut model = Model::new(&OPTIONS);
+fn model(keys: u64, key_storage: KeyStorage, random: &mut Random) -> Model {
+    let mut model = Model::new(&options(key_storage));
     for number in 0..keys {
         let length = [4, 12, 40, 300][random.below(4) as usize];
         let mut key = number.to_le_bytes().to_vec();
         key.resize(8 + length, 7);
-        model.put(&key, location(random.below((1 << 30) - 1) + 1));
+        let place = model.fresh_location(random, 30);
+        model.put(&key, place);
     }
     model
 }
@@ -62,8 +63,14 @@ fn export(model: &Model) -> (Vec<ShardSummary>, Source) {
     (summaries, source)
 }
 
-fn reopen(summaries: &[ShardSummary], source: Arc<Source>) -> Index {
-    Index::absent(&OPTIONS, SeededHash::new(OPTIONS.seed), summaries, source).unwrap()
+fn reopen(
+    summaries: &[ShardSummary],
+    source: Arc<Source>,
+    reader: Arc<dyn KeyReader>,
+    key_storage: KeyStorage,
+) -> Index {
+    let hasher = SeededHash::new(OPTIONS.seed);
+    Index::absent(&options(key_storage), hasher, reader, summaries, source).unwrap()
 }
 
 fn agrees(index: &Index, truth: &HashMap<Vec<u8>, Location>) {
@@ -72,63 +79,129 @@ fn agrees(index: &Index, truth: &HashMap<Vec<u8>, Location>) {
         let guard = epoch::pin();
         let hash = index.hash(key);
         index.make_present(&guard, hash).unwrap();
-        assert_eq!(index.locate(&guard, hash, key), Some(*place));
+        assert_eq!(index.locate(&guard, hash, key).unwrap(), Some(*place));
     }
     let mut count = 0;
     index.for_each(|_, _| count += 1).unwrap();
     assert_eq!(count, truth.len());
 }
 
-#[test]
-fn an_index_comes_back_from_its_shards_bytes_and_can_be_written_to() {
-    let mut random = Random::new(31);
-    for keys in [0, 1, 10, 700, 60_000] {
-        let model = model(keys, &mut random);
-        let (summaries, source) = export(&model);
-        let before = model.index.statistics();
-        let index = reopen(&summaries, Arc::new(source));
-        let after = index.statistics();
-        assert_eq!(
-            (before.keys, before.key_bytes, before.slab_live_bytes),
-            (after.keys, after.key_bytes, after.slab_live_bytes),
-            "the figures are right before anything is loaded"
-        );
-        agrees(&index, &model.map);
-        assert_eq!(index.loaded_shards(), (summaries.len() as u64, 0));
-        assert_eq!(index.statistics().stash_entries, before.stash_entries);
-        let mut truth = model.map;
-        for number in 0..keys.max(100) {
-            let key = [b"new", &number.to_be_bytes()[..]].concat();
-            let guard = epoch::pin();
-            let hash = index.hash(&key);
-            let Entry::Vacant(vacant) = index.entry(&guard, hash, &key).unwrap() else {
-                panic!("a new key was there");
-            };
-            vacant.insert(location(number + 1));
-            truth.insert(key, location(number + 1));
-        }
-        for key in truth
-            .keys()
-            .take(keys as usize / 2)
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            let guard = epoch::pin();
-            let occupied = index.occupied(&guard, index.hash(&key), &key);
-            occupied.unwrap().remove();
-            truth.remove(&key);
-        }
-        agrees(&index, &truth);
+fn put(index: &Index, log: &Log, key: &[u8], place: Location) {
+    log.write(place, Record::Intact(key.to_vec()));
+    let guard = epoch::pin();
+    let hash = index.hash(key);
+    index.make_present(&guard, hash).unwrap();
+    match index.entry(&guard, hash, key, place.bits()).unwrap() {
+        Entry::Occupied(entry) => entry.replace(place),
+        Entry::Vacant(entry) => entry.insert(place),
     }
 }
 
 #[test]
+fn an_index_comes_back_in_either_key_storage_and_can_be_written_to() {
+    for (number, from) in STORAGES.into_iter().enumerate() {
+        for (other, to) in STORAGES.into_iter().enumerate() {
+            let mut random = Random::new(31 + number as u64 * 2 + other as u64);
+            for keys in [0, 1, 10, 700, 40_000] {
+                come_back_and_write(keys, from, to, &mut random);
+            }
+        }
+    }
+}
+
+fn come_back_and_write(keys: u64, from: KeyStorage, to: KeyStorage, random: &mut Random) {
+    let model = model(keys, from, random);
+    let (summaries, source) = export(&model);
+    let before = model.index.statistics();
+    let index = reopen(&summaries, Arc::new(source), model.log.clone(), to);
+    let after = index.statistics();
+    assert_eq!(
+        (before.keys, before.key_bytes),
+        (after.keys, after.key_bytes),
+        "the figures are right before anything is loaded"
+    );
+    let missing = if to == KeyStorage::InMemory { keys } else { 0 };
+    assert_eq!((after.missing_keys, after.slab_live_bytes), (missing, 0));
+    agrees(&index, &model.map);
+    assert_eq!(index.loaded_shards(), (summaries.len() as u64, 0));
+    assert_eq!(index.statistics().stash_entries, before.stash_entries);
+    let mut truth = model.map;
+    // New keys, and new locations of old ones.
+    let old = truth.keys().filter(|_| random.below(4) == 0).cloned();
+    let mut written: Vec<Vec<u8>> = old.collect();
+    let new = (0..keys.max(100)).map(|number| [b"new", &number.to_be_bytes()[..]].concat());
+    written.extend(new);
+    for (number, key) in written.iter().enumerate() {
+        let place = location((1 << 31) + number as u64);
+        put(&index, &model.log, key, place);
+        truth.insert(key.clone(), place);
+    }
+    let removed: Vec<_> = truth.keys().take(keys as usize / 2).cloned().collect();
+    for key in removed {
+        let guard = epoch::pin();
+        let occupied = index.occupied(&guard, index.hash(&key), &key);
+        occupied.unwrap().unwrap().remove();
+        truth.remove(&key);
+    }
+    agrees(&index, &truth);
+    let compared = model.log.compared.load(Ordering::Relaxed);
+    for (key, place) in &truth {
+        let guard = epoch::pin();
+        let hash = index.hash(key);
+        index
+            .supply_key(&guard, hash, b"another key", location(5))
+            .unwrap();
+        index.supply_key(&guard, hash, key, *place).unwrap();
+    }
+    assert_eq!(index.missing_keys(), 0);
+    assert_eq!(model.log.compared.load(Ordering::Relaxed), compared);
+    agrees(&index, &truth);
+    if to == KeyStorage::InMemory {
+        assert_eq!(model.log.compared.load(Ordering::Relaxed), compared);
+    }
+    let mut supplied = Model::over(index, model.log);
+    supplied.map = truth;
+    supplied.check();
+}
+
+#[test]
+fn keys_too_many_for_one_slab_are_supplied_by_splitting_shards() {
+    let mut model = Model::new(&options(KeyStorage::OnDisk));
+    for number in 0..6000_u64 {
+        let mut key = vec![9; 4000];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        model.put(&key, location(number + 1));
+    }
+    let (summaries, source) = export(&model);
+    assert_eq!(summaries.len(), 1);
+    let to = KeyStorage::InMemory;
+    let index = reopen(&summaries, Arc::new(source), model.log.clone(), to);
+    for (key, place) in &model.map {
+        let guard = epoch::pin();
+        index.make_present(&guard, index.hash(key)).unwrap();
+        index
+            .supply_key(&guard, index.hash(key), key, *place)
+            .unwrap();
+    }
+    assert_eq!(index.missing_keys(), 0);
+    assert!(index.statistics().shards > 1);
+    let mut supplied = Model::over(index, model.log);
+    supplied.map = model.map;
+    supplied.check();
+}
+
+#[test]
 fn a_shard_is_loaded_when_it_is_first_touched_and_no_other() {
-    let model = model(120_000, &mut Random::new(32));
+    let model = model(120_000, KeyStorage::InMemory, &mut Random::new(32));
     let (summaries, source) = export(&model);
     assert!(summaries.len() > 2);
     let source = Arc::new(source);
-    let index = reopen(&summaries, source.clone());
+    let index = reopen(
+        &summaries,
+        source.clone(),
+        model.log.clone(),
+        KeyStorage::InMemory,
+    );
     assert_eq!(source.asked.load(Ordering::Relaxed), 0);
     let key = model.map.keys().next().unwrap();
     for _ in 0..2 {
@@ -137,10 +210,26 @@ fn a_shard_is_loaded_when_it_is_first_touched_and_no_other() {
     }
 }
 
+/// A log that is asked for places where it has no record.
+struct Anywhere(Arc<Log>);
+
+impl KeyReader for Anywhere {
+    fn matches(&self, guard: &epoch::Guard, location: Location, key: &[u8]) -> Result<bool> {
+        match self.0.has(location) {
+            true => self.0.matches(guard, location, key),
+            false => Err(Error::new(ErrorKind::Corrupt, "no record")),
+        }
+    }
+
+    fn read(&self, guard: &epoch::Guard, location: Location, key: &mut Vec<u8>) -> Result<()> {
+        self.0.read(guard, location, key)
+    }
+}
+
 #[test]
 fn wrong_bytes_are_noticed_or_harmless_and_a_missing_shard_is_rebuilt() {
     let mut random = Random::new(33);
-    let model = model(900, &mut random);
+    let model = model(900, KeyStorage::InMemory, &mut random);
     for round in 0..400 {
         let (summaries, mut source) = export(&model);
         let bytes = source.shards.get_mut(&0).unwrap();
@@ -148,7 +237,7 @@ fn wrong_bytes_are_noticed_or_harmless_and_a_missing_shard_is_rebuilt() {
             0 => bytes.truncate(random.below(bytes.len() as u64) as usize),
             1 => bytes.push(0),
             2 => {
-                let position = random.below(16) as usize;
+                let position = random.below(20) as usize;
                 bytes[position] ^= 1 << random.below(8);
             }
             _ => {
@@ -156,7 +245,13 @@ fn wrong_bytes_are_noticed_or_harmless_and_a_missing_shard_is_rebuilt() {
                 bytes[position] ^= 1 << random.below(8);
             }
         }
-        let index = reopen(&summaries, Arc::new(source));
+        let reader = Arc::new(Anywhere(model.log.clone()));
+        let index = reopen(
+            &summaries,
+            Arc::new(source),
+            reader,
+            STORAGES[round / 4 % 2],
+        );
         index.make_all_present(|| true).unwrap();
         if index.loaded_shards().1 > 0 || round % 4 < 3 {
             assert_eq!(index.loaded_shards().1, summaries.len().min(1) as u64);
@@ -166,8 +261,8 @@ fn wrong_bytes_are_noticed_or_harmless_and_a_missing_shard_is_rebuilt() {
         for key in model.map.keys() {
             let guard = epoch::pin();
             let hash = index.hash(key);
-            index.locate(&guard, hash, key);
-            if let Some(occupied) = index.occupied(&guard, hash, key) {
+            let _ = index.locate(&guard, hash, key);
+            if let Ok(Some(occupied)) = index.occupied(&guard, hash, key) {
                 occupied.remove();
             }
         }
@@ -176,11 +271,16 @@ fn wrong_bytes_are_noticed_or_harmless_and_a_missing_shard_is_rebuilt() {
 
 #[test]
 fn many_threads_may_touch_absent_shards_at_once() {
-    let model = model(40_000, &mut Random::new(34));
+    let model = model(40_000, KeyStorage::InMemory, &mut Random::new(34));
     let (summaries, mut source) = export(&model);
     let removed = summaries[summaries.len() / 2].first_hash;
     source.shards.remove(&removed);
-    let index = reopen(&summaries, Arc::new(source));
+    let index = reopen(
+        &summaries,
+        Arc::new(source),
+        model.log.clone(),
+        KeyStorage::InMemory,
+    );
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -188,7 +288,7 @@ fn many_threads_may_touch_absent_shards_at_once() {
                     let guard = epoch::pin();
                     let hash = index.hash(key);
                     index.make_present(&guard, hash).unwrap();
-                    assert_eq!(index.locate(&guard, hash, key), Some(*place));
+                    assert_eq!(index.locate(&guard, hash, key).unwrap(), Some(*place));
                 }
             });
         }

@@ -16,11 +16,21 @@ fn settle() {
     }
 }
 
+/// As if each key's record took 128 bytes.
+fn location_bits(number: u64) -> u32 {
+    location(8 * number + 1).bits()
+}
+
 fn put(index: &Index, number: u64) -> crate::Result<()> {
     let guard = epoch::pin();
-    match index.entry(&guard, index.hash(&key(number)), &key(number))? {
-        Entry::Occupied(entry) => entry.replace(location(number + 1)),
-        Entry::Vacant(entry) => entry.insert(location(number + 1)),
+    match index.entry(
+        &guard,
+        index.hash(&key(number)),
+        &key(number),
+        location_bits(number),
+    )? {
+        Entry::Occupied(entry) => entry.replace(location(8 * number + 1)),
+        Entry::Vacant(entry) => entry.insert(location(8 * number + 1)),
     }
     Ok(())
 }
@@ -30,31 +40,69 @@ fn remove(index: &Index, number: u64) {
     index
         .occupied(&guard, index.hash(&key(number)), &key(number))
         .unwrap()
+        .unwrap()
         .remove();
 }
 
+/// Bytes a key besides the keys that are in memory.
 fn overhead(index: &Index) -> f64 {
     let figures = index.statistics();
-    (figures.index_bytes + figures.slab_allocated_bytes - figures.key_bytes) as f64
-        / figures.keys as f64
+    let keys = match index.memory.key_storage {
+        KeyStorage::InMemory => figures.key_bytes,
+        KeyStorage::OnDisk => 0,
+    };
+    (figures.index_bytes + figures.slab_allocated_bytes - keys) as f64 / figures.keys as f64
+}
+
+/// The highest and the average overhead on the way from 20,000 to 400,000 keys.
+fn overhead_while_filling(index: &Index) -> (f64, f64) {
+    let (mut worst, mut sum, mut count): (f64, f64, f64) = (0.0, 0.0, 0.0);
+    for number in 0..400_000 {
+        put(index, number).unwrap();
+        if number == 999 {
+            println!("{} bytes for 1,000 keys", overhead(index) * 1000.0);
+        }
+        if number > 20_000 && number % 200 == 0 {
+            let bytes = overhead(index);
+            (worst, sum, count) = (worst.max(bytes), sum + bytes, count + 1.0);
+        }
+    }
+    println!("{worst} at most, {} on the average", sum / count);
+    (worst, sum / count)
 }
 
 #[test]
 fn sixteen_byte_keys_cost_at_most_thirteen_bytes_more_at_any_number_of_keys() {
-    let index = Index::new(&OPTIONS).unwrap();
-    let mut worst: f64 = 0.0;
-    for number in 0..300_000 {
-        put(&index, number).unwrap();
-        if number > 20_000 && number % 1000 == 0 {
-            worst = worst.max(overhead(&index));
-        }
-    }
+    let (worst, _) = overhead_while_filling(&in_memory(&OPTIONS));
     assert!(worst <= 13.0, "{worst} bytes a key");
+}
+
+/// The log of `put`.
+struct Records;
+
+impl KeyReader for Records {
+    fn matches(&self, _: &epoch::Guard, location: Location, wanted: &[u8]) -> Result<bool> {
+        Ok(key(location.raw() / 8) == wanted)
+    }
+
+    fn read(&self, _: &epoch::Guard, location: Location, into: &mut Vec<u8>) -> Result<()> {
+        *into = key(location.raw() / 8).to_vec();
+        Ok(())
+    }
+}
+
+#[test]
+fn keys_on_disk_cost_seven_bytes_at_any_number_of_keys() {
+    let index = Index::new(&options(KeyStorage::OnDisk), Arc::new(Records)).unwrap();
+    let (worst, average) = overhead_while_filling(&index);
+    assert_eq!(index.statistics().slab_allocated_bytes, 0);
+    assert!(worst <= 7.4, "{worst} bytes a key");
+    assert!(average <= 7.1, "{average} bytes a key");
 }
 
 #[test]
 fn an_empty_index_takes_three_pages_at_most() {
-    let figures = Index::new(&OPTIONS).unwrap().statistics();
+    let figures = in_memory(&OPTIONS).statistics();
     assert!(
         figures.index_bytes + figures.slab_allocated_bytes <= 3 * 4096,
         "{figures:?}"
@@ -63,7 +111,7 @@ fn an_empty_index_takes_three_pages_at_most() {
 
 #[test]
 fn memory_falls_after_a_mass_of_removals_and_churn_adds_little() {
-    let index = Index::new(&OPTIONS).unwrap();
+    let index = in_memory(&OPTIONS);
     let total = |index: &Index| {
         let figures = index.statistics();
         figures.index_bytes + figures.slab_allocated_bytes
@@ -93,7 +141,7 @@ fn memory_falls_after_a_mass_of_removals_and_churn_adds_little() {
         total(&index)
     );
     settle();
-    let arena = index.arena.statistics();
+    let arena = index.memory.arena.statistics();
     assert!(arena.idle_bytes <= 1 << 20, "{arena:?}");
     (0..count)
         .filter(|number| number % 10 == 0)
@@ -104,7 +152,7 @@ fn memory_falls_after_a_mass_of_removals_and_churn_adds_little() {
 
 #[test]
 fn inserting_and_removing_at_a_boundary_does_not_rebuild_again_and_again() {
-    let index = Index::new(&OPTIONS).unwrap();
+    let index = in_memory(&OPTIONS);
     let mut rebuilds = 0;
     let mut slots = 0;
     for number in 0..3000 {
@@ -125,7 +173,7 @@ fn inserting_and_removing_at_a_boundary_does_not_rebuild_again_and_again() {
 
 #[test]
 fn without_memory_an_insertion_fails_cleanly_and_goes_on_when_there_is_room() {
-    let index = Index::with_hash(&OPTIONS, SeededHash::new(1), 6 << 20).unwrap();
+    let index = Index::with_hash(&OPTIONS, SeededHash::new(1), Arc::new(NoLog), 6 << 20).unwrap();
     let mut count = 0;
     let error = loop {
         match put(&index, count) {
@@ -139,10 +187,16 @@ fn without_memory_an_insertion_fails_cleanly_and_goes_on_when_there_is_room() {
     assert_eq!(index.len(), count);
     let guard = epoch::pin();
     for number in 0..count {
-        let found = index.locate(&guard, index.hash(&key(number)), &key(number));
-        assert_eq!(found, Some(location(number + 1)));
+        let found = index
+            .locate(&guard, index.hash(&key(number)), &key(number))
+            .unwrap();
+        assert_eq!(found, Some(location(8 * number + 1)));
     }
-    assert!(!index.contains(&guard, index.hash(&key(count)), &key(count)));
+    assert!(
+        !index
+            .contains(&guard, index.hash(&key(count)), &key(count))
+            .unwrap()
+    );
     drop(guard);
     (0..count).for_each(|number| remove(&index, number));
     for number in 0..count / 2 {
@@ -159,9 +213,9 @@ fn without_memory_an_insertion_fails_cleanly_and_goes_on_when_there_is_room() {
 
 #[test]
 fn dropping_an_index_frees_all_its_pages() {
-    let index = Index::new(&OPTIONS).unwrap();
+    let index = in_memory(&OPTIONS);
     (0..50_000).for_each(|number| put(&index, number).unwrap());
-    let arena = std::sync::Arc::downgrade(&index.arena);
+    let arena = Arc::downgrade(&index.memory.arena);
     drop(index);
     for _ in 0..10_000 {
         if arena.strong_count() == 0 {
@@ -173,17 +227,29 @@ fn dropping_an_index_frees_all_its_pages() {
 }
 
 fn many_keys_stay_reachable_and_small(count: u64) {
-    let index = Index::new(&OPTIONS).unwrap();
-    (0..count).for_each(|number| put(&index, number).unwrap());
+    for (key_storage, bytes) in [(KeyStorage::InMemory, 13.0), (KeyStorage::OnDisk, 7.4)] {
+        let index = Index::new(&options(key_storage), Arc::new(Records)).unwrap();
+        put_many_and_look(&index, count);
+        assert!(overhead(&index) <= bytes);
+    }
+}
+
+fn put_many_and_look(index: &Index, count: u64) {
+    (0..count).for_each(|number| put(index, number).unwrap());
     assert_eq!(index.len(), count);
     let guard = epoch::pin();
     for number in 0..count {
-        let found = index.locate(&guard, index.hash(&key(number)), &key(number));
-        assert_eq!(found, Some(location(number + 1)));
+        let found = index
+            .locate(&guard, index.hash(&key(number)), &key(number))
+            .unwrap();
+        assert_eq!(found, Some(location(8 * number + 1)));
     }
-    let absent = |number| !index.contains(&guard, index.hash(&key(number)), &key(number));
+    let absent = |number| {
+        !index
+            .contains(&guard, index.hash(&key(number)), &key(number))
+            .unwrap()
+    };
     assert!((count..2 * count).all(absent));
-    assert!(overhead(&index) <= 13.0);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 use super::*;
-use crate::index::bucket::{Bucket, Overflow, SLOTS, TAG_BITS};
+use crate::index::bucket::{Bucket, Overflow, SLOTS};
+use crate::index::encoding::Encoding;
 use crate::index::shape::Shape;
+
+/// Bits of the locations in these tests.
+const LOCATION_BITS: u32 = 32;
 
 /// Keys say their hash themselves.
 struct Told;
@@ -13,10 +17,22 @@ impl KeyHash for Told {
 
 /// A key that has this home bucket and tag in the smallest table.
 fn key(home: u32, tag: u32, number: u8) -> Vec<u8> {
-    let scaled = u128::from(home << TAG_BITS | tag);
-    let range = u128::from(Shape::for_entries(0).main << TAG_BITS);
-    let hash = ((scaled << 64) / range + 1) as u64;
+    let encoding = Encoding::new(buckets(), 0, LOCATION_BITS, None);
+    let fingerprint = encoding.fingerprint(home as usize, u64::from(tag));
+    let hash = fingerprint << (u64::BITS - encoding.fingerprint_bits()) | 1;
     [&hash.to_le_bytes()[..], &[number]].concat()
+}
+
+fn model(key_storage: KeyStorage) -> Model<Told> {
+    let model = Model::with_hash(&options(key_storage), Told);
+    let guard = epoch::pin();
+    let key = key(0, 0, 0);
+    // The table is empty and takes on this many bits.
+    let entry = model
+        .index
+        .entry(&guard, model.index.hash(&key), &key, LOCATION_BITS);
+    drop(entry.unwrap());
+    model
 }
 
 fn buckets() -> u32 {
@@ -33,7 +49,7 @@ fn full_index(model: &mut Model<Told>, guest: &[u8]) -> u32 {
         // The native of tag 0 is left out there: its second bucket would be bucket 0, like the guest's home.
         let tags = u32::from(home == second)..SLOTS as u32;
         for tag in tags {
-            let raw = u64::from(home << TAG_BITS | tag) + 1;
+            let raw = u64::from(home << 12 | tag) + 1;
             model.put(&key(home, tag, 0), location(raw));
         }
     }
@@ -44,7 +60,7 @@ fn full_index(model: &mut Model<Told>, guest: &[u8]) -> u32 {
 
 #[test]
 fn a_reader_finds_a_key_that_moves_home_behind_his_back() {
-    let model = &mut Model::over(Index::with_hash(&OPTIONS, Told, usize::MAX).unwrap());
+    let model = &mut model(KeyStorage::InMemory);
     let guest = key(0, 0, 1);
     let second = full_index(model, &guest);
     let hash = model.index.hash(&guest);
@@ -69,10 +85,15 @@ fn a_reader_finds_a_key_that_moves_home_behind_his_back() {
             let entry = model
                 .index
                 .occupied(&guard, model.index.hash(&victim), &victim);
-            entry.unwrap().remove();
+            entry.unwrap().unwrap().remove();
             match model
                 .index
-                .entry(&guard, model.index.hash(&intruder), &intruder)
+                .entry(
+                    &guard,
+                    model.index.hash(&intruder),
+                    &intruder,
+                    LOCATION_BITS,
+                )
                 .unwrap()
             {
                 Entry::Occupied(_) => panic!("the intruder is new"),
@@ -95,7 +116,12 @@ fn a_reader_finds_a_key_that_moves_home_behind_his_back() {
 
 #[test]
 fn keys_that_were_pushed_around_are_removed_without_leaving_a_trace() {
-    let model = &mut Model::over(Index::with_hash(&OPTIONS, Told, usize::MAX).unwrap());
+    for key_storage in STORAGES {
+        push_around_and_remove(&mut model(key_storage));
+    }
+}
+
+fn push_around_and_remove(model: &mut Model<Told>) {
     let guest = key(0, 0, 1);
     let second = full_index(model, &guest);
     for round in 0..if cfg!(miri) { 1 } else { 20 } {

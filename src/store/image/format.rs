@@ -12,14 +12,13 @@ pub const TRAILER_LEN: usize = 32;
 
 const MAGIC: [u8; 8] = *b"\x89FREYIM\n";
 const END_MAGIC: [u8; 8] = *b"FREYIME\x89";
-const FORMAT_VERSION: u16 = 1;
+const FORMAT_VERSION: u16 = 2;
 const CHECKSUM_CRC32: u8 = 1;
 const HASH_RAPIDHASH_V3: u8 = 1;
-const KEYS_IN_MEMORY: u8 = 1;
 
 const STATE_LEN: usize = 32;
 const SEGMENT_LEN: usize = 32;
-const SHARD_LEN: usize = 56;
+const SHARD_LEN: usize = 48;
 
 /// A segment as an image knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +80,6 @@ pub fn encode_header(store_id: &[u8; 16]) -> [u8; HEADER_LEN] {
     bytes[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
     bytes[10] = CHECKSUM_CRC32;
     bytes[11] = HASH_RAPIDHASH_V3;
-    bytes[12] = KEYS_IN_MEMORY;
     bytes[16..32].copy_from_slice(store_id);
     let checksum = crc32fast::hash(&bytes[..HEADER_LEN - 4]);
     write_u32(&mut bytes, HEADER_LEN - 4, checksum);
@@ -97,8 +95,8 @@ pub fn check_header(
     if bytes[..8] != MAGIC || read_u32(bytes, HEADER_LEN - 4) != checksum {
         return Err(ImageFault::Damaged);
     }
-    let known = [1, 0, CHECKSUM_CRC32, HASH_RAPIDHASH_V3, KEYS_IN_MEMORY];
-    if bytes[8..13] != known {
+    let [low, high] = FORMAT_VERSION.to_le_bytes();
+    if bytes[8..12] != [low, high, CHECKSUM_CRC32, HASH_RAPIDHASH_V3] {
         return Err(ImageFault::Version);
     }
     if bytes[16..32] != *store_id {
@@ -159,7 +157,6 @@ impl Directory {
             add(shard.length);
             add(shard.summary.keys);
             add(shard.summary.key_bytes);
-            add(shard.summary.record_bytes);
         }
         Ok(bytes)
     }
@@ -201,25 +198,17 @@ impl Directory {
                     depth: read_u32(bytes, 8),
                     keys: read_u64(bytes, 32),
                     key_bytes: read_u64(bytes, 40),
-                    record_bytes: read_u64(bytes, 48),
                 },
                 checksum: read_u32(bytes, 12),
                 offset: read_u64(bytes, 16),
                 length: read_u64(bytes, 24),
             };
-            // Sums over all shards must not overflow.
+            // Sums over all shards must not overflow. That of the bytes of keys is taken modulo 2^64.
             let small = |number: u64| number < 1 << 32;
-            let summary = &shard.summary;
             let end = shard.offset.checked_add(shard.length);
             if end.is_none_or(|end| end > trailer.offset)
-                || ![
-                    summary.keys,
-                    summary.key_bytes,
-                    summary.record_bytes,
-                    shard.length,
-                ]
-                .into_iter()
-                .all(small)
+                || !small(shard.summary.keys)
+                || !small(shard.length)
             {
                 return None;
             }

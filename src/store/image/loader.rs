@@ -1,13 +1,17 @@
-//! Fills in the background what no call has touched yet.
+//! Fills in the background what no call has touched yet: first the shards, then the keys that belong into memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::record::Kind;
+use crate::log::{Event, Scanner};
+use crate::memory::epoch;
 use crate::store::Shared;
+use crate::store::segment_set::LiveSegment;
 
-/// A running thread that loads absent shards; dropping it stops and joins it.
+/// A running thread that loads absent shards and missing keys; dropping it stops and joins it.
 pub struct Loader {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -21,10 +25,11 @@ impl Loader {
             .name("freyja-loader".into())
             .spawn({
                 let stop = stop.clone();
-                // A shard that fails here fails again for whoever needs it, who hears of it.
+                // What fails here fails again for whoever needs it, who hears of it.
                 move || {
                     let go_on = || !stop.load(Ordering::Acquire);
                     let _ = shared.index.make_all_present(go_on);
+                    supply_keys(&shared, &go_on);
                 }
             })
             .map_err(|error| {
@@ -48,4 +53,38 @@ impl Drop for Loader {
             let _ = thread.join();
         }
     }
+}
+
+/// Brings the keys of an index that was opened from an image into memory, reading the log once, in the order in which it lies
+/// on the disk. Keys written meanwhile bring themselves.
+fn supply_keys(shared: &Shared, go_on: &impl Fn() -> bool) {
+    for live in shared.segments.members() {
+        if !go_on() || shared.index.missing_keys() == 0 {
+            return;
+        }
+        if live.is_recovered() {
+            // What cannot be read stays on the disk, where it is looked for when it is needed.
+            let _ = supply_keys_of(shared, &live, go_on);
+        }
+    }
+}
+
+fn supply_keys_of(shared: &Shared, live: &LiveSegment, go_on: &impl Fn() -> bool) -> Result<()> {
+    let mut scanner = Scanner::new(&live.segment)?;
+    while go_on() {
+        match scanner.next_event()? {
+            Event::Record(record) if record.kind == Kind::Put => {
+                let location = live.location(record.offset)?;
+                let hash = shared.index.hash(record.key);
+                let guard = epoch::pin();
+                shared.index.make_present(&guard, hash)?;
+                shared
+                    .index
+                    .supply_key(&guard, hash, record.key, location)?;
+            }
+            Event::End(_) => return Ok(()),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::index::image::{ShardSource, ShardSummary};
 use crate::log::record::{ALIGNMENT, Kind};
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::{Event, Scanner};
-use crate::memory::epoch;
+use crate::memory::epoch::Guard;
 use crate::store::segment_set::{LiveSegment, SegmentSet};
 use crate::vfs::File;
 
@@ -70,9 +70,8 @@ impl ShardSource for LogSource {
         Ok(intact.then_some(bytes))
     }
 
-    fn may_hold(&self, location: Location) -> bool {
-        let guard = epoch::pin();
-        self.segments.find(location, &guard).is_some_and(|live| {
+    fn may_hold(&self, guard: &Guard, location: Location) -> bool {
+        self.segments.find(location, guard).is_some_and(|live| {
             let offset = live.offset(location);
             offset >= HEADER_LEN as u64 && offset + ALIGNMENT <= live.segment.readable_end()
         })

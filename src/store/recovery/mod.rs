@@ -191,9 +191,15 @@ impl<'r> Recovery<'r> {
                 let shards = image.directory.shards.iter().map(|shard| shard.summary);
                 let shards: Vec<ShardSummary> = shards.collect();
                 let hasher = SeededHash::new(image.directory.seed);
-                Index::absent(index_options, hasher, &shards, source.clone())?
+                Index::absent(
+                    index_options,
+                    hasher,
+                    segments.clone(),
+                    &shards,
+                    source.clone(),
+                )?
             }
-            None => Index::new(index_options)?,
+            None => Index::new(index_options, segments.clone())?,
         };
         for (kept, (live, _)) in survey.kept.iter().zip(&log) {
             if source.is_none() || kept.last_sequence > after {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::survey::Kept;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Entry, Index, Location};
 use crate::log::record::Kind;
 use crate::log::{Event, OpenedSegment, Scanner, Segment};
@@ -85,7 +85,7 @@ impl Target<'_> {
         self.index.make_present(&guard, hash)?;
         let location = self.live.location(offset)?;
         match kind {
-            Kind::Put => match self.index.entry(&guard, hash, key)? {
+            Kind::Put => match self.index.entry(&guard, hash, key, location.bits())? {
                 Entry::Occupied(occupied) => {
                     let known = occupied.location();
                     if known == location {
@@ -101,7 +101,12 @@ impl Target<'_> {
                 Entry::Vacant(vacant) => vacant.insert(location),
             },
             Kind::Tombstone => {
-                if let Some(occupied) = self.index.occupied(&guard, hash, key)
+                let occupied = match self.index.occupied(&guard, hash, key) {
+                    // A damaged record that may be the key's stays: who asks for the key hears of the damage.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                    occupied => occupied?,
+                };
+                if let Some(occupied) = occupied
                     && !self.is_newer(occupied.location(), offset, sequence, &guard)
                 {
                     self.segments.bury(occupied.location(), &guard);

@@ -71,7 +71,11 @@ pub fn crash_everywhere(
             };
             let allowed = picture.promises.allowed(crash);
             let (states, seed) = (&history.states, seed ^ picture.call << 8 ^ variant);
-            examine(&crashed, setting, states, allowed, effort, seed)
+            let by = match (picture.call + variant) % 3 {
+                0 => &setting.with_other_key_storage(),
+                _ => setting,
+            };
+            examine(&crashed, by, states, allowed, effort, seed)
                 .map_err(|error| place(picture, variant) + &error)?;
             counts.count(crash);
         }

@@ -1,0 +1,85 @@
+//! Where the keys are, and how an index that does not hold one learns of it.
+
+use super::Location;
+use super::hash::KeyHash;
+use super::probe::{Comparison, Found};
+use super::table::{NO_REFERENCE, Stored, Table};
+use super::{Index, epoch::Guard};
+use crate::error::Result;
+
+/// Where the keys live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyStorage {
+    /// In memory, packed back to back: a miss or an overwrite reads no disk.
+    #[default]
+    InMemory,
+    /// On disk only, in the records they belong to: some 7 bytes of RAM a key, however long it is. A get reads no
+    /// more than with keys in memory; a put, a delete or an existence check of a key that is there reads its record.
+    OnDisk,
+}
+
+/// Reads the keys of records, which is how an index compares keys that it does not hold. Calls may come from any
+/// thread, also under the lock of a shard.
+pub trait KeyReader: Send + Sync {
+    /// Whether the record at `location` is one of `key`. Of a damaged record whose key reads as `key` it is.
+    ///
+    /// # Errors
+    /// `Corrupt` if the record is damaged and does not read as one of `key`, so that it may or may not be; any other
+    /// error means that it could not be looked at.
+    fn matches(&self, guard: &Guard, location: Location, key: &[u8]) -> Result<bool>;
+
+    /// Replaces the content of `key` by the key of the record at `location`, as it reads.
+    ///
+    /// # Errors
+    /// `Corrupt` if no key can be read there, `Memory`, `Io`.
+    fn read(&self, guard: &Guard, location: Location, key: &mut Vec<u8>) -> Result<()>;
+}
+
+impl<H: KeyHash> Index<H> {
+    /// The entry of `key` in `table`.
+    ///
+    /// # Errors
+    /// `Corrupt` if there is none but a damaged record may have been one of `key`; those of [`KeyReader::matches`].
+    #[inline]
+    pub(super) fn locate_in(
+        &self,
+        table: &Table,
+        guard: &Guard,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<Option<Found>> {
+        table.locate(hash, |reference, location| {
+            let matches = match table.keys() {
+                Some(keys) if reference != NO_REFERENCE => {
+                    let matches = keys.slab().matches(reference, key);
+                    debug_assert!(matches.is_ok(), "a slot refers to a published key");
+                    Ok(matches.unwrap_or(false))
+                }
+                _ => self.reader.matches(guard, location, key),
+            };
+            Comparison::from(matches)
+        })
+    }
+
+    /// The key of an entry, in place or in `scratch`.
+    ///
+    /// # Errors
+    /// Those of [`KeyReader::read`].
+    pub(super) fn key_of<'a>(
+        &self,
+        table: &'a Table,
+        guard: &Guard,
+        stored: &Stored,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
+        match table.keys() {
+            Some(keys) if stored.reference != NO_REFERENCE => {
+                keys.slab().key(stored.reference, scratch)
+            }
+            _ => {
+                self.reader.read(guard, stored.location, scratch)?;
+                Ok(scratch)
+            }
+        }
+    }
+}
