@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test model miri bench bench-index bench-memory bench-reopen lint clean
+.PHONY: help library demo test crash-test damage-test model miri bench bench-index bench-memory bench-reopen lint clean
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,18 @@ demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUME
 
 test: ## run every test: Rust, and C against the shared and the static library
 	$(CARGO) test --no-fail-fast
+	$(CARGO) test --features sabotage --test sabotage
+
+# What follows is part of make test; here it runs longer, with other seeds.
+MINUTES ?= 10
+SEED ?= 1000
+
+crash-test: ## crash a simulated disk at every call of endless workloads; MINUTES=10 SEED=1000
+	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --test crash -- --ignored --nocapture
+	FREYJA_SEED=$(SEED) $(CARGO) test --test kills -- --ignored --nocapture
+
+damage-test: ## flip every bit of a store, cut every file to every length, damage every block; a few minutes
+	$(CARGO) test --test damage -- --ignored --nocapture
 
 # Loom's atomics take the place of the real ones in all that is built, hence a directory of its own.
 model: ## try with loom what threads may do to each other where no lock keeps them apart
@@ -55,6 +67,7 @@ bench-reopen: ## measure how long opening takes after close and kill, with and w
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --features sabotage --test sabotage -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps
 
 clean: ## remove everything that was built

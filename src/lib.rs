@@ -6,6 +6,9 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+#[macro_use]
+pub mod sabotage;
+
 mod capi;
 pub mod error;
 pub mod index;

@@ -5,24 +5,12 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use support::library::{library, native_libraries, scratch_folder};
-use support::{Language, compiler, root};
-
-/// How a program is built and run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// With the shared library.
-    Shared,
-    /// With the static library.
-    Archive,
-    /// With the shared library, checked for overruns, leaks and undefined behaviour on the C side.
-    Sanitized,
-    /// With the shared library, under valgrind.
-    Valgrind,
-}
+use support::library::scratch_folder;
+use support::programs::{Way, compiled, told};
+use support::root;
 
 /// Each program in each way is a test of its own.
 macro_rules! programs {
@@ -47,8 +35,8 @@ macro_rules! programs {
 }
 
 programs! {
-    basics batch binary_keys buffers damage durability errors fork get_many kill limits locking misuse options
-    persistence stats threads version
+    acknowledgements basics batch binary_keys buffers damage durability errors fork get_many kill limits locking misuse
+    options persistence stats threads version
 }
 
 #[test]
@@ -130,11 +118,6 @@ fn passes(way: Way, program: &str) {
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
 
-fn told(output: &Output) -> String {
-    let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    texts.concat()
-}
-
 fn has_valgrind() -> bool {
     let found = Command::new("valgrind").arg("--version").output().is_ok();
     if !found {
@@ -166,33 +149,4 @@ fn under_valgrind(program: &Path) -> Command {
         .args(["--show-leak-kinds=definite,indirect,possible"])
         .arg(program);
     command
-}
-
-fn compiled(way: Way, source: &Path) -> PathBuf {
-    let folder = scratch_folder().join(format!("{way:?}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    let program = folder.join(source.file_stem().unwrap());
-    let mut command = compiler(Language::C);
-    command
-        .args(["-std=c11", "-D_GNU_SOURCE", "-pthread"])
-        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"])
-        .arg(source)
-        .arg("-o")
-        .arg(&program);
-    let library = library();
-    match way {
-        Way::Archive => {
-            command.arg(&library.archive).args(native_libraries());
-        }
-        _ => {
-            command.arg("-L").arg(&library.folder).arg("-lfreyja");
-            command.arg(format!("-Wl,-rpath,{}", library.folder.display()));
-        }
-    }
-    if way == Way::Sanitized {
-        command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
-    }
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", told(&output));
-    program
 }

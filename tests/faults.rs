@@ -417,6 +417,37 @@ fn segments_of_another_store_or_under_another_name_are_not_read() {
     }
 }
 
+/// The store used to take the identity of its first segment: one file of another store in that place, and all that was
+/// served was that file's content.
+#[test]
+fn a_first_segment_of_another_store_is_the_stranger_and_not_the_others() {
+    let disk = SimulatedDisk::new(1);
+    let small = Options {
+        segment_size: 4096,
+        ..options()
+    };
+    let store = open_with(&disk, &small);
+    for number in 0..100 {
+        store.put(&key(number), &[7; 100]).unwrap();
+    }
+    store.close().unwrap();
+    let disk = copy(&disk);
+    let other = SimulatedDisk::new(2);
+    let store = open(&other);
+    store.put(b"foreign", b"value").unwrap();
+    store.close().unwrap();
+    let foreign = other.read_file(&segment(1)).unwrap();
+    disk.overwrite_file(&segment(1), &foreign).unwrap();
+    let store = open_with(&disk, &small);
+    assert_eq!(store.get(b"foreign").unwrap(), None);
+    assert_eq!(store.get(&key(99)).unwrap().unwrap(), [7; 100]);
+    let failure = store.failure().unwrap();
+    assert!(
+        failure.message().contains("0000000000000001.seg"),
+        "{failure}"
+    );
+}
+
 #[test]
 fn damage_before_a_durable_mark_of_a_killed_store_is_not_cut() {
     let always = Options {

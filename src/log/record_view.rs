@@ -70,6 +70,7 @@ impl<'a> RecordView<'a> {
     /// Checks that the bytes are what was written at this place of this segment; `Corrupt` if not.
     #[inline]
     pub fn verify(&self) -> Result<()> {
+        sabotage!(UncheckedRead, return Ok(()));
         if record::checksum_matches(self.bytes, self.segment.context().salt, self.offset) {
             return Ok(());
         }

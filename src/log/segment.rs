@@ -238,6 +238,7 @@ impl Segment {
 
     /// Makes everything below [`Self::readable_end`] durable. After an error it must not be called again.
     pub fn sync(&self) -> Result<()> {
+        sabotage!(NoSync, return Ok(()));
         self.file
             .sync()
             .map_err(|error| Error::io("sync", &self.path, &error))

@@ -85,10 +85,21 @@ impl SegmentWriter {
             .map_err(|error| Error::io("create", &new_path, &error))?;
         let created = Self::begin(Arc::from(file), &path, header, size, read_mode);
         let named = created.and_then(|created| {
+            sabotage!(RenamedBeforeSync, {
+                let _ = (vfs.rename(&new_path, &path), vfs.sync_directory(directory));
+                return Ok(created);
+            });
             created.1.sync()?;
             refuse_taken_name(vfs, &path)?;
             vfs.rename(&new_path, &path)
                 .map_err(|error| Error::io("rename", &new_path, &error))?;
+            sabotage!(NoDirectorySync, return Ok(created));
+            sabotage!(
+                FirstDirectorySyncOnly,
+                if header.segment_id > 1 {
+                    return Ok(created);
+                }
+            );
             vfs.sync_directory(directory)
                 .map_err(|error| Error::io("sync directory", directory, &error))?;
             Ok(created)

@@ -341,6 +341,11 @@ impl CommitLog {
 
     fn sync_segment(&self, segment: &Segment) -> Result<()> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        sabotage!(SyncErrorIgnored, return segment.sync().or(Ok(())));
+        sabotage!(
+            SyncRetried,
+            return segment.sync().or_else(|_| segment.sync())
+        );
         segment.sync().map_err(|error| self.stop(error))
     }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test program uses its part
 
 pub mod library;
+pub mod programs;
 
 use std::path::Path;
 use std::process::Command;

@@ -68,6 +68,7 @@ impl ShardSource for LogSource {
             .map_err(|_| Error::memory("a shard of the index image"))?;
         bytes.resize(length, 0);
         let read = self.file.read_exact_at(&mut bytes, place.offset);
+        sabotage!(UncheckedShard, return Ok(Some(bytes)));
         let intact = read.is_ok() && crc32fast::hash(&bytes) == place.checksum;
         Ok(intact.then_some(bytes))
     }

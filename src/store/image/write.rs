@@ -113,6 +113,8 @@ impl Output {
 fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result<(u64, u64)> {
     let go_on = || closing || !shared.closed.load(Ordering::Acquire);
     shared.index.make_all_present(go_on)?;
+    #[cfg(feature = "sabotage")]
+    let closing = closing || crate::sabotage::is_on(crate::sabotage::Fault::ImageAheadOfLog);
     if !closing {
         log.sync(Scope::Everything)?;
     }

@@ -49,6 +49,7 @@ struct Whole {
 impl Whole {
     /// What counts of it: durable is durable as a whole, and what is missing of a proven batch is damage.
     fn counting(&self, proven: u64) -> Progress {
+        sabotage!(HalfBatchKept, return self.progress);
         let torn = self.torn_batch.filter(|(sequence, _)| *sequence > proven);
         torn.map_or(self.progress, |(_, before)| before)
     }
@@ -185,6 +186,7 @@ pub fn measure(segment: &Segment, first: &FirstReading, proven: u64) -> Result<E
             }
         }
     }
+    sabotage!(HalfBatchKept, return Ok(progress.extent(proven)));
     Ok(before_batch.unwrap_or(progress).extent(proven))
 }
 

@@ -35,6 +35,7 @@ pub fn mend(
     }
     let mut waiting = Vec::new();
     for kept in &survey.kept {
+        sabotage!(TailLeft, continue);
         let Some(extent) = kept.unsealed else {
             continue;
         };
@@ -102,6 +103,14 @@ fn replace_by_copy(
     segment: &Segment,
     extent: &Extent,
 ) -> Result<()> {
+    sabotage!(
+        CacheTrusted,
+        return Err(Error::io(
+            "skip",
+            directory,
+            &std::io::Error::from_raw_os_error(libc::ENOSPC)
+        ))
+    );
     let new_path = directory.join(segment_name::new_file_name(segment.id()));
     let file = vfs
         .create_new(&new_path)

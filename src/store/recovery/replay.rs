@@ -102,6 +102,7 @@ impl Reading<'_, '_> {
                     let path = self.kept.segment.path();
                     self.report
                         .add_damage(DamagedSpan::new(path, span.offset, span.len));
+                    sabotage!(DamageForgotten, continue);
                     // Whoever asks for the key that the record seems to have had hears of the damage, and does not
                     // get an older version.
                     if let Some(record) = span.probable.filter(|record| record.sequence > after) {

@@ -1,5 +1,6 @@
 //! Decides, without changing anything, which segments and which part of them count.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,9 +84,7 @@ pub fn survey(
     let proven = proven_durable(&candidates);
     let mut walk = Walk {
         survey: Survey {
-            store_id: candidates
-                .iter()
-                .find_map(|(_, _, candidate)| Some(candidate.segment()?.header().store_id)),
+            store_id: identity(&candidates),
             proven,
             highest_sequence: proven,
             ..Survey::default()
@@ -105,6 +104,23 @@ pub fn survey(
     let mut survey = walk.survey;
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
     Ok(survey)
+}
+
+/// The store's identity: that of most segments, so that one which strayed in from elsewhere does not make strangers of
+/// the others; of the first segment where that leaves a choice.
+fn identity(candidates: &[(u64, &Path, Candidate)]) -> Option<[u8; 16]> {
+    let segments = candidates.iter().rev();
+    let headers = segments.filter_map(|(_, _, candidate)| Some(candidate.segment()?.header()));
+    let mut counts = BTreeMap::new();
+    let mut identity = None;
+    for header in headers {
+        let count = counts.entry(header.store_id).or_insert(0_u64);
+        *count += 1;
+        if identity.is_none_or(|(most, _)| *count >= most) {
+            identity = Some((*count, header.store_id));
+        }
+    }
+    identity.map(|(_, store_id)| store_id)
 }
 
 fn open(vfs: &dyn Vfs, path: &Path, report: &mut RecoveryReport) -> Result<Candidate> {
@@ -141,6 +157,7 @@ fn file_len(vfs: &dyn Vfs, path: &Path) -> Result<u64> {
 /// The highest sequence number that anything in the log proves to have been durable: what a segment's header
 /// states, what a mark states, and the whole of a sealed segment.
 fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> u64 {
+    sabotage!(DamageCut, return 0);
     let mut proven = 0;
     for (_, _, candidate) in candidates {
         let Some(segment) = candidate.segment() else {

@@ -1,0 +1,75 @@
+//! Deliberate faults: each removes one step on which durability or detection of damage rests, so that tests can prove
+//! that they would notice. They exist only in builds with the feature `sabotage`, which no release build can have.
+
+/// `sabotage!(Fault, action)` does `action` if that fault is switched on. Nothing is left of it in other builds.
+#[cfg(feature = "sabotage")]
+macro_rules! sabotage {
+    ($fault:ident, $action:expr) => {
+        if $crate::sabotage::is_on($crate::sabotage::Fault::$fault) {
+            $action
+        }
+    };
+}
+#[cfg(not(feature = "sabotage"))]
+macro_rules! sabotage {
+    ($fault:ident, $action:expr) => {};
+}
+
+#[cfg(all(feature = "sabotage", not(debug_assertions)))]
+compile_error!("the feature `sabotage` breaks the store on purpose; it is for tests only");
+
+#[cfg(feature = "sabotage")]
+mod switch {
+    use std::cell::Cell;
+
+    /// A step left out or done in the wrong order.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault {
+        /// The log is never synced.
+        NoSync,
+        /// The names of new segments are never made durable.
+        NoDirectorySync,
+        /// Only the name of the first segment is.
+        FirstDirectorySyncOnly,
+        /// A write returns before it is durable, in the mode that promises it.
+        AcknowledgedBeforeSync,
+        /// A segment gets its name before its header is durable.
+        RenamedBeforeSync,
+        /// An image refers to records that are not durable, and nobody checks that when it is opened.
+        ImageAheadOfLog,
+        /// A failed sync counts as done.
+        SyncErrorIgnored,
+        /// A failed sync is tried again.
+        SyncRetried,
+        /// Recovery leaves the torn end of the log where it is.
+        TailLeft,
+        /// Recovery keeps the first part of a batch that was torn.
+        HalfBatchKept,
+        /// Recovery takes for durable what it reads from the page cache.
+        CacheTrusted,
+        /// Recovery takes all damage to an unsealed segment for a torn tail.
+        DamageCut,
+        /// A damaged record does not hide older versions of its key.
+        DamageForgotten,
+        /// Checksums of records are not verified by reads.
+        UncheckedRead,
+        /// Checksums of an image's shards are not verified.
+        UncheckedShard,
+    }
+
+    thread_local! {
+        static ON: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    /// Switches on one fault, or none, for calls of this thread.
+    pub fn set(fault: Option<Fault>) {
+        ON.set(fault);
+    }
+
+    /// Whether `fault` is switched on for this thread.
+    pub fn is_on(fault: Fault) -> bool {
+        ON.get() == Some(fault)
+    }
+}
+#[cfg(feature = "sabotage")]
+pub use switch::{Fault, is_on, set};

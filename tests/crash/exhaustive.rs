@@ -1,0 +1,133 @@
+//! Every sequence of a few operations.
+
+use freyja::vfs::SimulatedDisk;
+
+use crate::harness::Told;
+use crate::harness::crashes::{Counts, crash_everywhere};
+use crate::harness::history::{History, Map};
+use crate::harness::operation::{ALPHABET, Operation, Value};
+use crate::harness::setting::{EXHAUSTIVE, Setting};
+use crate::harness::workload::Workload;
+
+/// In what a sequence begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing: not even the directory is there.
+    New,
+    /// A closed store with several segments, tombstones and, if the setting says so, an image.
+    Used,
+}
+
+/// A start under one of the settings.
+pub struct Begun {
+    start: Start,
+    setting: usize,
+    /// A disk with a store, and what it holds.
+    used: Option<(SimulatedDisk, Map)>,
+}
+
+impl Begun {
+    /// `start` under the setting with this number.
+    pub fn new(start: Start, setting: usize) -> Told<Self> {
+        let used = match start {
+            Start::New => None,
+            Start::Used => Some(used(EXHAUSTIVE[setting])?),
+        };
+        Ok(Self {
+            start,
+            setting,
+            used,
+        })
+    }
+
+    /// Runs `sequence`, of numbers of operations, and crashes its last operation at every call: those before were
+    /// crashed as the end of a shorter sequence.
+    pub fn crash_the_end_of(&self, sequence: &[usize]) -> Told<Counts> {
+        let setting = EXHAUSTIVE[self.setting];
+        let seed = sequence.iter().fold(1, |seed, it| seed * 12 + *it as u64);
+        self.run(sequence)
+            .and_then(|history| crash_everywhere(&history, &setting, 3, seed))
+            .map_err(|error| {
+                let names: Vec<Operation> = sequence.iter().map(|it| ALPHABET[*it]).collect();
+                let digit = |it: &usize| char::from_digit(*it as u32, 36);
+                let digits: String = sequence.iter().filter_map(digit).collect();
+                format!(
+                    "FREYJA_SEQUENCE={:?}-{}-{digits} ({names:?}): {error}",
+                    self.start, self.setting
+                )
+            })
+    }
+
+    fn run(&self, sequence: &[usize]) -> Told<History> {
+        let setting = EXHAUSTIVE[self.setting];
+        let recording = sequence.is_empty();
+        let mut workload = match &self.used {
+            None => Workload::new(setting, 1, recording)?,
+            Some((disk, map)) => Workload::go_on(setting, disk, map.clone(), recording)?,
+        };
+        for (position, operation) in sequence.iter().enumerate() {
+            workload.record(position + 1 == sequence.len());
+            workload.run(ALPHABET[*operation])?;
+        }
+        // The end of the workload is also where the process may end.
+        Ok(workload.finish()?.0)
+    }
+}
+
+fn used(setting: Setting) -> Told<(SimulatedDisk, Map)> {
+    let mut workload = Workload::new(setting, 2, false)?;
+    for operation in [
+        Operation::Put(0, Value::Small),
+        Operation::Put(1, Value::Medium),
+        Operation::Put(2, Value::Filling),
+        Operation::Delete(1),
+        Operation::Put(0, Value::Medium),
+        Operation::Put(3, Value::Filling),
+        Operation::Delete(2),
+    ] {
+        workload.run(operation)?;
+    }
+    let (history, disk) = workload.finish()?;
+    let map = history.states.last().cloned().unwrap_or_default();
+    Ok((disk, map))
+}
+
+/// The sequence of `length` operations with this number, its first operation being the fastest to change.
+pub fn sequence(length: u32, mut number: u64) -> Vec<usize> {
+    let mut operations = Vec::new();
+    for _ in 0..length {
+        operations.push((number % ALPHABET.len() as u64) as usize);
+        number /= ALPHABET.len() as u64;
+    }
+    operations
+}
+
+/// How many sequences of `length` operations there are.
+pub fn sequences(length: u32) -> u64 {
+    (ALPHABET.len() as u64).pow(length)
+}
+
+/// All sequences of up to `length` operations after `start`, under every setting; or the one in `FREYJA_SEQUENCE`.
+pub fn up_to(length: u32, start: Start) -> Told<Counts> {
+    let mut counts = Counts::default();
+    let only = std::env::var("FREYJA_SEQUENCE").ok();
+    for setting in 0..EXHAUSTIVE.len() {
+        let begun = Begun::new(start, setting)?;
+        if let Some(only) = &only {
+            let Some(digits) = only.strip_prefix(&format!("{start:?}-{setting}-")) else {
+                continue;
+            };
+            let sequence: Option<Vec<_>> = digits.chars().map(|it| it.to_digit(36)).collect();
+            let sequence = sequence.expect("digits of the alphabet");
+            let sequence: Vec<_> = sequence.iter().map(|it| *it as usize).collect();
+            counts.add(&begun.crash_the_end_of(&sequence)?);
+            continue;
+        }
+        for length in 0..=length {
+            for number in 0..sequences(length) {
+                counts.add(&begun.crash_the_end_of(&sequence(length, number))?);
+            }
+        }
+    }
+    Ok(counts)
+}
