@@ -28,9 +28,11 @@ use crate::memory::key_slab::MAX_KEY_BYTES;
 use crate::memory::page_arena::PageArena;
 
 mod bucket;
+mod copier;
 mod directory;
 mod encoding;
 mod entry;
+mod filling;
 mod growth;
 mod hash;
 pub mod image;

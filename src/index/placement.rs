@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Location;
 use super::bucket::{Bucket, Overflow, SLOTS, Slots};
 use super::encoding::lane;
-use super::table::{NO_REFERENCE, Position, Table};
-use crate::error::Result;
+use super::table::{Position, Table};
 
 /// A free slot chosen for a new entry.
 pub(super) struct Place {
@@ -26,18 +25,6 @@ impl Table {
             Some(position) => position,
             None => self.reserve_elsewhere(home, tag)?,
         };
-        Some(Place {
-            home,
-            tag,
-            position,
-        })
-    }
-
-    /// Chooses a free slot in the home bucket of a new entry; `None` if that is full.
-    #[inline]
-    pub(super) fn reserve_home(&self, fingerprint: u64) -> Option<Place> {
-        let (home, tag) = self.encoding().home_and_tag(fingerprint);
-        let position = self.free(home)?;
         Some(Place {
             home,
             tag,
@@ -101,36 +88,6 @@ impl Table {
             }
         });
         self.count_stash(overflow, -1);
-    }
-
-    /// Takes over all entries of `source`, a table of the same shape and encoding, each at its place; `translate` says
-    /// which reference an entry gets for the one it had, if it had one. The table must be new.
-    pub(super) fn take_over(
-        &self,
-        source: &Self,
-        mut translate: impl FnMut(u32) -> Result<u32>,
-    ) -> Result<()> {
-        debug_assert_eq!(
-            (self.shape(), self.depth(), self.encoding()),
-            (source.shape(), source.depth(), source.encoding())
-        );
-        source.for_each(|stored| {
-            let reference = match stored.reference {
-                NO_REFERENCE => NO_REFERENCE,
-                reference => translate(reference)?,
-            };
-            self.set_reference(stored.position, reference);
-            if self.stash().contains(&stored.position.bucket) {
-                self.set_stash_home(stored.position, stored.home);
-            }
-            Ok(())
-        })?;
-        for bucket in 0..self.stash().end {
-            Bucket::load(source.line(bucket)).store(self.line(bucket));
-        }
-        let entries = source.stash_entries.load(Ordering::Relaxed);
-        self.stash_entries.store(entries, Ordering::Relaxed);
-        Ok(())
     }
 
     #[inline]

@@ -308,6 +308,13 @@ impl Table {
             .store(home as u16, Ordering::Relaxed);
     }
 
+    /// Notes the home of each entry in the stash as `source`, a table of the same shape, does.
+    pub(super) fn take_over_stash_homes(&self, source: &Self) {
+        for (home, of_source) in self.stash_homes.iter().zip(&source.stash_homes) {
+            home.store(of_source.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     fn stash_place(&self, position: Position) -> &AtomicU16 {
         &self.stash_homes[(position.bucket - self.stash().start) * SLOTS + position.slot]
