@@ -52,7 +52,7 @@ impl<H: KeyHash> Copier<'_, H> {
         let mut scratch = Vec::new();
         let mut all_readable = true;
         let mut bucket = usize::MAX;
-        source.for_each(|stored| {
+        source.for_each_of(self.half, |stored| {
             let fingerprint = source.fingerprint(&stored);
             if !all_readable
                 || self
@@ -76,7 +76,7 @@ impl<H: KeyHash> Copier<'_, H> {
             if let Some(keys) = source.keys() {
                 if self.appender.is_some() && bucket != stored.position.bucket {
                     bucket = stored.position.bucket;
-                    source.prefetch_keys_ahead(bucket);
+                    source.prefetch_keys_ahead(self.half, bucket);
                 }
                 totals.missing += u64::from(reference == NO_REFERENCE);
                 let appender = self.appender.as_deref_mut();

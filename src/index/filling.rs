@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Location;
 use super::bucket::{Bucket, Slots};
 use super::encoding::lane;
-use super::table::{NO_REFERENCE, Position, Table, load_reference};
+use super::table::{Half, NO_REFERENCE, Position, Table, load_reference};
 use crate::error::Result;
 use crate::memory::key_slab::{KeyAppender, KeySlab};
 
@@ -27,14 +27,14 @@ impl Table {
         true
     }
 
-    /// Brings the keys of a bucket near that [`Table::for_each`] comes to after `bucket` and some others.
+    /// Brings the keys of a bucket near that [`Table::for_each_of`] comes to after `bucket` and some others.
     #[inline]
-    pub(super) fn prefetch_keys_ahead(&self, bucket: usize) {
+    pub(super) fn prefetch_keys_ahead(&self, half: Option<Half>, bucket: usize) {
         let ahead = bucket + BUCKETS_AHEAD;
         let Some(keys) = self.keys().filter(|_| ahead < self.stash().end) else {
             return;
         };
-        let mut slots = Bucket::load(self.line(ahead)).occupied();
+        let mut slots = self.slots_of(half, ahead, &Bucket::load(self.line(ahead)));
         while slots != 0 {
             let slot = slots.trailing_zeros() as usize;
             slots &= slots - 1;
@@ -63,7 +63,7 @@ impl Table {
             bucket.store(self.line(number));
             if let Some(keys) = source.keys() {
                 if appender.is_some() {
-                    source.prefetch_keys_ahead(number);
+                    source.prefetch_keys_ahead(None, number);
                 }
                 let mut slots = bucket.occupied();
                 while slots != 0 {

@@ -1,6 +1,7 @@
 mod collisions;
 mod concurrency;
 mod damage;
+mod halves;
 mod image;
 mod memory;
 mod model;
