@@ -3,9 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use super::Location;
-use super::bucket::{Bucket, Overflow, SLOTS, Slots};
+use super::bucket::{Bucket, Overflow, Slots};
 use super::encoding::lane;
 use super::table::{Position, Table};
+use crate::memory::prefetch::prefetch;
+
+/// So many entries of a full bucket are looked at together for one that can move, so that the misses overlap. More
+/// would mostly be looked at in vain, after one that can.
+const LOOKED_AT_TOGETHER: usize = 4;
 
 /// A free slot chosen for a new entry.
 pub(super) struct Place {
@@ -124,21 +129,40 @@ impl Table {
     /// Moves an entry of a full bucket to its other bucket, if one has room there.
     fn make_room(&self, crowded: usize) -> Option<Position> {
         let bucket = Bucket::load(self.line(crowded));
-        // All ten other buckets are read before the first decision, so that the misses overlap.
-        let others: [usize; SLOTS] =
-            std::array::from_fn(|slot| self.other(crowded, bucket.tag(slot)));
-        let free = others.map(|other| self.slots(other).free());
-        let slot = (0..SLOTS).find(|&slot| others[slot] != crowded && free[slot].is_some())?;
-        let from = Position {
-            bucket: crowded,
-            slot,
-        };
-        let to = Position {
-            bucket: others[slot],
-            slot: free[slot]?,
-        };
-        self.relocate(&bucket, from, to);
-        Some(from)
+        // The homes of guests were full when they came, and few are not any more.
+        let guests = bucket.displaced();
+        let natives = bucket.occupied() & !guests;
+        self.move_one_of(natives, &bucket, crowded)
+            .or_else(|| self.move_one_of(guests, &bucket, crowded))
+    }
+
+    /// Moves an entry in one of the `slots` of a bucket to its other bucket, if one has room there.
+    fn move_one_of(&self, mut slots: u32, bucket: &Bucket, crowded: usize) -> Option<Position> {
+        while slots != 0 {
+            let mut candidates = [None; LOOKED_AT_TOGETHER];
+            for candidate in &mut candidates {
+                if slots != 0 {
+                    let slot = slots.trailing_zeros() as usize;
+                    slots &= slots - 1;
+                    let other = self.other(crowded, bucket.tag(slot));
+                    prefetch(self.line(other));
+                    *candidate = Some((slot, other));
+                }
+            }
+            for (slot, other) in candidates.into_iter().flatten() {
+                if other != crowded
+                    && let Some(to) = self.free(other)
+                {
+                    let from = Position {
+                        bucket: crowded,
+                        slot,
+                    };
+                    self.relocate(bucket, from, to);
+                    return Some(from);
+                }
+            }
+        }
+        None
     }
 
     fn relocate(&self, bucket: &Bucket, from: Position, to: Position) {
