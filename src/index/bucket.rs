@@ -138,6 +138,15 @@ impl Slots<'_> {
         self.update(7, 0, bits << slot);
     }
 
+    /// Puts an entry of this home into a free slot that was never occupied.
+    #[inline]
+    pub(super) fn put_new(self, slot: usize, tag: u32, field: u64) {
+        let lane = u64::from(tag) << UPPER_FIELD_BITS | field >> 32;
+        self.update(slot / 2, 0, (field & 0xffff_ffff) << (slot % 2 * 32));
+        self.update(5 + slot / 4, 0, lane << (slot % 4 * 16));
+        self.update(7, 0, 1 << (HEADER_SHIFT as usize + slot));
+    }
+
     pub(super) fn set_field(self, slot: usize, field: u64) {
         let tag = Bucket::load(self.0).tag(slot);
         self.write(slot, tag, field);
@@ -225,6 +234,19 @@ mod tests {
         assert_eq!((bucket.field(6), bucket.field(9)), (field(60), 0));
         assert_eq!((bucket.tag(6), bucket.displaced()), (0xff9, 0b00_0100_1001));
         assert_eq!(bucket.field(8), field(8));
+    }
+
+    #[test]
+    fn putting_into_a_new_bucket_is_setting() {
+        let (set, put) = (WordLine::default(), WordLine::default());
+        for slot in 0..SLOTS {
+            let tag = 0xabc ^ (slot as u32 * 0x111);
+            assert_eq!(Slots(&put).free(), Some(slot));
+            Slots(&set).set(slot, tag, field(slot), false);
+            Slots(&put).put_new(slot, tag, field(slot));
+            assert_eq!(Bucket::load(&put).0, Bucket::load(&set).0);
+        }
+        assert_eq!(Slots(&put).free(), None);
     }
 
     #[test]

@@ -12,9 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::Guard;
 use crate::memory::key_slab::MAX_SLAB_BYTES;
 
-/// One part in so many of a slab may be dead before it is compacted. Compacting copies a table without hashing, so
-/// that little waste costs little time.
-const DEAD_PARTS: usize = 16;
+/// One part in so many of a slab may be dead before it is compacted: so many keys are copied for each that was removed.
+const DEAD_PARTS: usize = 10;
 
 /// If a table is rebuilt anyway, its slab is compacted from less waste on.
 const DEAD_PARTS_AT_REBUILD: usize = 64;

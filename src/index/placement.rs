@@ -3,10 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use super::Location;
-use super::bucket::{Bucket, Overflow, SLOTS, Slots};
+use super::bucket::{Bucket, Overflow, Slots};
 use super::encoding::lane;
-use super::table::{NO_REFERENCE, Position, Table};
-use crate::error::Result;
+use super::table::{Position, Table};
+use crate::memory::prefetch::prefetch;
+
+/// So many entries of a full bucket are looked at together for one that can move, so that the misses overlap. More
+/// would mostly be looked at in vain, after one that can.
+const LOOKED_AT_TOGETHER: usize = 4;
 
 /// A free slot chosen for a new entry.
 pub(super) struct Place {
@@ -26,18 +30,6 @@ impl Table {
             Some(position) => position,
             None => self.reserve_elsewhere(home, tag)?,
         };
-        Some(Place {
-            home,
-            tag,
-            position,
-        })
-    }
-
-    /// Chooses a free slot in the home bucket of a new entry; `None` if that is full.
-    #[inline]
-    pub(super) fn reserve_home(&self, fingerprint: u64) -> Option<Place> {
-        let (home, tag) = self.encoding().home_and_tag(fingerprint);
-        let position = self.free(home)?;
         Some(Place {
             home,
             tag,
@@ -111,36 +103,6 @@ impl Table {
         self.count_stash(overflow, -1);
     }
 
-    /// Takes over all entries of `source`, a table of the same shape and encoding, each at its place; `translate` says
-    /// which reference an entry gets for the one it had, if it had one. The table must be new.
-    pub(super) fn take_over(
-        &self,
-        source: &Self,
-        mut translate: impl FnMut(u32) -> Result<u32>,
-    ) -> Result<()> {
-        debug_assert_eq!(
-            (self.shape(), self.depth(), self.encoding()),
-            (source.shape(), source.depth(), source.encoding())
-        );
-        source.for_each(|stored| {
-            let reference = match stored.reference {
-                NO_REFERENCE => NO_REFERENCE,
-                reference => translate(reference)?,
-            };
-            self.set_reference(stored.position, reference);
-            if self.stash().contains(&stored.position.bucket) {
-                self.set_stash_home(stored.position, stored.home);
-            }
-            Ok(())
-        })?;
-        for bucket in 0..self.stash().end {
-            Bucket::load(source.line(bucket)).store(self.line(bucket));
-        }
-        let entries = source.stash_entries.load(Ordering::Relaxed);
-        self.stash_entries.store(entries, Ordering::Relaxed);
-        Ok(())
-    }
-
     #[inline]
     fn slots(&self, bucket: usize) -> Slots<'_> {
         Slots(self.line(bucket))
@@ -175,21 +137,40 @@ impl Table {
     /// Moves an entry of a full bucket to its other bucket, if one has room there.
     fn make_room(&self, crowded: usize) -> Option<Position> {
         let bucket = Bucket::load(self.line(crowded));
-        // All ten other buckets are read before the first decision, so that the misses overlap.
-        let others: [usize; SLOTS] =
-            std::array::from_fn(|slot| self.other(crowded, bucket.tag(slot)));
-        let free = others.map(|other| self.slots(other).free());
-        let slot = (0..SLOTS).find(|&slot| others[slot] != crowded && free[slot].is_some())?;
-        let from = Position {
-            bucket: crowded,
-            slot,
-        };
-        let to = Position {
-            bucket: others[slot],
-            slot: free[slot]?,
-        };
-        self.relocate(&bucket, from, to);
-        Some(from)
+        // The homes of guests were full when they came, and few are not any more.
+        let guests = bucket.displaced();
+        let natives = bucket.occupied() & !guests;
+        self.move_one_of(natives, &bucket, crowded)
+            .or_else(|| self.move_one_of(guests, &bucket, crowded))
+    }
+
+    /// Moves an entry in one of the `slots` of a bucket to its other bucket, if one has room there.
+    fn move_one_of(&self, mut slots: u32, bucket: &Bucket, crowded: usize) -> Option<Position> {
+        while slots != 0 {
+            let mut candidates = [None; LOOKED_AT_TOGETHER];
+            for candidate in &mut candidates {
+                if slots != 0 {
+                    let slot = slots.trailing_zeros() as usize;
+                    slots &= slots - 1;
+                    let other = self.other(crowded, bucket.tag(slot));
+                    prefetch(self.line(other));
+                    *candidate = Some((slot, other));
+                }
+            }
+            for (slot, other) in candidates.into_iter().flatten() {
+                if other != crowded
+                    && let Some(to) = self.free(other)
+                {
+                    let from = Position {
+                        bucket: crowded,
+                        slot,
+                    };
+                    self.relocate(bucket, from, to);
+                    return Some(from);
+                }
+            }
+        }
+        None
     }
 
     fn relocate(&self, bucket: &Bucket, from: Position, to: Position) {

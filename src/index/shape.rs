@@ -3,11 +3,12 @@
 use super::bucket::SLOTS;
 use crate::memory::page_list::LINES;
 
-/// Pages of buckets a table may have: from a dozen on each step is about a twelfth above the one before, and the last is
-/// where a shard splits into two of a little more than half the size.
-const STEPS: [u32; 35] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 26, 28, 30,
-    32, 34, 36, 39, 42, 45, 48, 52, 56,
+/// Pages of buckets a table may have: each step is about a tenth, a page at least, and the last is where a shard splits
+/// into two of a little more than half the size. Every step copies the whole table: smaller ones would take more time
+/// and less memory.
+const STEPS: [u32; 31] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 33, 36,
+    39, 43, 47, 51, 56,
 ];
 
 /// Most pages of buckets, the stash of a shard with colliding hashes aside.

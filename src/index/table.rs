@@ -187,11 +187,21 @@ impl Table {
 
     /// Calls `visit` with every entry, in the order of the buckets, until it fails.
     /// For the writer, or on a table that has no writer any more.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
+    pub(super) fn for_each(&self, visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
+        self.for_each_of(None, visit)
+    }
+
+    /// The same, but of a half it is enough to visit its own entries.
+    #[inline]
+    pub(super) fn for_each_of(
+        &self,
+        half: Option<Half>,
+        mut visit: impl FnMut(Stored) -> Result<()>,
+    ) -> Result<()> {
         for number in 0..self.stash().end {
             let bucket = Bucket::load(self.line(number));
             let references = self.keys.as_ref().map(|keys| keys.references(number));
-            let mut slots = bucket.occupied();
+            let mut slots = self.slots_of(half, number, &bucket);
             while slots != 0 {
                 let slot = slots.trailing_zeros() as usize;
                 slots &= slots - 1;
@@ -217,6 +227,23 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// The slots of bucket `number` in which entries of a half may be; all that are occupied, if it is of none.
+    #[inline]
+    pub(super) fn slots_of(&self, half: Option<Half>, number: usize, bucket: &Bucket) -> u32 {
+        // Fingerprints are in the order of the buckets. That in the middle may be home to both halves.
+        let middle = self.shape.main as usize / 2;
+        let has_natives = number >= self.stash().start
+            || match half {
+                None => true,
+                Some(Half::Lower) => number <= middle,
+                Some(Half::Upper) => number >= middle,
+            };
+        match has_natives {
+            true => bucket.occupied(),
+            false => bucket.occupied() & bucket.displaced(),
+        }
     }
 
     /// What is known of the entry's hash.
@@ -305,6 +332,13 @@ impl Table {
         // A table has fewer than 2^12 buckets that can be a home.
         self.stash_place(position)
             .store(home as u16, Ordering::Relaxed);
+    }
+
+    /// Notes the home of each entry in the stash as `source`, a table of the same shape, does.
+    pub(super) fn take_over_stash_homes(&self, source: &Self) {
+        for (home, of_source) in self.stash_homes.iter().zip(&source.stash_homes) {
+            home.store(of_source.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     #[inline]

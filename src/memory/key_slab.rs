@@ -159,11 +159,16 @@ impl KeySlab {
     /// The key at `reference` if it is short, as most are, and lies in one page.
     #[inline]
     fn short_key(&self, reference: u32) -> Option<&[u8]> {
-        let (&length, rest) = self.tail(reference as usize).split_first()?;
-        if length < 0x80 {
-            rest.get(..usize::from(length))
-        } else {
-            None
+        self.short_record(reference)?.get(1..)
+    }
+
+    /// The record at `reference` if its key is short, as most are, and it lies in one page. One byte of it is the length.
+    #[inline]
+    fn short_record(&self, reference: u32) -> Option<&[u8]> {
+        let tail = self.tail(reference as usize);
+        match tail.first() {
+            Some(&length) if length < 0x80 => tail.get(..=usize::from(length)),
+            _ => None,
         }
     }
 
@@ -327,6 +332,27 @@ impl KeyAppender {
         let reference = self.prepare(key)?;
         self.publish();
         Ok(reference)
+    }
+
+    /// Appends and publishes a copy of the key at `reference` of `source`; answers its reference here.
+    ///
+    /// # Errors
+    /// Those of [`KeySlab::key`] and [`KeyAppender::append`].
+    #[inline]
+    pub fn append_copy(
+        &mut self,
+        source: &KeySlab,
+        reference: u32,
+        scratch: &mut Vec<u8>,
+    ) -> Result<u32> {
+        match source.short_record(reference) {
+            Some(record) => {
+                let start = self.slab.published_bytes() as u32;
+                self.extend(record)?;
+                Ok(start)
+            }
+            None => self.append(source.key(reference, scratch)?),
+        }
     }
 
     /// Appends and publishes `records` as [`KeySlab::copy_to`] gave them. References to them are as they were in that

@@ -2,6 +2,7 @@ mod batch;
 mod collisions;
 mod concurrency;
 mod damage;
+mod halves;
 mod image;
 mod memory;
 mod model;

@@ -13,6 +13,29 @@ fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
 }
 
 #[test]
+fn a_copy_of_a_key_is_the_key_wherever_it_lay() {
+    let (source, mut source_appender) = slab(4096);
+    let (copy, mut appender) = slab(4096);
+    let mut scratch = Vec::new();
+    // Of these lengths some keys lie across two pages or more, and some end with one.
+    let lengths = |number: usize| [0, 15, 126, 127, 128, 1000, 4095, 5000][number % 8] + number / 8;
+    for number in 0..400 {
+        let key = key(number, lengths(number));
+        let reference = source_appender.append(&key).unwrap();
+        let copied = appender
+            .append_copy(&source, reference, &mut scratch)
+            .unwrap();
+        assert_eq!(copied, reference, "records lie back to back");
+        assert_eq!(copy.key(copied, &mut scratch).unwrap(), key);
+    }
+    assert_eq!(copy.published_bytes(), source.published_bytes());
+    let beyond = source.published_bytes() as u32;
+    let result = appender.append_copy(&source, beyond, &mut scratch);
+    assert_eq!(kind(result), Some(ErrorKind::Invalid));
+    assert_eq!(copy.published_bytes(), source.published_bytes());
+}
+
+#[test]
 fn keys_of_all_lengths_come_back_also_across_pages() {
     let lengths = [
         0,
