@@ -59,11 +59,12 @@ static void structs_have_their_layout(void) {
     CHECK(offsetof(freyja_options, flags) == 4 && offsetof(freyja_options, sync_mode) == 8);
     CHECK(offsetof(freyja_options, background_threads) == 24);
     CHECK(offsetof(freyja_options, expected_keys) == 56);
-    CHECK(sizeof(freyja_stats_t) == 320 && offsetof(freyja_stats_t, keys) == 8);
+    CHECK(sizeof(freyja_stats_t) == 328 && offsetof(freyja_stats_t, keys) == 8);
     CHECK(offsetof(freyja_stats_t, recovery_microseconds) == 176);
     CHECK(offsetof(freyja_stats_t, buffers_refused) == 208);
     CHECK(offsetof(freyja_stats_t, shards_rebuilt) == 256);
     CHECK(offsetof(freyja_stats_t, image_bytes) == 312);
+    CHECK(offsetof(freyja_stats_t, index_idle_bytes) == 320);
     CHECK(sizeof(freyja_location) == 40 && offsetof(freyja_location, sequence) == 32);
     CHECK(sizeof(freyja_error) == 512 && offsetof(freyja_error, offset) == 8);
     CHECK(offsetof(freyja_error, message) == 16);

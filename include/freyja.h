@@ -593,6 +593,11 @@ typedef struct freyja_stats_t {
      * Size of the newest image of the index; 0 if none is in use. Not part of disk_bytes.
      */
     uint64_t image_bytes;
+    /**
+     * RAM of the index that holds nothing now: freed pages that are kept for reuse, and replaced tables that a reader
+     * may still see. With index_bytes and slab_allocated_bytes it makes up the index's RAM.
+     */
+    uint64_t index_idle_bytes;
 } freyja_stats_t;
 
 #ifdef __cplusplus

@@ -101,6 +101,9 @@ pub struct freyja_stats_t {
     pub hints_unusable: u64,
     /// Size of the newest image of the index; 0 if none is in use. Not part of disk_bytes.
     pub image_bytes: u64,
+    /// RAM of the index that holds nothing now: freed pages that are kept for reuse, and replaced tables that a reader
+    /// may still see. With index_bytes and slab_allocated_bytes it makes up the index's RAM.
+    pub index_idle_bytes: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -133,13 +136,13 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
 }
 
-// SAFETY: two `u32` and 39 `u64` leave no padding.
+// SAFETY: two `u32` and 40 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 320;
+    const FIRST_SIZE: usize = 328;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 320);
+const _: () = assert!(size_of::<freyja_stats_t>() == 328);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -219,6 +222,7 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         segments_scanned: stats.segments_scanned,
         hints_unusable: stats.hints_unusable,
         image_bytes: stats.image_bytes,
+        index_idle_bytes: stats.index_idle_bytes,
     }
 }
 

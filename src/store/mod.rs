@@ -162,6 +162,7 @@ impl Store {
         Stats {
             keys: index.keys,
             index_bytes: index.index_bytes,
+            index_idle_bytes: index.idle_bytes,
             missing_keys: index.missing_keys,
             key_bytes: index.key_bytes,
             slab_count: index.slab_count,

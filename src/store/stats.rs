@@ -11,6 +11,9 @@ pub struct Stats {
     pub missing_keys: u64,
     /// Bytes of all present keys.
     pub key_bytes: u64,
+    /// RAM of the index that holds nothing now: freed pages that are kept for reuse, and replaced tables that a reader may
+    /// still see. Not part of the figures above and below, which with this make up the index's RAM.
+    pub index_idle_bytes: u64,
     /// Pages of key bytes.
     pub slab_count: u64,
     /// RAM taken by those pages.
