@@ -56,27 +56,50 @@ impl Batch {
     }
 }
 
-/// Makes the changes that `read` comes upon, in their order; with a second thread if `may_start_thread` and there is one.
+/// Makes the changes that `read` comes upon, in their order; with two threads if `may_start_threads` and there are some.
 pub fn make_changes(
     maker: Maker<'_>,
-    may_start_thread: bool,
-    read: impl FnOnce(&mut Sink<'_>) -> Result<()>,
+    may_start_threads: bool,
+    read: impl FnOnce(&mut Sink<'_>) -> Result<()> + Send,
 ) -> Result<()> {
+    if !may_start_threads {
+        return alternate(maker, read);
+    }
+    let mut work = Some((maker, read));
+    // Not on the caller's thread: what the standard library keeps for one that waits for others stays until the thread ends,
+    // and in the main thread of a C program leak checkers take that for lost.
+    let done = crossbeam_utils::thread::scope(|scope| {
+        let work = &mut work;
+        let thread = scope.builder().name("freyja-recovery".into());
+        let thread = thread.spawn(move |_| work.take().map(|(maker, read)| overlap(maker, read)));
+        thread.ok().map(|thread| thread.join())
+    });
+    match done {
+        Ok(Some(Ok(Some(result)))) => return result,
+        Ok(Some(Err(panic))) | Err(panic) => std::panic::resume_unwind(panic),
+        Ok(_) => {}
+    }
+    match work {
+        Some((maker, read)) => alternate(maker, read),
+        None => Err(Error::memory("the threads that fill the index")),
+    }
+}
+
+/// Reads on this thread and makes the changes on another.
+fn overlap(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> Result<()> {
     std::thread::scope(|scope| {
         let (full_sender, full_receiver) = sync_channel::<Batch>(WAITING);
         let (empty_sender, empty_receiver) = channel::<Batch>();
-        let second = may_start_thread.then(|| {
-            let thread = std::thread::Builder::new().name("freyja-recovery".into());
-            thread.spawn_scoped(scope, move || -> Result<()> {
-                for mut batch in full_receiver {
-                    batch.make(&maker)?;
-                    // Nobody takes it back after the end of the log.
-                    let _ = empty_sender.send(batch);
-                }
-                Ok(())
-            })
+        let thread = std::thread::Builder::new().name("freyja-recovery".into());
+        let second = thread.spawn_scoped(scope, move || -> Result<()> {
+            for mut batch in full_receiver {
+                batch.make(&maker)?;
+                // Nobody takes it back after the end of the log.
+                let _ = empty_sender.send(batch);
+            }
+            Ok(())
         });
-        let Some(Ok(second)) = second else {
+        let Ok(second) = second else {
             return alternate(maker, read);
         };
         let mut batch = Batch::new();
