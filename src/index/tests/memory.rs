@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::ErrorKind;
 
@@ -14,6 +16,18 @@ fn settle() {
         epoch::pin().flush();
         std::thread::yield_now();
     }
+}
+
+/// Settles until `done`, for a minute at most: other tests of this process may hold guards for many seconds.
+fn settle_until(mut done: impl FnMut() -> bool, what: &str) {
+    for _ in 0..60_000 {
+        if done() {
+            return;
+        }
+        settle();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("{what}");
 }
 
 /// As if each key's record took 128 bytes.
@@ -200,13 +214,10 @@ fn without_memory_an_insertion_fails_cleanly_and_goes_on_when_there_is_room() {
     drop(guard);
     (0..count).for_each(|number| remove(&index, number));
     for number in 0..count / 2 {
-        let mut patience = 0..10_000;
-        while put(&index, number).is_err() {
-            patience
-                .next()
-                .expect("the memory of the removed keys is free again");
-            settle();
-        }
+        settle_until(
+            || put(&index, number).is_ok(),
+            "the memory of the removed keys is not free again",
+        );
     }
     assert_eq!(index.len(), count / 2);
 }
@@ -217,13 +228,7 @@ fn dropping_an_index_frees_all_its_pages() {
     (0..50_000).for_each(|number| put(&index, number).unwrap());
     let arena = Arc::downgrade(&index.memory.arena);
     drop(index);
-    for _ in 0..10_000 {
-        if arena.strong_count() == 0 {
-            return;
-        }
-        settle();
-    }
-    panic!("tables are still held");
+    settle_until(|| arena.strong_count() == 0, "tables are still held");
 }
 
 fn many_keys_stay_reachable_and_small(count: u64) {
