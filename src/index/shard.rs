@@ -9,7 +9,7 @@ use crate::memory::epoch::EpochCell;
 use crate::memory::key_slab::{KeyAppender, MAX_SLAB_BYTES, record_bytes};
 
 /// A shard whose slab would grow beyond this splits, if its keys' hashes can be told apart.
-const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 4;
+const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 2;
 
 /// Readers load the table and never touch the lock.
 pub(super) struct Shard {
