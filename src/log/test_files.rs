@@ -247,6 +247,7 @@ pub fn header() -> SegmentHeader {
         base_sequence: 100,
         predecessor_sequence: 99,
         durable_sequence: 90,
+        expired_until_ms: 0,
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Survey {
     pub proven: u64,
     /// The highest sequence number seen anywhere, whether it counts or not.
     pub highest_sequence: u64,
+    /// Pairs with an expiry up to this moment have expired for good.
+    pub expired_until_ms: u64,
 }
 
 enum Candidate {
@@ -82,9 +84,11 @@ pub fn survey(
         candidates.push((*id, path.as_path(), open(vfs, path, report)?));
     }
     let proven = proven_durable(&candidates);
+    let store_id = identity(&candidates);
     let mut walk = Walk {
         survey: Survey {
-            store_id: identity(&candidates),
+            expired_until_ms: expired_until(&candidates, store_id),
+            store_id,
             proven,
             highest_sequence: proven,
             ..Survey::default()
@@ -172,6 +176,22 @@ fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> u64 {
             });
     }
     proven
+}
+
+/// The latest moment of which any segment of the store says that pairs with an expiry up to it have expired.
+fn expired_until(candidates: &[(u64, &Path, Candidate)], store_id: Option<[u8; 16]>) -> u64 {
+    let moment = |candidate: &Candidate| {
+        let header = candidate.segment()?.header();
+        let sealed = match candidate {
+            Candidate::Sealed { footer, .. } => footer.expired_until_ms,
+            Candidate::Unsealed { .. } | Candidate::Unusable { .. } => 0,
+        };
+        (Some(header.store_id) == store_id).then_some(header.expired_until_ms.max(sealed))
+    };
+    let moments = candidates
+        .iter()
+        .filter_map(|(_, _, candidate)| moment(candidate));
+    moments.max().unwrap_or(0)
 }
 
 /// The way along the segments in commit order.
