@@ -22,6 +22,17 @@ impl Store {
     /// writing can go on. Any other failure of the disk stops all writing; whether this put took place shows at the
     /// next open.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.put_until(key, value, None)
+    }
+
+    /// As [`Store::put`], of a pair that ceases to exist at `expires_at_ms`, in milliseconds since 1970-01-01 UTC, if
+    /// that is given.
+    pub(super) fn put_until(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
         check_lengths(key, value)?;
@@ -34,7 +45,11 @@ impl Store {
             let (entry, appended) = loop {
                 let bits = log.location_bits();
                 let entry = shared.index.entry(&guard, hash, key, bits)?;
-                match log.append_within(record(Kind::Put, key, value), bits)? {
+                let fields = Fields {
+                    expires_at_ms,
+                    ..record(Kind::Put, key, value)
+                };
+                match log.append_within(fields, bits)? {
                     Some(appended) => break (entry, appended),
                     // The log has outgrown the bits, and will say so when asked again.
                     None => drop(entry),
