@@ -6,6 +6,7 @@ mod clock;
 mod commit;
 mod commit_log;
 mod counters;
+mod examination;
 mod failure;
 mod image;
 mod open;
@@ -40,6 +41,10 @@ use publication::Publication;
 use segment_set::SegmentSet;
 
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
+pub use examination::{
+    Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport, repair, repair_on,
+    verify, verify_on,
+};
 pub use image::ImageFault;
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
