@@ -280,6 +280,20 @@ class Segment:
         return None
 
 
+def without_strays(segments):
+    """All but the segments that are still empty though their sequence numbers were used in one before."""
+    highest, kept = 0, []
+    for segment in segments:
+        if isinstance(segment, Segment):
+            empty = segment.footer is None and len(segment.data.rstrip(b"\0")) <= HEADER_LENGTH
+            if empty and segment.header.base <= highest:
+                continue
+            numbers = [item.sequence for item in segment.items if not isinstance(item, Span) and item.kind in (PUT, TOMBSTONE)]
+            highest = max([highest, segment.footer or 0] + numbers)
+        kept.append(segment)
+    return kept
+
+
 class Store:
     """What a directory holds."""
 
@@ -296,6 +310,7 @@ class Store:
                 segments.append(Segment(name, data))
             except (ValueError, IndexError):
                 segments.append((name, len(data)))
+        segments = without_strays(segments)
         readable = [segment for segment in segments if isinstance(segment, Segment)]
         self.durable = max((segment.durable for segment in readable), default=0)
         stores = [segment.header.store for segment in readable]

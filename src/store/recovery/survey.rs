@@ -88,6 +88,7 @@ pub fn survey(
         let candidate = open(vfs, path, report, &mut troubles)?;
         candidates.push((*id, path.as_path(), candidate));
     }
+    let strays = take_strays(&mut candidates)?;
     let proven = proven_durable(&candidates);
     let store_id = identity(&candidates);
     let mut walk = Walk {
@@ -112,8 +113,34 @@ pub fn survey(
         walk.step(*id, path, candidate, successor)?;
     }
     let mut survey = walk.survey;
+    survey.rejected.extend(strays);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
     Ok(survey)
+}
+
+/// Takes out the segments in which nothing was ever written though the log went on elsewhere: a segment whose creation
+/// failed may keep its name all the same, and what was to go into it then went into the one before.
+fn take_strays(candidates: &mut Vec<(u64, &Path, Candidate)>) -> Result<Vec<PathBuf>> {
+    let mut strays = Vec::new();
+    let mut highest = 0;
+    let mut position = 0;
+    while let Some((_, path, candidate)) = candidates.get(position) {
+        if let Candidate::Unsealed { segment, .. } = candidate
+            && segment.header().base_sequence <= highest
+            && segment.content_end()? <= HEADER_LEN as u64
+        {
+            strays.push(path.to_path_buf());
+            candidates.remove(position);
+            continue;
+        }
+        highest = highest.max(match candidate {
+            Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+            Candidate::Unsealed { reading, .. } => reading.highest,
+            Candidate::Unusable { .. } => 0,
+        });
+        position += 1;
+    }
+    Ok(strays)
 }
 
 /// The store's identity: that of most segments, so that one which strayed in from elsewhere does not make strangers of
