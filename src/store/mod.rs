@@ -8,6 +8,7 @@ mod commit_log;
 mod counters;
 mod failure;
 mod image;
+mod iterate;
 mod open;
 mod options;
 mod publication;
@@ -41,6 +42,7 @@ use segment_set::SegmentSet;
 
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
 pub use image::ImageFault;
+pub use iterate::{Iter, IterOptions};
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
 pub use read_many::Values;
