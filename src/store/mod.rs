@@ -9,6 +9,7 @@ mod counters;
 mod examination;
 mod failure;
 mod image;
+mod iterate;
 mod open;
 mod options;
 mod publication;
@@ -46,6 +47,7 @@ pub use examination::{
     verify, verify_on,
 };
 pub use image::ImageFault;
+pub use iterate::{Iter, IterOptions};
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
 pub use read_many::Values;
