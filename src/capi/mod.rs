@@ -25,5 +25,6 @@ mod staging;
 mod stats;
 mod status;
 mod structs;
+mod verify;
 mod version;
 mod write;
