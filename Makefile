@@ -34,7 +34,7 @@ MINUTES ?= 10
 SEED ?= 1000
 
 crash-test: ## crash a simulated disk at every call of endless workloads; MINUTES=10 SEED=1000
-	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --test crash -- --ignored --nocapture
+	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --profile campaign --test crash -- --ignored --nocapture
 	FREYJA_SEED=$(SEED) $(CARGO) test --test kills -- --ignored --nocapture
 
 damage-test: ## flip every bit of a store, cut every file to every length, damage every block; a few minutes
