@@ -1,6 +1,7 @@
 //! The store: marries the log, which is the truth, with the index, which is a rebuildable view of it.
 
 mod background;
+mod backup;
 mod batch;
 mod clock;
 mod commit;
@@ -41,6 +42,7 @@ use image::{ImageKeeper, Loader};
 use publication::Publication;
 use segment_set::SegmentSet;
 
+pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
 pub use examination::{
     Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport, repair, repair_on,

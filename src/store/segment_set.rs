@@ -84,6 +84,11 @@ impl LiveSegment {
         self.sealed_at.unwrap_or(self.segment.readable_end())
     }
 
+    /// Whether it has its footer; what is left of an earlier run counts as sealed before it is adopted.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed_at.is_some()
+    }
+
     /// Whether it is from before the store was opened.
     pub fn is_recovered(&self) -> bool {
         self.is_recovered
