@@ -347,12 +347,33 @@ impl KeyAppender {
     ) -> Result<u32> {
         match source.short_record(reference) {
             Some(record) => {
-                let start = self.slab.published_bytes() as u32;
-                self.extend(record)?;
-                Ok(start)
+                let start = self.slab.published_bytes();
+                if !self.append_in_page(start, record) {
+                    self.extend(record)?;
+                }
+                Ok(start as u32)
             }
             None => self.append(source.key(reference, scratch)?),
         }
+    }
+
+    /// Appends and publishes `record` if it fits into the page in which the published records end, at `start`.
+    #[inline]
+    fn append_in_page(&mut self, start: usize, record: &[u8]) -> bool {
+        let page_bytes = 1 << self.slab.page_shift;
+        let offset = start & (page_bytes - 1);
+        let end = start + record.len();
+        // At the beginning of a page there may be none yet.
+        if offset == 0 || offset + record.len() > page_bytes || end > MAX_SLAB_BYTES {
+            return false;
+        }
+        debug_assert_eq!(start, self.slab.published_bytes());
+        let page = self.slab.page_pointer(start >> self.slab.page_shift);
+        // SAFETY: as in `write`: the range lies in the page that holds the byte before `start`, behind the published end.
+        unsafe { ptr::copy_nonoverlapping(record.as_ptr(), page.add(offset), record.len()) };
+        self.prepared_end = end as u32;
+        self.publish();
+        true
     }
 
     /// Appends and publishes `records` as [`KeySlab::copy_to`] gave them. References to them are as they were in that

@@ -87,17 +87,17 @@ impl Filling<'_> {
         options: &IndexOptions,
         report: &mut RecoveryReport,
     ) -> Result<Index> {
-        let estimate = self.estimate_keys();
-        let options = IndexOptions {
-            expected_keys: options.expected_keys.max(estimate),
+        let Estimate { counted, most } = self.estimate_keys();
+        let prepared = IndexOptions {
+            expected_keys: options.expected_keys.max(counted),
             ..options.clone()
         };
-        let index = Index::new(&options, self.segments.clone())?;
+        let index = Index::with_room_for_at_most(most, &prepared, self.segments.clone())?;
         let maker = self.maker(&index, false);
         pipeline::make_changes(maker, self.deserves_thread(0), |sink| {
             self.read(log, 0, &index, sink, report)
         })?;
-        if options.expected_keys == estimate {
+        if options.expected_keys <= most {
             index.trim();
         }
         Ok(index)
@@ -180,20 +180,29 @@ impl Filling<'_> {
         self.options.background_threads > 0 && bytes >= WORTH_A_THREAD
     }
 
-    /// How many keys there are at most, as far as the footers tell: as many as the last one counted, and one for every put
-    /// since.
-    fn estimate_keys(&self) -> u64 {
-        let mut keys = 0;
+    /// As many as the last footer counted, and at most one more for every put since.
+    fn estimate_keys(&self) -> Estimate {
+        let (mut counted, mut since) = (0, 0);
         for kept in self.survey.kept.iter().rev() {
-            let counted = kept.footer.map_or(0, |footer| footer.keys);
+            counted = kept.footer.map_or(0, |footer| footer.keys);
             if counted > 0 {
-                keys += counted;
                 break;
             }
-            keys += kept.totals.records.saturating_sub(kept.totals.tombstones);
+            since += kept.totals.records.saturating_sub(kept.totals.tombstones);
         }
         // Whatever they say, every key has a record.
         let bytes: u64 = self.survey.kept.iter().map(|kept| kept.content_end).sum();
-        keys.min(bytes / ALIGNMENT)
+        let limit = bytes / ALIGNMENT;
+        Estimate {
+            counted: counted.min(limit),
+            most: counted.saturating_add(since).min(limit),
+        }
     }
+}
+
+/// How many keys a log holds.
+struct Estimate {
+    /// So many when its last footer was written.
+    counted: u64,
+    most: u64,
 }
