@@ -10,9 +10,7 @@ use super::guard;
 use super::status::freyja_status::*;
 use super::structs::{self, Growing};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{
-    self, Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport,
-};
+use crate::store::{self, Finding, FindingKind, RepairReport, Salvage, Severity, VerifyReport};
 use freyja_finding_kind::*;
 use freyja_repair_flag::*;
 use freyja_severity::*;
@@ -382,7 +380,7 @@ pub unsafe extern "C" fn freyja_repair(
             let message = format!("the flags {flags:#x} have no meaning");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let options = RepairOptions {
+        let options = Salvage {
             older_versions: flags & FREYJA_REPAIR_OLDER_VERSIONS as u32 != 0,
         };
         let callback = Callback {
