@@ -735,3 +735,33 @@ fn a_repair_that_a_crash_interrupts_leaves_nothing_that_opens_as_a_whole_store()
     }
     assert!(refused > 5, "{refused}");
 }
+
+#[test]
+fn a_repair_keeps_expiries_and_leaves_out_what_was_found_expired() {
+    let disk = SimulatedDisk::new(1);
+    disk.set_wall_clock_ms(1000);
+    let store = open(&disk, &options());
+    store.put_expiring(b"key 1", b"long", 9000).unwrap();
+    store.put_expiring(b"key 2", b"short", 2000).unwrap();
+    store.put_expiring(b"key 3", b"shortest", 1500).unwrap();
+    store.put(b"key 4", b"for ever").unwrap();
+    disk.set_wall_clock_ms(1600);
+    assert_eq!(store.get(b"key 3").unwrap(), None);
+    store.close().unwrap();
+    let (report, findings) = repaired(&disk, Salvage::default());
+    assert_eq!(
+        (findings, report.keys_saved, report.keys_expired),
+        (vec![], 3, 1)
+    );
+    // Although the clock steps back.
+    disk.set_wall_clock_ms(1000);
+    let answers = |now| {
+        disk.set_wall_clock_ms(now);
+        let vfs = Arc::new(disk.clone());
+        let store = Store::open_on(vfs, Path::new(SAVED), &options()).unwrap();
+        ["key 1", "key 2", "key 3", "key 4"].map(|key| store.get(key.as_bytes()).unwrap().is_some())
+    };
+    assert_eq!(answers(1000), [true, true, false, true]);
+    assert_eq!(answers(2000), [true, false, false, true]);
+    assert_eq!(answers(9000), [false, false, false, true]);
+}

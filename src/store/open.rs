@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 
 use super::background::Background;
+use super::clock::ExpiryClock;
 use super::commit_log::{CommitLog, Place};
 use super::counters::Counters;
 use super::failure::Failure;
@@ -90,9 +91,11 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     if let Some(error) = recovered.report.first_failure() {
         failure.record(&error);
     }
+    let clock = Arc::new(ExpiryClock::new(vfs.clone(), recovered.expired_until_ms));
     let log = (!read_only).then(|| {
         let place = Place {
             vfs,
+            clock: clock.clone(),
             directory: path.to_path_buf(),
             store_id: recovered.store_id.unwrap_or(random),
             options: options.clone(),
@@ -120,6 +123,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         options: options.clone(),
         counters: Counters::default(),
         publication: Publication::default(),
+        clock,
         report: recovered.report,
         seed: recovered.seed,
         images: ImageKeeper::new(

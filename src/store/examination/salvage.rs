@@ -170,10 +170,17 @@ impl Saving<'_> {
         let record = live.segment.record(offset, &mut self.scratch)?;
         record.verify()?;
         let (key, value) = (record.key(), record.value());
+        let expires_at_ms = record.expires_at_ms();
+        // What a reader was told is gone stays gone, whatever the clock says where the pair ends up. Nothing is left out
+        // for what the clock says now, which may be wrong.
+        if expires_at_ms.is_some_and(|moment| moment <= self.examined.survey.expired_until_ms) {
+            self.report.keys_expired += 1;
+            return Ok(());
+        }
         (self.sink)(Pair {
             key,
             value,
-            expires_at_ms: record.expires_at_ms(),
+            expires_at_ms,
         })?;
         self.report.keys_saved += 1;
         self.report.bytes_saved += (key.len() + value.len()) as u64;

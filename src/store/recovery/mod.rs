@@ -51,6 +51,8 @@ pub struct Recovered {
     pub adoption: Adoption,
     /// The store's identity, unless it has no segment yet.
     pub store_id: Option<[u8; 16]>,
+    /// Pairs with an expiry up to this moment have expired for good.
+    pub expired_until_ms: u64,
     /// What was found.
     pub report: RecoveryReport,
     /// The index, of which shards may still be absent.
@@ -183,6 +185,7 @@ impl<'r> Recovery<'r> {
             },
             adoption: Adoption::new(waiting, survey.proven),
             store_id: survey.store_id,
+            expired_until_ms: survey.expired_until_ms,
             report,
             index,
             seed,

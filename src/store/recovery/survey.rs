@@ -46,6 +46,8 @@ pub struct Survey {
     pub proven: u64,
     /// The highest sequence number seen anywhere, whether it counts or not.
     pub highest_sequence: u64,
+    /// Pairs with an expiry up to this moment have expired for good.
+    pub expired_until_ms: u64,
     /// What is wrong with whole files, with headers and with the end of the log, for who wants to know each.
     pub troubles: Vec<Trouble>,
 }
@@ -86,10 +88,13 @@ pub fn survey(
         let candidate = open(vfs, path, report, &mut troubles)?;
         candidates.push((*id, path.as_path(), candidate));
     }
+    let strays = take_strays(&mut candidates)?;
     let proven = proven_durable(&candidates);
+    let store_id = identity(&candidates);
     let mut walk = Walk {
         survey: Survey {
-            store_id: identity(&candidates),
+            expired_until_ms: expired_until(&candidates, store_id),
+            store_id,
             proven,
             highest_sequence: proven,
             troubles,
@@ -108,8 +113,34 @@ pub fn survey(
         walk.step(*id, path, candidate, successor)?;
     }
     let mut survey = walk.survey;
+    survey.rejected.extend(strays);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
     Ok(survey)
+}
+
+/// Takes out the segments in which nothing was ever written though the log went on elsewhere: a segment whose creation
+/// failed may keep its name all the same, and what was to go into it then went into the one before.
+fn take_strays(candidates: &mut Vec<(u64, &Path, Candidate)>) -> Result<Vec<PathBuf>> {
+    let mut strays = Vec::new();
+    let mut highest = 0;
+    let mut position = 0;
+    while let Some((_, path, candidate)) = candidates.get(position) {
+        if let Candidate::Unsealed { segment, .. } = candidate
+            && segment.header().base_sequence <= highest
+            && segment.content_end()? <= HEADER_LEN as u64
+        {
+            strays.push(path.to_path_buf());
+            candidates.remove(position);
+            continue;
+        }
+        highest = highest.max(match candidate {
+            Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+            Candidate::Unsealed { reading, .. } => reading.highest,
+            Candidate::Unusable { .. } => 0,
+        });
+        position += 1;
+    }
+    Ok(strays)
 }
 
 /// The store's identity: that of most segments, so that one which strayed in from elsewhere does not make strangers of
@@ -185,6 +216,22 @@ fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> u64 {
             });
     }
     proven
+}
+
+/// The latest moment of which any segment of the store says that pairs with an expiry up to it have expired.
+fn expired_until(candidates: &[(u64, &Path, Candidate)], store_id: Option<[u8; 16]>) -> u64 {
+    let moment = |candidate: &Candidate| {
+        let header = candidate.segment()?.header();
+        let sealed = match candidate {
+            Candidate::Sealed { footer, .. } => footer.expired_until_ms,
+            Candidate::Unsealed { .. } | Candidate::Unusable { .. } => 0,
+        };
+        (Some(header.store_id) == store_id).then_some(header.expired_until_ms.max(sealed))
+    };
+    let moments = candidates
+        .iter()
+        .filter_map(|(_, _, candidate)| moment(candidate));
+    moments.max().unwrap_or(0)
 }
 
 /// The way along the segments in commit order.

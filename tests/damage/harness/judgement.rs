@@ -76,7 +76,7 @@ fn open(golden: &Golden, disk: &SimulatedDisk) -> freyja::Result<Store> {
 
 fn examine(golden: &Golden, disk: &SimulatedDisk, damage: &Damage) -> Told<Tally> {
     // Before opening, which mends what it can.
-    if is_chosen(&damage.what, 4) {
+    if is_chosen(&damage.what, 8) {
         let mut records = golden.records.iter();
         let touches_record = records.any(|record| damage.touches(record) != Touched::Not);
         // Where the log ends with a record, nothing shows that there were more.
