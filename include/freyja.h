@@ -855,6 +855,11 @@ typedef struct freyja_repair_report {
      */
     uint64_t keys_left_out;
     /**
+     * Keys left out because their pair had expired, and that had been noticed. Others that have expired are saved with
+     * their expiry.
+     */
+    uint64_t keys_expired;
+    /**
      * As in freyja_verify_report, of the original.
      */
     uint64_t keys_in_doubt;

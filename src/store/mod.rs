@@ -45,8 +45,8 @@ use segment_set::SegmentSet;
 pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
 pub use examination::{
-    Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport, repair, repair_on,
-    verify, verify_on,
+    Finding, FindingKind, Pair, RepairReport, Salvage, Severity, VerifyReport, repair, repair_on,
+    salvage, salvage_on, verify, verify_on,
 };
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};

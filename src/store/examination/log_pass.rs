@@ -356,18 +356,27 @@ impl<'p> LogPass<'p> {
             Some(live) => !lost.deletes && self.is_newest(live, lost.offset, &lost.key)?,
             None => false,
         };
-        let (severity, message) = match (is_newest, lost.deletes) {
-            (true, _) => (
+        let (severity, message) = match (is_newest, lost.deletes, lost.certain) {
+            (true, _, true) => (
                 Severity::Loss,
                 "the newest record of this key is lost; put the key again, or restore it from a backup",
             ),
-            (false, true) => (
+            (true, _, false) => (
+                Severity::Loss,
+                "the newest record of this key is lost, if its damaged bytes tell the key; put the key again, or restore it \
+                 from a backup",
+            ),
+            (false, true, _) => (
                 Severity::Damage,
                 "the record deleted this key, which is known",
             ),
-            (false, false) => (
+            (false, false, true) => (
                 Severity::Damage,
                 "the key has a newer record, so nothing is lost",
+            ),
+            (false, false, false) => (
+                Severity::Damage,
+                "the key has a newer record, so nothing is lost if its damaged bytes tell the key",
             ),
         };
         if is_newest {
