@@ -41,7 +41,6 @@ pub fn compare(
     let mut comparison = Comparison {
         image: Places::new(&view),
         log: Places::new(&examined.log),
-        view: &view,
         path: witness.path,
         state,
         may_have_lost,
@@ -62,9 +61,8 @@ pub fn compare(
 }
 
 struct Comparison<'c, 'l> {
-    image: Places,
-    log: Places,
-    view: &'c View,
+    image: Places<'c>,
+    log: Places<'c>,
     /// The image's file.
     path: PathBuf,
     state: &'c LogState,
@@ -87,7 +85,7 @@ impl Comparison<'_, '_> {
             // Told already.
             return Ok(());
         }
-        let others = match self.image.candidates(self.view, key, place) {
+        let others = match self.image.candidates(key, place) {
             Candidates::Same => return Ok(()),
             Candidates::Others(_) if !self.may_have_lost => {
                 self.wrong += 1;
@@ -131,7 +129,7 @@ impl Comparison<'_, '_> {
 
     /// Says so if the image is wrong about a log of `keys` keys.
     fn finish(&mut self, keys: u64) {
-        let shown = self.view.index.len();
+        let shown = self.image.view.index.len();
         if self.may_have_lost || (self.wrong == 0 && shown == keys) {
             return;
         }
@@ -177,29 +175,24 @@ enum Candidates {
 }
 
 /// What the locations of a view mean.
-struct Places {
+struct Places<'v> {
+    view: &'v View,
     by_id: BTreeMap<u64, Arc<LiveSegment>>,
-    by_chunk: BTreeMap<u64, Arc<LiveSegment>>,
 }
 
-impl Places {
-    fn new(view: &View) -> Self {
-        let members = view.segments.members();
-        let first = |live: &LiveSegment| live.location(0).map_or(u64::MAX, Location::raw);
+impl<'v> Places<'v> {
+    fn new(view: &'v View) -> Self {
+        let members = view.segments.members().into_iter();
         Self {
-            by_chunk: members
-                .iter()
-                .map(|live| (first(live), live.clone()))
-                .collect(),
-            by_id: members
-                .into_iter()
-                .map(|live| (live.segment.id(), live))
-                .collect(),
+            view,
+            by_id: members.map(|live| (live.segment.id(), live)).collect(),
         }
     }
 
+    /// Segment and offset that `location` stands for.
     fn of(&self, location: Location) -> Option<(u64, u64)> {
-        let (_, live) = self.by_chunk.range(..=location.raw()).next_back()?;
+        let guard = epoch::pin();
+        let live = self.view.segments.find(location, &guard)?;
         Some((live.segment.id(), live.offset(location)))
     }
 
@@ -208,13 +201,14 @@ impl Places {
         Some(live.segment.path().to_path_buf())
     }
 
-    fn candidates(&self, view: &View, key: &[u8], (segment, offset): (u64, u64)) -> Candidates {
+    /// Whether the index shows `key` at `offset` of `segment`, or where else.
+    fn candidates(&self, key: &[u8], (segment, offset): (u64, u64)) -> Candidates {
         let here = self.by_id.get(&segment);
         let expected = here.and_then(|live| live.location(offset).ok());
+        let index = &self.view.index;
         let guard = epoch::pin();
         let mut others = Vec::new();
-        let hash = view.index.hash(key);
-        let found = view.index.find(&guard, hash, |location| {
+        let found = index.find(&guard, index.hash(key), |location| {
             if Some(location) == expected {
                 return Some(());
             }

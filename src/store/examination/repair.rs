@@ -122,6 +122,7 @@ fn begin(vfs: &Arc<dyn Vfs>, destination: &Path) -> Result<Store> {
         mode: OpenMode::MustBeNew,
         // Closing makes everything durable, and nothing counts before.
         sync_mode: SyncMode::None,
+        background_threads: 0,
         ..Options::default()
     };
     open::open_as_it_is(vfs.clone(), destination, &options)
