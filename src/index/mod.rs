@@ -22,9 +22,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::memory::epoch::{self, EpochCell, Guard};
-use crate::memory::key_slab::MAX_KEY_BYTES;
+use crate::memory::key_slab::check_key_length;
 use crate::memory::page_arena::PageArena;
 
 mod batch;
@@ -233,13 +233,7 @@ impl<H: KeyHash> Index<H> {
         key: &[u8],
         location_bits: u32,
     ) -> Result<Entry<'i, H>> {
-        if key.len() > MAX_KEY_BYTES {
-            let message = format!(
-                "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
-                key.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        check_key_length(key)?;
         self.table(guard, hash).prefetch(hash);
         let newcomer = Newcomer {
             hash,

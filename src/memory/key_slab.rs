@@ -43,6 +43,22 @@ pub struct KeyAppender {
     prepared_end: u32,
 }
 
+/// Refuses a key that is too long.
+///
+/// # Errors
+/// `TooLarge` if the key is longer than [`MAX_KEY_BYTES`].
+#[inline]
+pub fn check_key_length(key: &[u8]) -> Result<()> {
+    if key.len() <= MAX_KEY_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
+        key.len()
+    );
+    Err(Error::new(ErrorKind::TooLarge, message))
+}
+
 /// Bytes that a key of `key_length` bytes, at most [`MAX_KEY_BYTES`], takes in a slab.
 #[inline]
 pub fn record_bytes(key_length: usize) -> usize {
@@ -292,13 +308,7 @@ impl KeyAppender {
     pub fn prepare(&mut self, key: &[u8]) -> Result<u32> {
         let start = self.slab.published_bytes();
         self.prepared_end = start as u32;
-        if key.len() > MAX_KEY_BYTES {
-            let message = format!(
-                "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
-                key.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        check_key_length(key)?;
         let (length, length_bytes) = varint(key.len());
         let end = start + length_bytes + key.len();
         if end > MAX_SLAB_BYTES {
