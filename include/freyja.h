@@ -14,9 +14,10 @@
  *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
  *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
  * 4. Threads. A freyja_db may be used by any number of threads at the same time, and closed by any. A
- *    freyja_batch is used by one thread at a time, whichever.
- * 5. Lifetimes. A handle is valid until freyja_close or freyja_batch_free; then it answers FREYJA_CLOSED, also
- *    while other threads are in a call. Buffers outlive the handle they came from, batches know no store.
+ *    freyja_batch and a freyja_iter are used by one thread at a time, whichever.
+ * 5. Lifetimes. A handle is valid until freyja_close, freyja_batch_free or freyja_iter_free; then it answers
+ *    FREYJA_CLOSED, also while other threads are in a call. Buffers outlive the handle they came from, batches know
+ *    no store. Iterators answer FREYJA_CLOSED once their store is closed, and are to be freed all the same.
  * 6. Fork. A handle belongs to the process that opened it. In a forked child every call with it answers
  *    FREYJA_FORKED and touches nothing, and freyja_free_buf ignores buffers of the parent. Open stores after
  *    fork, not before.
@@ -135,7 +136,7 @@ typedef enum freyja_status {
      */
     FREYJA_RANGE = -4,
     /**
-     * In use elsewhere: the store is open, in this process or another; another thread is using the batch.
+     * In use elsewhere: the store is open, in this process or another; another thread is using the batch or iterator.
      */
     FREYJA_BUSY = -5,
     /**
@@ -274,6 +275,17 @@ typedef enum freyja_image_fault {
 } freyja_image_fault;
 
 /**
+ * Flags of freyja_iter_new_ex.
+ */
+typedef enum freyja_iter_flag {
+    /**
+     * Leave out the values, which are empty then. Keys in memory are given without reading the disk, unless pairs that
+     * expire were written to the same segment file; other keys are read without their values.
+     */
+    FREYJA_ITER_KEYS_ONLY = 1,
+} freyja_iter_flag;
+
+/**
  * Values of freyja_options.key_storage: where the keys are kept besides the log.
  */
 typedef enum freyja_key_storage {
@@ -314,6 +326,13 @@ typedef struct freyja_batch freyja_batch;
  * closed answers FREYJA_CLOSED. Any number of threads may use a handle at the same time.
  */
 typedef struct freyja_db freyja_db;
+
+/**
+ * Goes over the pairs of a store. The pointer is a handle, not an address: it is checked at every call, and one that has
+ * been freed answers FREYJA_CLOSED, as does one whose store was closed. An iterator is used by one thread at a time,
+ * whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
+ */
+typedef struct freyja_iter freyja_iter;
 
 /**
  * Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
@@ -392,6 +411,20 @@ typedef struct freyja_error {
      */
     char message[496];
 } freyja_error;
+
+/**
+ * Bytes that belong to an iterator.
+ */
+typedef struct freyja_slice {
+    /**
+     * Where they begin; not NULL, even if there are none. Not aligned.
+     */
+    const void *data;
+    /**
+     * How many they are.
+     */
+    size_t len;
+} freyja_slice;
 
 /**
  * Where the newest record of a key lies. The place may change at any time; it is for tools and tests.
@@ -599,6 +632,20 @@ typedef struct freyja_stats_t {
      */
     uint64_t index_idle_bytes;
 } freyja_stats_t;
+
+/**
+ * What stands before each pair that freyja_iter_next_batch stores: then comes the key, and right behind it the value.
+ */
+typedef struct freyja_pair {
+    /**
+     * Length of the key in bytes.
+     */
+    uint32_t key_len;
+    /**
+     * Length of the value in bytes.
+     */
+    uint32_t val_len;
+} freyja_pair;
 
 #ifdef __cplusplus
 extern "C" {
@@ -920,6 +967,88 @@ int freyja_get_many(struct freyja_db *db,
                     void **vals,
                     size_t *val_ends,
                     int *states);
+
+/**
+ * Makes an iterator over all pairs of a store, in no particular order, before the first.
+ *
+ * Each key that is in the store from the first step to the last comes exactly once, with a value that it had meanwhile. A
+ * key that is put or deleted on the way comes once or not at all. The operations of a batch may be seen in part. Writers
+ * are not held up, and may be the same thread. The iterator takes about 16 MiB of memory at most, however large the store
+ * is. Until it is freed or done, segment files that compaction has removed may keep their space on the disk.
+ *
+ * @param[out] out  the iterator; free it with freyja_iter_free.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_new(struct freyja_db *db,
+                    struct freyja_iter **out);
+
+/**
+ * Makes an iterator as freyja_iter_new does, but not over everything, or with another amount of memory.
+ *
+ * @param prefix, prefix_len  only keys that begin with these bytes, 0 to FREYJA_MAX_KEY_LEN; nothing is read for other
+ *                            keys that are in memory.
+ * @param flags               0 or FREYJA_ITER_KEYS_ONLY.
+ * @param memory              about how many bytes of memory the iterator may take; 0 for 16 MiB. It goes through the
+ *                            segment files once for every memory / 16 keys of the store: more is worth while where
+ *                            these do not fit into RAM.
+ * @param[out] out            the iterator; free it with freyja_iter_free.
+ * @return as freyja_iter_new; FREYJA_TOO_LARGE for a prefix that no key can have; FREYJA_INVALID for unknown flags.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_new_ex(struct freyja_db *db,
+                       const void *prefix,
+                       size_t prefix_len,
+                       uint32_t flags,
+                       size_t memory,
+                       struct freyja_iter **out);
+
+/**
+ * Goes on to the next pair. Its bytes are checked. They belong to the iterator, and stay until the next call with it.
+ *
+ * @param[out] key  the key.
+ * @param[out] val  the value; may be NULL if it is not wanted.
+ * @return FREYJA_OK; FREYJA_DONE if there is none left; FREYJA_CORRUPT or an errno for a pair that cannot be read, and the
+ *         next call goes on behind it; FREYJA_MEMORY, and the next call tries again; FREYJA_INVALID, FREYJA_BUSY,
+ *         FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_next(struct freyja_iter *it,
+                     struct freyja_slice *key,
+                     struct freyja_slice *val);
+
+/**
+ * Copies as many of the next pairs as fit into memory of the caller: far faster than one after the other. Each is a
+ * freyja_pair, the key, the value; the first begins at `buf`, each next one at the next multiple of 8 bytes from there:
+ *
+ *     for (size_t at = 0; at < used; at += (sizeof pair + pair.key_len + pair.val_len + 7) / 8 * 8) {
+ *         memcpy(&pair, buf + at, sizeof pair);
+ *         ... key at buf + at + sizeof pair, value behind it
+ *     }
+ *
+ * @param buf, cap    where the pairs go, and how many bytes fit.
+ * @param[out] used   where the last pair ends, in bytes from `buf`; with FREYJA_RANGE how much room the next pair needs.
+ * @param[out] count  number of pairs; may be NULL if it is not wanted.
+ * @return FREYJA_OK if there is a pair at least; FREYJA_RANGE if the next one does not fit, which is not lost;
+ *         otherwise as freyja_iter_next.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_next_batch(struct freyja_iter *it,
+                           void *buf,
+                           size_t cap,
+                           size_t *used,
+                           size_t *count);
+
+/**
+ * Frees an iterator. Freeing NULL does nothing. A call that another thread is in ends safely.
+ *
+ * @return FREYJA_OK; FREYJA_CLOSED if it was freed before; FREYJA_INVALID, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_iter_free(struct freyja_iter *it);
 
 /**
  * Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is
