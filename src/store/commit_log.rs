@@ -490,8 +490,9 @@ impl CommitLog {
     }
 }
 
-/// Whether `error` says that something has run out. Creating a segment has then changed nothing, and may succeed later.
-fn is_shortage(error: &Error) -> bool {
+/// Whether `error` says that something has run out. Opening or creating a segment has then changed nothing, and may succeed
+/// later.
+pub fn is_shortage(error: &Error) -> bool {
     let shortages = [
         libc::ENOSPC,
         libc::EDQUOT,

@@ -21,6 +21,7 @@ use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexOptions;
 use crate::log::segment_name;
+use crate::memory::reserve;
 use crate::vfs::{DirectoryLock, LockMode, Vfs};
 
 /// Name of the file through which a store's directory is locked.
@@ -29,6 +30,7 @@ pub const LOCK_FILE: &str = "LOCK";
 /// Opens the store in `path` of `vfs`.
 pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
     options.check()?;
+    reserve::check()?;
     let read_only = options.mode == OpenMode::ReadOnly;
     prepare_directory(&*vfs, path, options.mode)?;
     let present = is_store(&*vfs, path)?;

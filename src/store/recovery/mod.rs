@@ -76,6 +76,9 @@ impl<'r> Recovery<'r> {
         let mut files = Vec::new();
         let mut unborn = Vec::new();
         let mut images = Names::default();
+        let listed = entries.len();
+        let reserved = files.try_reserve(listed).and(unborn.try_reserve(listed));
+        reserved.map_err(|_| Error::memory("the list of segments"))?;
         for entry in entries {
             images.add(&entry.name);
             if segment_name::is_new(&entry.name) {

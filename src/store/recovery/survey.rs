@@ -78,6 +78,8 @@ pub fn survey(
     report: &mut RecoveryReport,
 ) -> Result<Survey> {
     let mut candidates = Vec::new();
+    let reserved = candidates.try_reserve_exact(files.len());
+    reserved.map_err(|_| many_segments())?;
     for (id, path) in files {
         candidates.push((*id, path.as_path(), open(vfs, path, report)?));
     }
@@ -96,6 +98,8 @@ pub fn survey(
         gap_explained: false,
         torn: false,
     };
+    let reserved = walk.survey.kept.try_reserve_exact(candidates.len());
+    reserved.map_err(|_| many_segments())?;
     for position in 0..candidates.len() {
         let (id, path, candidate) = &candidates[position];
         let next = candidates.get(position + 1);
@@ -106,6 +110,10 @@ pub fn survey(
     survey.rejected.extend(strays);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
     Ok(survey)
+}
+
+fn many_segments() -> Error {
+    Error::memory("the list of segments")
 }
 
 /// Takes out the segments in which nothing was ever written though the log went on elsewhere: a segment whose creation
