@@ -30,6 +30,14 @@ fn options() -> Options {
     }
 }
 
+/// So that a few records fill a segment.
+fn small_segments() -> Options {
+    Options {
+        segment_size: 4096,
+        ..options()
+    }
+}
+
 fn open_with(disk: &SimulatedDisk, options: &Options) -> Store {
     Store::open_on(Arc::new(disk.clone()), Path::new(STORE), options).unwrap()
 }
@@ -363,10 +371,7 @@ fn absurd_length_fields_neither_overflow_nor_allocate() {
 #[test]
 fn a_missing_segment_is_reported_and_the_others_are_read() {
     let disk = SimulatedDisk::new(1);
-    let small = Options {
-        segment_size: 4096,
-        ..options()
-    };
+    let small = small_segments();
     let store = open_with(&disk, &small);
     for number in 0..300 {
         store.put(&key(number), &[7; 100]).unwrap();
@@ -384,10 +389,7 @@ fn a_missing_segment_is_reported_and_the_others_are_read() {
 #[test]
 fn segments_of_another_store_or_under_another_name_are_not_read() {
     let disk = SimulatedDisk::new(1);
-    let small = Options {
-        segment_size: 4096,
-        ..options()
-    };
+    let small = small_segments();
     let store = open_with(&disk, &small);
     for number in 0..100 {
         store.put(&key(number), &[7; 100]).unwrap();
@@ -422,10 +424,7 @@ fn segments_of_another_store_or_under_another_name_are_not_read() {
 #[test]
 fn a_first_segment_of_another_store_is_the_stranger_and_not_the_others() {
     let disk = SimulatedDisk::new(1);
-    let small = Options {
-        segment_size: 4096,
-        ..options()
-    };
+    let small = small_segments();
     let store = open_with(&disk, &small);
     for number in 0..100 {
         store.put(&key(number), &[7; 100]).unwrap();
