@@ -8,7 +8,7 @@ use super::pipeline::{self, Sink};
 use super::replay;
 use super::survey::Survey;
 use super::tail::Tail;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::image::ShardSummary;
 use crate::index::{Index, IndexOptions, SeededHash};
 use crate::log::record::ALIGNMENT;
@@ -57,7 +57,7 @@ impl Filling<'_> {
     /// Opens all segments; those that the image knows get their places first.
     fn open_log(&self, image: Option<&Image>) -> Result<Log> {
         let kept = &self.survey.kept;
-        let mut log = Vec::new();
+        let mut log = reserved_vec(kept.len())?;
         log.resize_with(kept.len(), || None);
         for known_ones in [true, false] {
             for (kept, entry) in kept.iter().zip(&mut log) {
@@ -78,7 +78,9 @@ impl Filling<'_> {
                 *entry = Some((live, kept.end));
             }
         }
-        Ok(log.into_iter().flatten().collect())
+        let mut opened = reserved_vec(kept.len())?;
+        opened.extend(log.into_iter().flatten());
+        Ok(opened)
     }
 
     fn read_log(
@@ -112,9 +114,11 @@ impl Filling<'_> {
         options: &IndexOptions,
         report: &mut RecoveryReport,
     ) -> Result<Index> {
-        let source = LogSource::new(image, self.segments.clone(), log.clone());
-        let shards = image.directory.shards.iter().map(|shard| shard.summary);
-        let shards: Vec<ShardSummary> = shards.collect();
+        let mut log_of_source = reserved_vec(log.len())?;
+        log_of_source.extend(log.iter().cloned());
+        let source = LogSource::new(image, self.segments.clone(), log_of_source);
+        let mut shards: Vec<ShardSummary> = reserved_vec(image.directory.shards.len())?;
+        shards.extend(image.directory.shards.iter().map(|shard| shard.summary));
         let hasher = SeededHash::new(image.directory.seed);
         let index = Index::absent(
             options,
@@ -205,4 +209,11 @@ struct Estimate {
     /// So many when its last footer was written.
     counted: u64,
     most: u64,
+}
+
+fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(length)
+        .map_err(|_| Error::memory("recovery"))?;
+    Ok(vec)
 }
