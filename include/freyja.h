@@ -7,9 +7,9 @@
  * 1. Status. Functions return an int: 0 (FREYJA_OK), a negative code of Freyja, or a positive errno of the
  *    operating system. freyja_strerror has a text for each. What a function answers besides goes through
  *    pointers, which are written only on success unless the function says otherwise.
- * 2. Memory. What freyja_get and freyja_get_many hand out belongs to the caller, who frees it with
- *    freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as the
- *    call returns.
+ * 2. Memory. What freyja_get, freyja_get_many and freyja_buf_alloc hand out belongs to the caller, who frees it
+ *    with freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as
+ *    the call returns, but for the buffer of freyja_put_buf.
  * 3. Lengths and NULL. Keys and values are any bytes, with a length; a length of 0 is the empty key or value,
  *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
  *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
@@ -764,6 +764,26 @@ int freyja_put(struct freyja_db *db,
                size_t val_len);
 
 /**
+ * Stores the content of a buffer of freyja_buf_alloc, freyja_get or freyja_get_many under a key as freyja_put does, and
+ * with FREYJA_OK gives the buffer back; with any other answer it stays the caller's, unchanged. The value is copied
+ * once, to where it goes in the log. No other thread may write to the buffer or free it meanwhile; that such a free is
+ * refused is all that happens.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes, not in the buffer.
+ * @param buf           the buffer, from its beginning; `val_len` bytes of it are filled.
+ * @param val_len       0 to FREYJA_MAX_VALUE_LEN, and no more than the buffer has.
+ * @return FREYJA_OK; FREYJA_INVALID also if `buf` is not that of a buffer in use, or one that is shorter; otherwise as
+ *         freyja_put.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_put_buf(struct freyja_db *db,
+                   const void *key,
+                   size_t key_len,
+                   void *buf,
+                   size_t val_len);
+
+/**
  * Removes a key. If it is not there, nothing is written.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
@@ -874,14 +894,28 @@ int freyja_get_many(struct freyja_db *db,
                     int *states);
 
 /**
- * Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is
- * ignored.
+ * Makes a buffer, of the same kind as those of freyja_get. Its content is anything. Fill it and store it with
+ * freyja_put_buf, or give it back with freyja_free_buf; or use it for what you like.
  *
- * A pointer that did not come from Freyja, that points into a buffer, or that was freed before is recognised
- * without touching what it points to; nothing happens, and freyja_stats counts it as buffers_refused. Only a
- * pointer freed before whose memory has been handed out again is not recognised: it frees the new buffer.
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc(size_t size, void **buf);
+
+/**
+ * Makes a buffer as freyja_buf_alloc does, with `size` bytes that are 0.
  *
- * @param buf  the buffer, or NULL.
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc_zeroed(size_t size, void **buf);
+
+/**
+ * Gives a buffer back, once; any thread may do that, also after the store was closed. NULL does nothing. Any other
+ * pointer that is not that of a buffer in use is refused: nothing happens but that freyja_stats counts it. A
+ * buffer that a parent process got is not freed in the child.
  */
 FREYJA_API
 void freyja_free_buf(void *buf);

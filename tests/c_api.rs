@@ -36,7 +36,7 @@ macro_rules! programs {
 
 programs! {
     acknowledgements basics batch binary_keys buffers damage durability errors fork get_many kill limits locking misuse
-    options persistence stats threads version
+    options persistence pool stats threads version
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod handle;
 mod limits;
 mod location;
 mod options;
+mod pool;
 mod read;
 mod read_many;
 mod staging;
