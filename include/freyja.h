@@ -691,6 +691,23 @@ int freyja_batch_put(struct freyja_batch *batch,
                      size_t val_len);
 
 /**
+ * Adds a put of a pair that expires to a batch, as freyja_batch_put adds one that does not.
+ *
+ * @param key, key_len   0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param val, val_len   0 to FREYJA_MAX_VALUE_LEN bytes.
+ * @param expires_at_ms  as for freyja_put_ex: the moment in milliseconds since 1970-01-01 UTC; 0 for never.
+ * @return as freyja_batch_put.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_batch_put_ex(struct freyja_batch *batch,
+                        const void *key,
+                        size_t key_len,
+                        const void *val,
+                        size_t val_len,
+                        uint64_t expires_at_ms);
+
+/**
  * Adds a deletion to a batch, of a key that may be there or not when the batch is written.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
@@ -764,32 +781,39 @@ int freyja_put(struct freyja_db *db,
                size_t val_len);
 
 /**
- * Stores the content of a buffer of freyja_buf_alloc, freyja_get or freyja_get_many under a key as freyja_put does, and
- * with FREYJA_OK gives the buffer back; with any other answer it stays the caller's, unchanged. The value is copied
- * once, to where it goes in the log. No other thread may write to the buffer or free it meanwhile; that such a free is
- * refused is all that happens.
+ * Stores a value under a key as freyja_put does, until a moment from which on every read answers as if the key were not
+ * there. A moment that has passed is no error: what was under the key is gone. freyja_count counts the key until it is
+ * written again, deleted or compacted away. A later put of the key replaces the expiry along with the value.
  *
- * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes, not in the buffer.
- * @param buf           the buffer, from its beginning; `val_len` bytes of it are filled.
- * @param val_len       0 to FREYJA_MAX_VALUE_LEN, and no more than the buffer has.
- * @return FREYJA_OK; FREYJA_INVALID also if `buf` is not that of a buffer in use, or one that is shorter; otherwise as
- *         freyja_put.
+ * The moment is compared with the system's clock at every read. A key that was found expired stays so if the clock steps
+ * back, also after the store was closed and opened again; docs/c-api.md tells what a crash may forget.
+ *
+ * @param key, key_len   0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param val, val_len   0 to FREYJA_MAX_VALUE_LEN bytes.
+ * @param expires_at_ms  the moment in milliseconds since 1970-01-01 UTC; 0 for never.
+ * @return as freyja_put.
  */
 FREYJA_API
 FREYJA_MUST_USE
-int freyja_put_buf(struct freyja_db *db,
-                   const void *key,
-                   size_t key_len,
-                   void *buf,
-                   size_t val_len);
+int freyja_put_ex(struct freyja_db *db,
+                  const void *key,
+                  size_t key_len,
+                  const void *val,
+                  size_t val_len,
+                  uint64_t expires_at_ms);
 
 /**
- * Removes a key. If it is not there, nothing is written.
+ * Removes a key. If it is not there, nothing is written. A key that has expired is not there, but is removed all the same,
+ * so that no clock brings it back.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
  * @return FREYJA_OK; FREYJA_NOT_FOUND; otherwise as freyja_put.
  */
-FREYJA_API FREYJA_MUST_USE int freyja_delete(struct freyja_db *db, const void *key, size_t key_len);
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_delete(struct freyja_db *db,
+                  const void *key,
+                  size_t key_len);
 
 /**
  * Writes the operations of a batch in order: whatever happens, all of them take place or none. freyja_get_many sees
@@ -849,15 +873,19 @@ int freyja_get_into(struct freyja_db *db,
                     size_t *val_len);
 
 /**
- * Tells whether a key is there. The value is not looked at, so damage to it goes unnoticed.
+ * Tells whether a key is there. The value is not looked at, unless the key seems to have expired, so damage to it goes
+ * unnoticed.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
  * @return FREYJA_OK if it is there, FREYJA_NOT_FOUND if not; otherwise as freyja_get.
  */
-FREYJA_API int freyja_exists(struct freyja_db *db, const void *key, size_t key_len);
+FREYJA_API
+int freyja_exists(struct freyja_db *db,
+                  const void *key,
+                  size_t key_len);
 
 /**
- * Counts the keys.
+ * Counts the keys, among them those that have expired and are still stored.
  *
  * @param[out] out  number of keys.
  * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.

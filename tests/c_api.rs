@@ -35,7 +35,7 @@ macro_rules! programs {
 }
 
 programs! {
-    acknowledgements basics batch binary_keys buffers damage durability errors fork get_many kill limits locking misuse
+    acknowledgements basics batch binary_keys buffers damage durability errors expiry fork get_many kill limits locking misuse
     options persistence pool stats threads version
 }
 

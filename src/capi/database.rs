@@ -140,13 +140,10 @@ impl Database {
     }
 
     fn check_process(&self) -> Result<()> {
-        if self.forks == fork::count() {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Forked,
+        fork::check(
+            self.forks,
             "the store was opened by a parent of this process: open stores after fork, not before",
-        ))
+        )
     }
 }
 

@@ -20,6 +20,7 @@ mod limits;
 mod location;
 mod options;
 mod pool;
+mod put_buf;
 mod read;
 mod read_many;
 mod staging;

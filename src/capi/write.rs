@@ -9,8 +9,6 @@ use super::database::writing;
 use super::db::freyja_db;
 use super::staging;
 use super::status::freyja_status::*;
-use crate::error::{Error, ErrorKind, Result};
-use crate::memory::buffer_pool::{Refused, TakenOver, process_pool_if_any};
 
 /// Stores a value under a key, replacing the value that was there. When it returns FREYJA_OK the value is
 /// visible to all threads and as durable as the store's sync mode says. With any other answer the old value
@@ -43,56 +41,42 @@ pub unsafe extern "C" fn freyja_put(
     })
 }
 
-/// Stores the content of a buffer of freyja_buf_alloc, freyja_get or freyja_get_many under a key as freyja_put does, and
-/// with FREYJA_OK gives the buffer back; with any other answer it stays the caller's, unchanged. The value is copied
-/// once, to where it goes in the log. No other thread may write to the buffer or free it meanwhile; that such a free is
-/// refused is all that happens.
+/// Stores a value under a key as freyja_put does, until a moment from which on every read answers as if the key were not
+/// there. A moment that has passed is no error: what was under the key is gone. freyja_count counts the key until it is
+/// written again, deleted or compacted away. A later put of the key replaces the expiry along with the value.
 ///
-/// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes, not in the buffer.
-/// @param buf           the buffer, from its beginning; `val_len` bytes of it are filled.
-/// @param val_len       0 to FREYJA_MAX_VALUE_LEN, and no more than the buffer has.
-/// @return FREYJA_OK; FREYJA_INVALID also if `buf` is not that of a buffer in use, or one that is shorter; otherwise as
-///         freyja_put.
+/// The moment is compared with the system's clock at every read. A key that was found expired stays so if the clock steps
+/// back, also after the store was closed and opened again; docs/c-api.md tells what a crash may forget.
+///
+/// @param key, key_len   0 to FREYJA_MAX_KEY_LEN bytes.
+/// @param val, val_len   0 to FREYJA_MAX_VALUE_LEN bytes.
+/// @param expires_at_ms  the moment in milliseconds since 1970-01-01 UTC; 0 for never.
+/// @return as freyja_put.
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn freyja_put_buf(
+pub unsafe extern "C" fn freyja_put_ex(
     db: *mut freyja_db,
     key: *const c_void,
     key_len: usize,
-    buf: *mut c_void,
+    val: *const c_void,
     val_len: usize,
+    expires_at_ms: u64,
 ) -> c_int {
     writing(db, |store| {
         // SAFETY: callers pass NULL or as many bytes as they say (header, convention 3).
-        let key = unsafe { arguments::key(key, key_len)? };
-        // SAFETY: callers fill as much of a buffer as they say, and leave it alone meanwhile.
-        let buffer = unsafe { take_over(buf, val_len)? };
-        store.put(key, buffer.bytes())?;
-        buffer.release();
+        let (key, value) = unsafe {
+            (
+                arguments::key(key, key_len)?,
+                arguments::value(val, val_len)?,
+            )
+        };
+        store.put_expiring(key, value, expires_at_ms)?;
         Ok(FREYJA_OK)
     })
 }
 
-/// # Safety
-/// If `buf` is the address of a buffer, `length` bytes of it are filled and nobody writes to it while the value lives.
-unsafe fn take_over(buf: *mut c_void, length: usize) -> Result<TakenOver<'static>> {
-    let taken_over = match process_pool_if_any() {
-        // SAFETY: the same promise.
-        Some(pool) => unsafe { pool.take_over(buf.cast(), length) },
-        None => Err(Refused::Foreign),
-    };
-    taken_over.map_err(|refused| {
-        let message = match refused {
-            Refused::TooShort(room) => {
-                format!("the buffer has {room} bytes; {length} are to be stored")
-            }
-            _ => "the pointer is not that of a buffer in use: pass one of freyja_buf_alloc or freyja_get".into(),
-        };
-        Error::new(ErrorKind::Invalid, message)
-    })
-}
-
-/// Removes a key. If it is not there, nothing is written.
+/// Removes a key. If it is not there, nothing is written. A key that has expired is not there, but is removed all the same,
+/// so that no clock brings it back.
 ///
 /// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
 /// @return FREYJA_OK; FREYJA_NOT_FOUND; otherwise as freyja_put.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::clock::ExpiryClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KeyReader, Location};
 use crate::log::Segment;
@@ -239,6 +240,31 @@ impl SegmentSet {
         if let Some(live) = self.find(location, guard) {
             live.segment.prefetch(live.offset(location));
         }
+    }
+
+    /// Whether the record at `location` has expired. Reads nothing in a segment without records that expire.
+    ///
+    /// # Errors
+    /// `Corrupt` if it seems to have, but is damaged; those of [`Segment::record`].
+    pub fn has_expired(
+        &self,
+        location: Location,
+        clock: &ExpiryClock,
+        guard: &Guard,
+    ) -> Result<bool> {
+        let Some(live) = self.find(location, guard) else {
+            return Ok(false);
+        };
+        let offset = live.offset(location);
+        if !live.segment.may_expire()
+            || !clock.has_expired(live.segment.head_at(offset)?.expires_at_ms)
+        {
+            return Ok(false);
+        }
+        // The head alone proves nothing: damage must not pass for expiry.
+        let mut scratch = Vec::new();
+        live.segment.record(offset, &mut scratch)?.verify()?;
+        Ok(true)
     }
 
     /// Counts the record at `location` as dead.
