@@ -162,7 +162,7 @@ fn translate(options: &freyja_options) -> Result<Options> {
         slab_size: nonzero_or(options.slab_size, defaults.slab_size),
         memory_budget: options.memory_budget,
         expected_keys: options.expected_keys,
-        image_segments: defaults.image_segments,
+        ..defaults
     })
 }
 

@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 
 use super::background::Background;
 use super::commit_log::{CommitLog, Place};
+use super::compaction::{Compactor, Worker};
 use super::counters::Counters;
 use super::failure::Failure;
 use super::image::{ImageKeeper, Loader};
-use super::options::{OpenMode, Options, SyncMode};
+use super::options::{Compaction, OpenMode, Options, SyncMode};
 use super::publication::Publication;
 use super::recovery::Recovery;
 use super::report::RecoveryWay;
@@ -78,11 +79,15 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
         )
     });
     let may_run = options.background_threads > 0;
+    let may_compact = options.compaction == Compaction::Automatic;
     let must_adopt = log.as_ref().is_some_and(CommitLog::has_to_adopt);
-    let has_work =
-        must_adopt || options.sync_mode != SyncMode::Always || options.image_segments > 0;
+    let has_work = must_adopt
+        || options.sync_mode != SyncMode::Always
+        || options.image_segments > 0
+        || may_compact;
     let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
+    let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
         index,
         segments,
@@ -99,6 +104,7 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
             recovered.image_bytes,
             options,
         ),
+        compactor: Compactor::default(),
         closed: AtomicBool::new(false),
     });
     let background = match needs_thread {
@@ -109,10 +115,15 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
         true => Some(Loader::start(shared.clone())?),
         false => None,
     };
+    let worker = match needs_worker {
+        true => Some(Worker::start(shared.clone())?),
+        false => None,
+    };
     Ok(Store {
         shared,
         background: Mutex::new(background),
         loader: Mutex::new(loader),
+        worker: Mutex::new(worker),
         lock: Mutex::new(lock),
     })
 }

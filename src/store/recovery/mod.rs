@@ -9,6 +9,8 @@ mod adoption;
 mod changes;
 mod extent;
 mod fill;
+mod graves;
+mod in_force;
 mod mend;
 mod pipeline;
 mod replay;

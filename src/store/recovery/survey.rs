@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::extent::{self, Extent, FirstReading};
+use super::in_force::InForce;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{Footer, Totals};
 use crate::log::record::ALIGNMENT;
-use crate::log::segment_header::HEADER_LEN;
+use crate::log::segment_header::{HEADER_LEN, Origin};
 use crate::log::{OpenedSegment, ReadMode, Segment};
 use crate::store::report::{DamagedSpan, RecoveryReport};
 use crate::vfs::Vfs;
@@ -33,10 +34,14 @@ pub struct Kept {
 /// What counts, and what goes.
 #[derive(Default)]
 pub struct Survey {
-    /// In commit order.
+    /// In the order of their base sequences, which for fresh segments is the commit order.
     pub kept: Vec<Kept>,
     /// Files that hold nothing that counts, in the order of their ids.
     pub rejected: Vec<PathBuf>,
+    /// Files of segments that compaction has replaced.
+    pub gone: Vec<PathBuf>,
+    /// The manifest that counts, if there is one.
+    in_force: Option<InForce>,
     /// The store's identity, unless there is no readable segment.
     pub store_id: Option<[u8; 16]>,
     /// Sequence number of the last record that counts.
@@ -68,6 +73,11 @@ impl Candidate {
             Self::Unusable { .. } => None,
         }
     }
+
+    fn is_compacted(&self) -> bool {
+        let segment = self.segment();
+        segment.is_some_and(|segment| segment.header().origin == Origin::Compaction)
+    }
 }
 
 /// Surveys the segment files `files`, given in the order of their ids. Damage to whole files and to headers goes
@@ -81,29 +91,76 @@ pub fn survey(
     for (id, path) in files {
         candidates.push((*id, path.as_path(), open(vfs, path, report)?));
     }
+    let store_id = identity(&candidates);
+    let own = |candidate: &Candidate| {
+        let header = candidate.segment().map(|segment| segment.header());
+        header.is_some_and(|header| Some(header.store_id) == store_id)
+    };
+    let own_ones = candidates.iter().filter(|(_, _, it)| own(it));
+    let own_ones = own_ones.filter_map(|(_, _, it)| it.segment());
+    #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
+    let mut in_force = InForce::choose(own_ones.map(|segment| &**segment))?;
+    let mut gone = Vec::new();
+    sabotage!(ReplacedKept, in_force = None);
+    if let Some(in_force) = &in_force {
+        let ids: Vec<u64> = candidates.iter().map(|(id, ..)| *id).collect();
+        report.missing_segments += in_force.missing(&ids);
+        // What cannot be read, or is not of this store, cannot be what was replaced.
+        candidates.retain(|(id, path, candidate)| {
+            let is_gone = own(candidate) && in_force.is_gone(*id);
+            if is_gone {
+                gone.push(path.to_path_buf());
+            }
+            !is_gone
+        });
+    }
     let proven = proven_durable(&candidates);
+    let explained = in_force.as_ref().map_or(0, InForce::durable);
     let mut walk = Walk {
         survey: Survey {
-            store_id: identity(&candidates),
+            store_id,
             proven,
             highest_sequence: proven,
+            gone,
+            in_force,
             ..Survey::default()
         },
         report,
         proven,
+        explained,
+        fresh_last: 0,
         previous_id: 0,
         gap_explained: false,
         torn: false,
     };
     for position in 0..candidates.len() {
         let (id, path, candidate) = &candidates[position];
-        let next = candidates.get(position + 1);
-        let successor = next.and_then(|(_, _, candidate)| candidate.segment());
+        let mut following = candidates[position + 1..].iter();
+        let successor = following.find(|(_, _, candidate)| !candidate.is_compacted());
+        let successor = successor.and_then(|(_, _, candidate)| candidate.segment());
         walk.step(*id, path, candidate, successor)?;
     }
     let mut survey = walk.survey;
+    survey.last_sequence = survey.last_sequence.max(explained);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
+    survey
+        .kept
+        .sort_by_key(|kept| kept.segment.header().base_sequence);
     Ok(survey)
+}
+
+impl Survey {
+    /// Whether anything that counts was written by compaction.
+    pub fn has_compacted(&self) -> bool {
+        let mut headers = self.kept.iter().map(|kept| kept.segment.header());
+        headers.any(|header| header.origin == Origin::Compaction)
+    }
+
+    /// Whether the segment `id` was complete, its footer durable, when compaction looked last.
+    pub fn is_known_complete(&self, id: u64) -> bool {
+        let in_force = self.in_force.as_ref();
+        in_force.is_some_and(|in_force| in_force.is_known_complete(id))
+    }
 }
 
 /// The store's identity: that of most segments, so that one which strayed in from elsewhere does not make strangers of
@@ -179,6 +236,10 @@ struct Walk<'r> {
     survey: Survey,
     report: &'r mut RecoveryReport,
     proven: u64,
+    /// Compaction explains that records up to this sequence number are not where they were written.
+    explained: u64,
+    /// The last sequence number of the fresh segments so far.
+    fresh_last: u64,
     previous_id: u64,
     /// Whether the last file could not be used, so that missing sequence numbers need no other reason.
     gap_explained: bool,
@@ -202,7 +263,8 @@ impl Walk<'_> {
             Candidate::Sealed { segment, .. } | Candidate::Unsealed { segment, .. } => segment,
         };
         let header = segment.header();
-        let repeats = !self.torn && header.base_sequence <= self.survey.last_sequence;
+        let fresh = header.origin == Origin::Fresh;
+        let repeats = fresh && !self.torn && header.base_sequence <= self.fresh_last;
         if repeats
             || self
                 .survey
@@ -212,9 +274,13 @@ impl Walk<'_> {
             self.damaged(path, segment.readable_end());
             return Ok(());
         }
-        let gap = header.predecessor_sequence > self.survey.last_sequence;
+        if !fresh {
+            return self.keep_output(path, segment, candidate);
+        }
+        let last_sequence = self.fresh_last.max(self.explained);
+        let gap = header.predecessor_sequence > last_sequence;
         if gap && !std::mem::take(&mut self.gap_explained) && !self.torn {
-            if self.survey.last_sequence >= self.proven {
+            if last_sequence >= self.proven {
                 self.torn = true;
             } else {
                 self.report.missing_segments += (id - previous_id).saturating_sub(1).max(1);
@@ -227,6 +293,23 @@ impl Walk<'_> {
         // are a torn footer.
         let held = successor.map_or(u64::MAX, |next| next.header().predecessor_sequence);
         self.keep(segment, candidate, self.proven.min(held))
+    }
+
+    /// Takes what compaction wrote. It got its name when it was complete and durable: if it is not, it is damaged.
+    fn keep_output(
+        &mut self,
+        path: &Path,
+        segment: &Arc<Segment>,
+        candidate: &Candidate,
+    ) -> Result<()> {
+        if let Candidate::Unsealed { reading, .. } = candidate
+            && extent::measure(segment, reading, u64::MAX)?.is_empty()
+        {
+            self.report
+                .add_damage(DamagedSpan::new(path, 0, segment.readable_end()));
+            return Ok(());
+        }
+        self.keep(segment, candidate, u64::MAX)
     }
 
     fn damaged(&mut self, path: &Path, length: u64) {
@@ -275,6 +358,9 @@ impl Walk<'_> {
                 extent.totals
             }
         };
+        if segment.header().origin == Origin::Fresh {
+            self.fresh_last = self.fresh_last.max(totals.last_sequence);
+        }
         self.survey.last_sequence = self.survey.last_sequence.max(totals.last_sequence);
         self.survey.kept.push(Kept {
             segment: segment.clone(),

@@ -118,6 +118,10 @@ fn without_images(
         let (with, without) = (with.dead_bytes, without.dead_bytes);
         format!("images change what is dead: {with} bytes, without them {without}")
     })?;
+    expect(
+        (with.dead_puts, with.tombstone_bytes) == (without.dead_puts, without.tombstone_bytes),
+        || "images change which records are dead".into(),
+    )?;
     expect(with.last_sequence == without.last_sequence, || {
         "images change the last sequence number".into()
     })

@@ -51,10 +51,14 @@ pub enum Operation {
     /// A put whose sync fails; then the store is opened again, by a process that finds in the cache what the disk does
     /// not have, or, if this is `true`, no cache.
     FailedSync(bool),
+    /// Everything for which it pays is compacted.
+    Compact,
+    /// One step of the background work.
+    Maintain,
 }
 
 /// The steps of the exhaustive search.
-pub const ALPHABET: [Operation; 11] = [
+pub const ALPHABET: [Operation; 12] = [
     Operation::Put(0, Value::Small),
     Operation::Put(1, Value::Filling),
     Operation::Put(0, Value::Empty),
@@ -66,13 +70,14 @@ pub const ALPHABET: [Operation; 11] = [
     Operation::Kill,
     Operation::FailedSync(true),
     Operation::Batch(5),
+    Operation::Compact,
 ];
 
 impl Operation {
     /// Any operation, puts and deletes mostly.
     pub fn drawn(random: &mut Random) -> Self {
         let key = random.below(u64::from(KEYS)) as u8;
-        match random.below(28) {
+        match random.below(32) {
             0..=2 => Self::Put(key, Value::Small),
             3 => Self::Put(key, Value::Empty),
             4..=6 => Self::Put(key, Value::Medium),
@@ -86,6 +91,8 @@ impl Operation {
             20..=21 => Self::Reopen,
             22 => Self::Kill,
             23..=26 => Self::Batch(random.next()),
+            27..=29 => Self::Compact,
+            30 => Self::Maintain,
             _ => Self::FailedSync(random.below(2) == 0),
         }
     }
