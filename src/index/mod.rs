@@ -48,6 +48,7 @@ mod rebuild;
 mod relocation;
 mod shape;
 mod shard;
+mod snapshot;
 mod statistics;
 mod supply;
 mod table;
@@ -59,6 +60,7 @@ pub use entry::{Entry, Occupied, Vacant};
 pub use hash::{KeyHash, SeededHash};
 pub use keys::{KeyReader, KeyStorage};
 pub use location::Location;
+pub use snapshot::{ShardSnapshot, SnapshotEntry};
 pub use statistics::IndexStatistics;
 
 use directory::Directory;

@@ -217,6 +217,9 @@ impl Vfs for TestDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.real.rename(from, to)
     }
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        self.real.hard_link(existing, name)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.real.remove(path)
     }
@@ -247,6 +250,7 @@ pub fn header() -> SegmentHeader {
         base_sequence: 100,
         predecessor_sequence: 99,
         durable_sequence: 90,
+        expired_until_ms: 0,
     }
 }
 

@@ -145,6 +145,11 @@ impl LiveSegment {
         }
     }
 
+    /// Whether it has its footer; what is left of an earlier run counts as sealed before it is adopted.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
     /// What its records amount to; `None` while it is written.
     pub fn sealed(&self) -> Option<&Sealed> {
         self.sealed.as_ref()

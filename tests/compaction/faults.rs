@@ -111,6 +111,8 @@ fn a_damaged_record_keeps_its_segment_and_is_never_given_a_new_checksum() {
     let path = Path::new(STORE).join(&name);
     let mut bytes = disk.read_file(&path).unwrap();
     bytes[(place.offset + 30) as usize] ^= 1;
+    // The files of another process: those of this one may still be mapped.
+    let disk = disk.crash(Crash::ProcessKill, 1 << 40);
     disk.overwrite_file(&path, &bytes).unwrap();
     let store = open(&disk);
     let before = store.stats();

@@ -36,13 +36,17 @@ pub struct Plan {
     pub victims: Vec<Arc<LiveSegment>>,
     /// Tombstones in them go unless their sequence number is higher.
     pub tombstones_until: u64,
+    /// Bytes of all segments that are worth merging now, these among them.
+    pub wanted_bytes: u64,
 }
 
 impl Plan {
-    /// Whether there are tombstones in any of the segments.
+    /// Whether there are tombstones in any of the segments, or puts that may have become as good as one by expiring.
     pub fn has_tombstones(&self) -> bool {
         let mut sealed = self.victims.iter().filter_map(|live| live.sealed());
+        let mut segments = self.victims.iter().map(|live| &live.segment);
         sealed.any(|sealed| sealed.totals.tombstones > 0)
+            || segments.any(|segment| segment.may_expire())
     }
 }
 
@@ -168,6 +172,7 @@ pub fn choose(
     let ids: Vec<u64> = victims.iter().map(|live| live.segment.id()).collect();
     Some(Plan {
         tombstones_until: tombstones_until(&|id| ids.contains(&id)),
+        wanted_bytes: wanted.iter().map(|candidate| candidate.size).sum(),
         victims,
     })
 }

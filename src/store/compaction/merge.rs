@@ -27,6 +27,8 @@ pub struct Found {
     pub hash: u64,
     /// Bytes that it takes.
     pub length: u64,
+    /// When the pair ceases to exist.
+    pub expires_at_ms: Option<u64>,
 }
 
 /// A merge of segments.
@@ -103,6 +105,7 @@ impl<'v> Merge<'v> {
                     sequence: record.sequence,
                     hash: self.index.hash(record.key),
                     length: record.len,
+                    expires_at_ms: record.expires_at_ms,
                 },
                 Event::Damaged(span) => match laundered(&span, victim, self.index) {
                     Some(found) => found,
@@ -143,6 +146,7 @@ fn laundered(span: &DamagedSpan<'_>, victim: usize, index: &Index) -> Option<Fou
             sequence: record.sequence,
             hash: index.hash(record.key),
             length: span.len,
+            expires_at_ms: None,
         });
     });
     None

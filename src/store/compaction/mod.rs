@@ -39,6 +39,8 @@ pub use worker::Worker;
 /// How a call of [`Store::compact`] gets on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompactionProgress {
+    /// Bytes of segments that were worth replacing in the beginning.
+    pub bytes_wanted: u64,
     /// Segments that were replaced.
     pub segments_replaced: u64,
     /// Bytes of these.
@@ -211,6 +213,7 @@ impl Work<'_> {
             .bytes_written
             .fetch_add(bytes_written, Ordering::Relaxed);
         Ok(CompactionProgress {
+            bytes_wanted: plan.wanted_bytes,
             segments_replaced: plan.victims.len() as u64,
             bytes_replaced: plan.victims.iter().map(|live| live.content_end()).sum(),
             bytes_written,
@@ -223,8 +226,8 @@ impl Store {
     /// merge and ends it by answering `false`. Deleted and superseded records vanish from the disk, and what is left keeps its
     /// order and its durability. Damaged segments are left as they are.
     ///
-    /// Fails with [`ErrorKind::Closed`] if the store is closed or `progress` ended it, and with the first damage met, after all
-    /// the rest was done. What was merged stays merged. A full disk is an error that changes nothing.
+    /// Fails with [`ErrorKind::Closed`] if the store is closed, with `ECANCELED` if `progress` ended it, and with the first damage
+    /// met, after all the rest was done. What was merged stays merged. A full disk is an error that changes nothing.
     pub fn compact(&self, mut progress: impl FnMut(CompactionProgress) -> bool) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
@@ -241,14 +244,15 @@ impl Store {
         let below = log.next_segment_id();
         let mut done = CompactionProgress::default();
         while let Some(step) = work.merge(Aim::All(below))? {
+            if done.segments_replaced == 0 {
+                done.bytes_wanted = step.bytes_wanted;
+            }
             done.segments_replaced += step.segments_replaced;
             done.bytes_replaced += step.bytes_replaced;
             done.bytes_written += step.bytes_written;
             if !progress(done) {
-                return Err(Error::new(
-                    ErrorKind::Closed,
-                    "the compaction was ended by its caller",
-                ));
+                let cancelled = std::io::Error::from_raw_os_error(libc::ECANCELED);
+                return Err(Error::io("compact", &log.place().directory, &cancelled));
             }
         }
         if done.segments_replaced > 0 {

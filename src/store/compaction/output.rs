@@ -30,6 +30,8 @@ pub struct Output {
     pub segment: Arc<Segment>,
     /// Where its puts come from.
     pub moves: Moves,
+    /// Puts that have expired, and are not in it.
+    pub expired: Moves,
     /// Bytes read to write it.
     pub bytes_read: u64,
 }
@@ -49,6 +51,7 @@ impl Output {
             base_sequence: base.min().unwrap_or(1),
             predecessor_sequence: 0,
             durable_sequence: work.log.durable_sequence(),
+            expired_until_ms: place.clock.expired_until_ms(),
         };
         let records: u64 = victims.clone().filter_map(records).sum();
         let content: u64 = victims.map(|live| live.content_end()).sum();
@@ -65,6 +68,7 @@ impl Output {
             writer,
             segment,
             moves: Moves::new(plan.victims.len()),
+            expired: Moves::new(plan.victims.len()),
             bytes_read: 0,
         })
     }
@@ -79,12 +83,19 @@ impl Output {
         while let Some(found) = merge.next()? {
             self.bytes_read += found.length;
             let live = &plan.victims[found.victim];
-            let is_needed = match found.kind {
-                Kind::Tombstone => found.sequence > plan.tombstones_until,
-                _ => is_live(&work.shared.index, live, &found)?,
-            };
-            if is_needed {
-                self.copy(live, &found, &mut scratch)?;
+            let is_put = found.kind == Kind::Put;
+            if !is_put || is_live(&work.shared.index, live, &found)? {
+                // An expired put hides what was under its key before, as a tombstone does, and becomes one.
+                let has_expired = work.log.place().clock.has_expired(found.expires_at_ms);
+                if has_expired {
+                    self.expired.push(found.victim, found.offset)?;
+                }
+                let is_tombstone = !is_put || has_expired;
+                if !is_tombstone {
+                    self.copy(live, &found, Kind::Put, &mut scratch)?;
+                } else if found.sequence > plan.tombstones_until {
+                    self.copy(live, &found, Kind::Tombstone, &mut scratch)?;
+                }
             }
             let done = self.bytes_read + self.writer.end();
             if done - paced >= PACE_BYTES {
@@ -100,7 +111,13 @@ impl Output {
         Ok(())
     }
 
-    fn copy(&mut self, live: &Arc<LiveSegment>, found: &Found, scratch: &mut Vec<u8>) -> Step<()> {
+    fn copy(
+        &mut self,
+        live: &Arc<LiveSegment>,
+        found: &Found,
+        kind: Kind,
+        scratch: &mut Vec<u8>,
+    ) -> Step<()> {
         let record = live.segment.record(found.offset, scratch)?;
         // The very bytes that get a new checksum.
         let verified = record.verify();
@@ -113,16 +130,19 @@ impl Output {
         });
         verified.map_err(|error| Stop::Damaged(live.clone(), error))?;
         self.writer.append(&Fields {
-            kind: record.kind(),
+            kind,
             // All of its batch is durable.
             continues: false,
             follows_durable: false,
-            expires_at_ms: record.expires_at_ms(),
+            expires_at_ms: record.expires_at_ms().filter(|_| kind == Kind::Put),
             sequence: record.sequence(),
             key: record.key(),
-            value: record.value(),
+            value: match kind {
+                Kind::Put => record.value(),
+                _ => &[],
+            },
         })?;
-        if record.kind() == Kind::Put {
+        if kind == Kind::Put {
             self.moves.push(found.victim, found.offset)?;
         }
         Ok(())

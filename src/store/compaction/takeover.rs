@@ -25,6 +25,7 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
         writer,
         segment,
         moves,
+        expired,
         ..
     } = output;
     let (shared, log) = (work.shared, work.log);
@@ -64,7 +65,9 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
     let live = shared
         .segments
         .add_output(readable, sealed, reservation, &epoch::pin());
-    let moved = move_entries(work, plan, &live, &footer, moves.iter());
+    place.clock.recorded(live.segment.header().expired_until_ms);
+    let moved = move_entries(work, plan, &live, &footer, moves.iter())
+        .and_then(|()| remove_entries(work, plan, expired.iter()));
     // The victims are gone as far as the disk is concerned, and must not come back by another manifest.
     moved.inspect_err(|error| shared.compactor.give_up(error))?;
     let guard = epoch::pin();
@@ -127,6 +130,27 @@ fn move_entries(
         count += 1;
         if count % PINNED == 0 {
             guard.repin();
+        }
+    }
+    Ok(())
+}
+
+/// Takes the puts at these places, which have expired, out of the index, unless they have been superseded since.
+fn remove_entries(
+    work: &Work<'_>,
+    plan: &Plan,
+    expired: impl Iterator<Item = (usize, u64)>,
+) -> Result<()> {
+    let index = &work.shared.index;
+    let mut scratch = Vec::new();
+    for (victim, offset) in expired {
+        let live = &plan.victims[victim];
+        let guard = epoch::pin();
+        let key = live.segment.key_at(offset, &mut scratch)?;
+        let location = live.location(offset)?;
+        let entry = index.occupied_at(&guard, index.hash(key), location, key.len());
+        if let Some(entry) = entry {
+            entry.remove();
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Which manifest counts, and which segments are gone because of it.
 
+use std::path::{Path, PathBuf};
+
 use crate::error::Result;
 use crate::log::Segment;
 use crate::log::manifest::Manifest;
@@ -8,6 +10,7 @@ use crate::log::manifest::Manifest;
 pub struct InForce {
     /// Id of the segment that it stands in.
     owner: u64,
+    path: PathBuf,
     manifest: Manifest,
     /// Every record up to this sequence number was durable when the owner was written: in one of the segments listed, or in
     /// the owner, or it was not needed any more.
@@ -23,6 +26,7 @@ impl InForce {
             if let Some(manifest) = Manifest::read(segment)? {
                 return Ok(Some(Self {
                     owner: segment.id(),
+                    path: segment.path().to_path_buf(),
                     manifest,
                     durable: segment.header().durable_sequence,
                 }));
@@ -48,6 +52,11 @@ impl InForce {
         let required = members.filter(|member| member.is_complete);
         let missing = required.filter(|member| present.binary_search(&member.id).is_err());
         missing.count() as u64
+    }
+
+    /// The file that the manifest stands in.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Everything up to this sequence number needs no other explanation than the manifest if it is not there.

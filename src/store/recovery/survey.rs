@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::extent::{self, Extent, FirstReading};
 use super::in_force::InForce;
+use super::trouble::{Trouble, TroubleKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{Footer, Totals};
 use crate::log::record::ALIGNMENT;
@@ -41,7 +42,9 @@ pub struct Survey {
     /// Files of segments that compaction has replaced.
     pub gone: Vec<PathBuf>,
     /// The manifest that counts, if there is one.
-    in_force: Option<InForce>,
+    pub in_force: Option<InForce>,
+    /// Segments that it lists as complete and that are not there.
+    pub missing_members: u64,
     /// The store's identity, unless there is no readable segment.
     pub store_id: Option<[u8; 16]>,
     /// Sequence number of the last record that counts.
@@ -50,6 +53,10 @@ pub struct Survey {
     pub proven: u64,
     /// The highest sequence number seen anywhere, whether it counts or not.
     pub highest_sequence: u64,
+    /// Pairs with an expiry up to this moment have expired for good.
+    pub expired_until_ms: u64,
+    /// What is wrong with whole files, with headers and with the end of the log, for who wants to know each.
+    pub troubles: Vec<Trouble>,
 }
 
 enum Candidate {
@@ -88,9 +95,12 @@ pub fn survey(
     report: &mut RecoveryReport,
 ) -> Result<Survey> {
     let mut candidates = Vec::new();
+    let mut troubles = Vec::new();
     for (id, path) in files {
-        candidates.push((*id, path.as_path(), open(vfs, path, report)?));
+        let candidate = open(vfs, path, report, &mut troubles)?;
+        candidates.push((*id, path.as_path(), candidate));
     }
+    let strays = take_strays(&mut candidates)?;
     let store_id = identity(&candidates);
     let own = |candidate: &Candidate| {
         let header = candidate.segment().map(|segment| segment.header());
@@ -101,10 +111,12 @@ pub fn survey(
     #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
     let mut in_force = InForce::choose(own_ones.map(|segment| &**segment))?;
     let mut gone = Vec::new();
+    let mut missing_members = 0;
     sabotage!(ReplacedKept, in_force = None);
     if let Some(in_force) = &in_force {
         let ids: Vec<u64> = candidates.iter().map(|(id, ..)| *id).collect();
-        report.missing_segments += in_force.missing(&ids);
+        missing_members = in_force.missing(&ids);
+        report.missing_segments += missing_members;
         // What cannot be read, or is not of this store, cannot be what was replaced.
         candidates.retain(|(id, path, candidate)| {
             let is_gone = own(candidate) && in_force.is_gone(*id);
@@ -118,11 +130,14 @@ pub fn survey(
     let explained = in_force.as_ref().map_or(0, InForce::durable);
     let mut walk = Walk {
         survey: Survey {
+            expired_until_ms: expired_until(&candidates, store_id),
             store_id,
+            troubles,
             proven,
             highest_sequence: proven,
             gone,
             in_force,
+            missing_members,
             ..Survey::default()
         },
         report,
@@ -142,6 +157,7 @@ pub fn survey(
     }
     let mut survey = walk.survey;
     survey.last_sequence = survey.last_sequence.max(explained);
+    survey.rejected.extend(strays);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
     survey
         .kept
@@ -150,6 +166,11 @@ pub fn survey(
 }
 
 impl Survey {
+    /// That records up to this sequence number are not where they were written needs no other explanation than compaction.
+    pub fn explained(&self) -> u64 {
+        self.in_force.as_ref().map_or(0, InForce::durable)
+    }
+
     /// Whether anything that counts was written by compaction.
     pub fn has_compacted(&self) -> bool {
         let mut headers = self.kept.iter().map(|kept| kept.segment.header());
@@ -161,6 +182,31 @@ impl Survey {
         let in_force = self.in_force.as_ref();
         in_force.is_some_and(|in_force| in_force.is_known_complete(id))
     }
+}
+
+/// Takes out the segments in which nothing was ever written though the log went on elsewhere: a segment whose creation
+/// failed may keep its name all the same, and what was to go into it then went into the one before.
+fn take_strays(candidates: &mut Vec<(u64, &Path, Candidate)>) -> Result<Vec<PathBuf>> {
+    let mut strays = Vec::new();
+    let mut highest = 0;
+    let mut position = 0;
+    while let Some((_, path, candidate)) = candidates.get(position) {
+        if let Candidate::Unsealed { segment, .. } = candidate
+            && segment.header().base_sequence <= highest
+            && segment.content_end()? <= HEADER_LEN as u64
+        {
+            strays.push(path.to_path_buf());
+            candidates.remove(position);
+            continue;
+        }
+        highest = highest.max(match candidate {
+            Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+            Candidate::Unsealed { reading, .. } => reading.highest,
+            Candidate::Unusable { .. } => 0,
+        });
+        position += 1;
+    }
+    Ok(strays)
 }
 
 /// The store's identity: that of most segments, so that one which strayed in from elsewhere does not make strangers of
@@ -180,7 +226,12 @@ fn identity(candidates: &[(u64, &Path, Candidate)]) -> Option<[u8; 16]> {
     identity.map(|(_, store_id)| store_id)
 }
 
-fn open(vfs: &dyn Vfs, path: &Path, report: &mut RecoveryReport) -> Result<Candidate> {
+fn open(
+    vfs: &dyn Vfs,
+    path: &Path,
+    report: &mut RecoveryReport,
+    troubles: &mut Vec<Trouble>,
+) -> Result<Candidate> {
     // Not mapped: an unsealed segment may still be cut and rewritten.
     match Segment::open(vfs, path, ReadMode::Pread) {
         Ok(OpenedSegment::Sealed {
@@ -189,7 +240,9 @@ fn open(vfs: &dyn Vfs, path: &Path, report: &mut RecoveryReport) -> Result<Candi
             header_damage,
         }) => {
             if header_damage.is_some() {
-                report.add_damage(DamagedSpan::new(path, 0, HEADER_LEN as u64));
+                let length = HEADER_LEN as u64;
+                report.add_damage(DamagedSpan::new(path, 0, length));
+                troubles.push(Trouble::new(TroubleKind::Header, path, 0, length));
             }
             Ok(Candidate::Sealed { segment, footer })
         }
@@ -231,6 +284,22 @@ fn proven_durable(candidates: &[(u64, &Path, Candidate)]) -> u64 {
     proven
 }
 
+/// The latest moment of which any segment of the store says that pairs with an expiry up to it have expired.
+fn expired_until(candidates: &[(u64, &Path, Candidate)], store_id: Option<[u8; 16]>) -> u64 {
+    let moment = |candidate: &Candidate| {
+        let header = candidate.segment()?.header();
+        let sealed = match candidate {
+            Candidate::Sealed { footer, .. } => footer.expired_until_ms,
+            Candidate::Unsealed { .. } | Candidate::Unusable { .. } => 0,
+        };
+        (Some(header.store_id) == store_id).then_some(header.expired_until_ms.max(sealed))
+    };
+    let moments = candidates
+        .iter()
+        .filter_map(|(_, _, candidate)| moment(candidate));
+    moments.max().unwrap_or(0)
+}
+
 /// The way along the segments in commit order.
 struct Walk<'r> {
     survey: Survey,
@@ -257,7 +326,7 @@ impl Walk<'_> {
         let previous_id = std::mem::replace(&mut self.previous_id, id);
         let segment = match candidate {
             Candidate::Unusable { length } => {
-                self.damaged(path, *length);
+                self.damaged(TroubleKind::Unusable, path, *length);
                 return Ok(());
             }
             Candidate::Sealed { segment, .. } | Candidate::Unsealed { segment, .. } => segment,
@@ -265,13 +334,13 @@ impl Walk<'_> {
         let header = segment.header();
         let fresh = header.origin == Origin::Fresh;
         let repeats = fresh && !self.torn && header.base_sequence <= self.fresh_last;
-        if repeats
-            || self
-                .survey
-                .store_id
-                .is_some_and(|store_id| store_id != header.store_id)
-        {
-            self.damaged(path, segment.readable_end());
+        let store_id = self.survey.store_id;
+        if store_id.is_some_and(|store_id| store_id != header.store_id) {
+            self.damaged(TroubleKind::OtherStore, path, segment.readable_end());
+            return Ok(());
+        }
+        if repeats {
+            self.damaged(TroubleKind::Repeats, path, segment.readable_end());
             return Ok(());
         }
         if !fresh {
@@ -305,16 +374,21 @@ impl Walk<'_> {
         if let Candidate::Unsealed { reading, .. } = candidate
             && extent::measure(segment, reading, u64::MAX)?.is_empty()
         {
-            self.report
-                .add_damage(DamagedSpan::new(path, 0, segment.readable_end()));
+            self.damaged(TroubleKind::Unusable, path, segment.readable_end());
             return Ok(());
         }
         self.keep(segment, candidate, u64::MAX)
     }
 
-    fn damaged(&mut self, path: &Path, length: u64) {
+    fn damaged(&mut self, kind: TroubleKind, path: &Path, length: u64) {
         self.gap_explained = true;
         self.report.add_damage(DamagedSpan::new(path, 0, length));
+        self.trouble(kind, path, 0, length);
+    }
+
+    fn trouble(&mut self, kind: TroubleKind, path: &Path, offset: u64, length: u64) {
+        let trouble = Trouble::new(kind, path, offset, length);
+        self.survey.troubles.push(trouble);
     }
 
     /// Gives up a segment that comes after the torn end of the log. Its sequence numbers are not used again.
@@ -325,7 +399,9 @@ impl Walk<'_> {
             Candidate::Unusable { .. } => 0,
         };
         self.survey.highest_sequence = self.survey.highest_sequence.max(highest);
-        self.report.cut_bytes += segment.content_end()?;
+        let content_end = segment.content_end()?;
+        self.report.cut_bytes += content_end;
+        self.trouble(TroubleKind::Torn, path, 0, content_end);
         self.survey.rejected.push(path.to_path_buf());
         Ok(())
     }
@@ -345,7 +421,9 @@ impl Walk<'_> {
                 let extent = extent::measure(segment, reading, proven)?;
                 let content_end = segment.content_end()?;
                 if content_end > extent.end && !extent.has_footer {
-                    self.report.cut_bytes += content_end - extent.end;
+                    let length = content_end - extent.end;
+                    self.report.cut_bytes += length;
+                    self.trouble(TroubleKind::Torn, segment.path(), extent.end, length);
                     let highest = self.survey.highest_sequence.max(reading.highest);
                     self.survey.highest_sequence = highest;
                 }
