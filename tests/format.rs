@@ -20,6 +20,7 @@ fn header() -> SegmentHeader {
         base_sequence: 1000,
         predecessor_sequence: 999,
         durable_sequence: 990,
+        expired_until_ms: 0,
     }
 }
 

@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 17] = [
     "limits",
     "version",
     "status",
@@ -20,8 +20,11 @@ const SOURCES: [&str; 14] = [
     "read_many",
     "buffer",
     "location",
+    "progress",
+    "backup",
     "stats",
     "failure",
+    "verify",
 ];
 
 fn generated() -> String {

@@ -52,7 +52,7 @@ fn kill(kills: u64, seed: u64) -> u64 {
     assert_eq!(names, kept(folder.path(), " before"));
     let stores = names
         .iter()
-        .map(|name| folder.path().join(format!("{name} before")));
+        .map(|name| (folder.path().join(format!("{name} before")), 0));
     let Some(readings) = read_stores(&stores.collect::<Vec<_>>()) else {
         return 5 * kills;
     };

@@ -69,99 +69,59 @@ impl KeyReader for Records {
     }
 }
 
-pub struct KeysInMemory(Index);
-pub struct KeysOnDisk(Index);
+/// Freyja's index, its keys where [`KeyStorage`] says.
+pub struct Packed<const ON_DISK: bool>(Index);
 
-impl Contender for KeysInMemory {
-    fn with_room(keys: u64, key: fn(u64) -> Key) -> Self {
-        Self(new_index(KeyStorage::InMemory, keys, key))
+pub type KeysInMemory = Packed<false>;
+pub type KeysOnDisk = Packed<true>;
+
+impl<const ON_DISK: bool> Contender for Packed<ON_DISK> {
+    fn with_room(expected_keys: u64, key: fn(u64) -> Key) -> Self {
+        let options = IndexOptions {
+            seed: 42,
+            slab_page_bytes: 4096,
+            expected_keys,
+            key_storage: match ON_DISK {
+                false => KeyStorage::InMemory,
+                true => KeyStorage::OnDisk,
+            },
+        };
+        Self(Index::new(&options, Arc::new(Records { key })).expect("the options are valid"))
     }
 
     fn insert(&mut self, key: &[u8], number: u64) {
-        put(&self.0, key, number);
+        let guard = epoch::pin();
+        let place = place(number);
+        let entry = self.0.entry(&guard, self.0.hash(key), key, place.bits());
+        match entry.expect("memory suffices") {
+            Entry::Occupied(entry) => entry.replace(place),
+            Entry::Vacant(entry) => entry.insert(place),
+        }
     }
 
+    /// Bucket and tag alone, without the record in the log that a get reads next.
     fn find(&self, key: &[u8], number: u64) -> bool {
-        find(&self.0, key, number)
+        let found = self.0.find(&epoch::pin(), self.0.hash(key), |location| {
+            (location == place(number)).then_some(())
+        });
+        found.is_some()
     }
 
     fn contains(&self, key: &[u8]) -> bool {
-        contains(&self.0, key)
+        let contains = self.0.contains(&epoch::pin(), self.0.hash(key), key);
+        contains.expect("every key can be read")
     }
 
     fn update(&mut self, key: &[u8], number: u64) {
-        put(&self.0, key, number);
+        self.insert(key, number);
     }
 
     fn delete(&mut self, key: &[u8]) {
-        delete(&self.0, key);
+        let guard = epoch::pin();
+        let entry = self.0.occupied(&guard, self.0.hash(key), key);
+        let entry = entry.expect("every key can be read");
+        entry.expect("the key is there").remove();
     }
-}
-
-impl Contender for KeysOnDisk {
-    fn with_room(keys: u64, key: fn(u64) -> Key) -> Self {
-        Self(new_index(KeyStorage::OnDisk, keys, key))
-    }
-
-    fn insert(&mut self, key: &[u8], number: u64) {
-        put(&self.0, key, number);
-    }
-
-    fn find(&self, key: &[u8], number: u64) -> bool {
-        find(&self.0, key, number)
-    }
-
-    fn contains(&self, key: &[u8]) -> bool {
-        contains(&self.0, key)
-    }
-
-    fn update(&mut self, key: &[u8], number: u64) {
-        put(&self.0, key, number);
-    }
-
-    fn delete(&mut self, key: &[u8]) {
-        delete(&self.0, key);
-    }
-}
-
-fn new_index(key_storage: KeyStorage, expected_keys: u64, key: fn(u64) -> Key) -> Index {
-    let options = IndexOptions {
-        seed: 42,
-        slab_page_bytes: 4096,
-        expected_keys,
-        key_storage,
-    };
-    Index::new(&options, Arc::new(Records { key })).expect("the options are valid")
-}
-
-/// Bucket and tag alone, without the record in the log that a get reads next.
-fn find(index: &Index, key: &[u8], number: u64) -> bool {
-    let found = index.find(&epoch::pin(), index.hash(key), |location| {
-        (location == place(number)).then_some(())
-    });
-    found.is_some()
-}
-
-fn contains(index: &Index, key: &[u8]) -> bool {
-    let contains = index.contains(&epoch::pin(), index.hash(key), key);
-    contains.expect("every key can be read")
-}
-
-fn put(index: &Index, key: &[u8], number: u64) {
-    let guard = epoch::pin();
-    let place = place(number);
-    let entry = index.entry(&guard, index.hash(key), key, place.bits());
-    match entry.expect("memory suffices") {
-        Entry::Occupied(entry) => entry.replace(place),
-        Entry::Vacant(entry) => entry.insert(place),
-    }
-}
-
-fn delete(index: &Index, key: &[u8]) {
-    let guard = epoch::pin();
-    let entry = index.occupied(&guard, index.hash(key), key);
-    let entry = entry.expect("every key can be read");
-    entry.expect("the key is there").remove();
 }
 
 /// Records of 128 bytes, one behind the other.

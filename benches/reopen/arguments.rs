@@ -2,7 +2,11 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
+
+use crate::command_line::{choice, number, refuse, words};
+
+const USAGE: &str =
+    "[--keys N] [--values MIN-MAX] [--rounds N] [--repeat N] [--threads 0|1] [--directory DIR]";
 
 /// What a process started by the benchmark itself does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,11 +28,6 @@ impl Child {
 
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize].1
-    }
-
-    fn named(name: &str) -> Option<Child> {
-        let mut names = Self::NAMES.iter();
-        Some(names.find(|(_, known)| *known == name)?.0)
     }
 }
 
@@ -58,29 +57,27 @@ impl Arguments {
             directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             child: None,
         };
-        let mut arguments = std::env::args()
-            .skip(1)
-            .filter(|argument| argument != "--bench");
+        let mut arguments = words();
         while let Some(name) = arguments.next() {
             let value = arguments
                 .next()
-                .unwrap_or_else(|| refuse(&format!("{name} needs a value")));
+                .unwrap_or_else(|| refuse(&format!("{name} needs a value"), USAGE));
             match name.as_str() {
-                "--keys" => parsed.keys = number(&name, &value),
+                "--keys" => parsed.keys = number(&name, &value, USAGE),
                 "--values" => parsed.values = range(&name, &value),
-                "--rounds" => parsed.rounds = number(&name, &value),
-                "--repeat" => parsed.repeat = number(&name, &value),
-                "--threads" => parsed.threads = number(&name, &value),
+                "--rounds" => parsed.rounds = number(&name, &value, USAGE),
+                "--repeat" => parsed.repeat = number(&name, &value, USAGE),
+                "--threads" => parsed.threads = number(&name, &value, USAGE),
                 "--directory" => parsed.directory = PathBuf::from(&value),
-                "--child" => {
-                    let child = Child::named(&value);
-                    parsed.child = child.or_else(|| refuse(&format!("unknown child {value}")));
-                }
-                _ => refuse(&format!("unknown argument {name}")),
+                "--child" => parsed.child = Some(choice(&name, &value, &Child::NAMES, USAGE)),
+                _ => refuse(&format!("unknown argument {name}"), USAGE),
             }
         }
         if parsed.keys == 0 || parsed.rounds == 0 || parsed.values.is_empty() {
-            refuse("there must be a key, a put of it, and a length for its value");
+            refuse(
+                "there must be a key, a put of it, and a length for its value",
+                USAGE,
+            );
         }
         parsed
     }
@@ -88,20 +85,7 @@ impl Arguments {
 
 fn range(name: &str, value: &str) -> RangeInclusive<usize> {
     match value.split_once('-') {
-        Some((least, most)) => number(name, least)..=number(name, most),
-        None => number(name, value)..=number(name, value),
+        Some((least, most)) => number(name, least, USAGE)..=number(name, most, USAGE),
+        None => number(name, value, USAGE)..=number(name, value, USAGE),
     }
-}
-
-fn number<T: FromStr>(name: &str, value: &str) -> T {
-    value
-        .parse()
-        .unwrap_or_else(|_| refuse(&format!("{name}: {value} is not a number")))
-}
-
-fn refuse(message: &str) -> ! {
-    eprintln!(
-        "{message}\nusage: [--keys N] [--values MIN-MAX] [--rounds N] [--repeat N] [--threads 0|1] [--directory DIR]"
-    );
-    std::process::exit(2);
 }

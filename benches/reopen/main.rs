@@ -9,6 +9,8 @@
 
 mod arguments;
 mod children;
+#[path = "../shared/command_line.rs"]
+mod command_line;
 mod measure;
 mod workload;
 

@@ -1,7 +1,10 @@
 //! What to measure, from the command line and the environment.
 
 use std::path::PathBuf;
-use std::str::FromStr;
+
+use crate::command_line::{choice, number, refuse, words};
+
+const USAGE: &str = "[--pairs N] [--rounds N] [--directory DIR] [--library libfreyja.so]";
 
 /// What a process started by the benchmark itself does instead of measuring.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,13 +25,6 @@ impl Child {
 
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize].1
-    }
-
-    fn named(name: &str) -> Option<Child> {
-        Self::NAMES
-            .iter()
-            .find(|(_, known)| *known == name)
-            .map(|(child, _)| *child)
     }
 }
 
@@ -51,47 +47,27 @@ impl Arguments {
             library: None,
             child: None,
         };
-        let mut arguments = std::env::args()
-            .skip(1)
-            .filter(|argument| argument != "--bench");
+        let mut arguments = words();
         while let Some(name) = arguments.next() {
             let value = arguments
                 .next()
-                .unwrap_or_else(|| refuse(&format!("{name} needs a value")));
+                .unwrap_or_else(|| refuse(&format!("{name} needs a value"), USAGE));
             match name.as_str() {
-                "--pairs" => parsed.pairs = number(&name, &value),
-                "--rounds" => parsed.rounds = number(&name, &value),
+                "--pairs" => parsed.pairs = number(&name, &value, USAGE),
+                "--rounds" => parsed.rounds = number(&name, &value, USAGE),
                 "--directory" => parsed.directory = PathBuf::from(value),
                 "--library" => parsed.library = Some(PathBuf::from(value)),
-                "--child" => {
-                    parsed.child = Some(
-                        Child::named(&value)
-                            .unwrap_or_else(|| refuse(&format!("unknown child {value}"))),
-                    );
-                }
-                _ => refuse(&format!("unknown argument {name}")),
+                "--child" => parsed.child = Some(choice(&name, &value, &Child::NAMES, USAGE)),
+                _ => refuse(&format!("unknown argument {name}"), USAGE),
             }
         }
         if parsed.pairs == 0 || parsed.pairs > u32::MAX as usize / 2 || parsed.rounds == 0 {
-            refuse("pairs must be 1 to 2147483647 and rounds at least 1");
+            refuse("pairs must be 1 to 2147483647 and rounds at least 1", USAGE);
         }
         parsed
     }
 }
 
 fn from_environment(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |value| number(name, &value))
-}
-
-fn number<T: FromStr>(name: &str, value: &str) -> T {
-    value
-        .parse()
-        .unwrap_or_else(|_| refuse(&format!("{name}: {value} is not a number")))
-}
-
-fn refuse(message: &str) -> ! {
-    eprintln!(
-        "{message}\nusage: [--pairs N] [--rounds N] [--directory DIR] [--library libfreyja.so]"
-    );
-    std::process::exit(2);
+    std::env::var(name).map_or(default, |value| number(name, &value, USAGE))
 }

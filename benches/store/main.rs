@@ -8,6 +8,8 @@
 
 mod arguments;
 mod children;
+#[path = "../shared/command_line.rs"]
+mod command_line;
 mod contenders;
 mod groups;
 mod library;

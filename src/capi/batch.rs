@@ -60,6 +60,35 @@ pub unsafe extern "C" fn freyja_batch_put(
     })
 }
 
+/// Adds a put of a pair that expires to a batch, as freyja_batch_put adds one that does not.
+///
+/// @param key, key_len   0 to FREYJA_MAX_KEY_LEN bytes.
+/// @param val, val_len   0 to FREYJA_MAX_VALUE_LEN bytes.
+/// @param expires_at_ms  as for freyja_put_ex: the moment in milliseconds since 1970-01-01 UTC; 0 for never.
+/// @return as freyja_batch_put.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_batch_put_ex(
+    batch: *mut freyja_batch,
+    key: *const c_void,
+    key_len: usize,
+    val: *const c_void,
+    val_len: usize,
+    expires_at_ms: u64,
+) -> c_int {
+    changing(batch, |batch| {
+        // SAFETY: callers pass NULL or as many bytes as they say (header, convention 3).
+        let (key, value) = unsafe {
+            (
+                arguments::key(key, key_len)?,
+                arguments::value(val, val_len)?,
+            )
+        };
+        batch.put_expiring(key, value, expires_at_ms)?;
+        Ok(FREYJA_OK)
+    })
+}
+
 /// Adds a deletion to a batch, of a key that may be there or not when the batch is written.
 ///
 /// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::buffer_pool;
 
 /// Times that a process on the way from the first open to this one was forked.
@@ -14,6 +14,14 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// The number of forks so far. A handle made at another number belongs to an ancestor.
 pub fn count() -> u32 {
     FORKS.load(Ordering::Relaxed)
+}
+
+/// Refuses a handle made when [`count`] was `forks`, if an ancestor of this process made it; `message` says so to the caller.
+pub fn check(forks: u32, message: &str) -> Result<()> {
+    if forks == count() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Forked, message))
 }
 
 /// Sees to it that [`count`] changes in every forked child from now on.

@@ -72,7 +72,8 @@ pub unsafe extern "C" fn freyja_get_into(
     })
 }
 
-/// Tells whether a key is there. The value is not looked at, so damage to it goes unnoticed.
+/// Tells whether a key is there. The value is not looked at, unless the key seems to have expired, so damage to it goes
+/// unnoticed.
 ///
 /// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
 /// @return FREYJA_OK if it is there, FREYJA_NOT_FOUND if not; otherwise as freyja_get.
@@ -90,7 +91,7 @@ pub unsafe extern "C" fn freyja_exists(
     })
 }
 
-/// Counts the keys.
+/// Counts the keys, among them those that have expired and are still stored.
 ///
 /// @param[out] out  number of keys.
 /// @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.

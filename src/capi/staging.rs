@@ -113,13 +113,7 @@ impl Staging {
     }
 
     fn check_process(&self) -> Result<()> {
-        if self.forks == fork::count() {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Forked,
-            "the batch was made by a parent of this process",
-        ))
+        fork::check(self.forks, "the batch was made by a parent of this process")
     }
 }
 

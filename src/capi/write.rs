@@ -41,7 +41,42 @@ pub unsafe extern "C" fn freyja_put(
     })
 }
 
-/// Removes a key. If it is not there, nothing is written.
+/// Stores a value under a key as freyja_put does, until a moment from which on every read answers as if the key were not
+/// there. A moment that has passed is no error: what was under the key is gone. freyja_count counts the key until it is
+/// written again, deleted or compacted away. A later put of the key replaces the expiry along with the value.
+///
+/// The moment is compared with the system's clock at every read. A key that was found expired stays so if the clock steps
+/// back, also after the store was closed and opened again; docs/c-api.md tells what a crash may forget.
+///
+/// @param key, key_len   0 to FREYJA_MAX_KEY_LEN bytes.
+/// @param val, val_len   0 to FREYJA_MAX_VALUE_LEN bytes.
+/// @param expires_at_ms  the moment in milliseconds since 1970-01-01 UTC; 0 for never.
+/// @return as freyja_put.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_put_ex(
+    db: *mut freyja_db,
+    key: *const c_void,
+    key_len: usize,
+    val: *const c_void,
+    val_len: usize,
+    expires_at_ms: u64,
+) -> c_int {
+    writing(db, |store| {
+        // SAFETY: callers pass NULL or as many bytes as they say (header, convention 3).
+        let (key, value) = unsafe {
+            (
+                arguments::key(key, key_len)?,
+                arguments::value(val, val_len)?,
+            )
+        };
+        store.put_expiring(key, value, expires_at_ms)?;
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Removes a key. If it is not there, nothing is written. A key that has expired is not there, but is removed all the same,
+/// so that no clock brings it back.
 ///
 /// @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
 /// @return FREYJA_OK; FREYJA_NOT_FOUND; otherwise as freyja_put.

@@ -23,6 +23,10 @@ const OFFSET_AT: usize = 32;
 const KEYS_AT: usize = 40;
 const HINTS_AT: usize = 48;
 const HEADER_COPY_AT: usize = 56;
+const NOTHING_EXPIRES_AT: usize = HEADER_COPY_AT + HEADER_LEN;
+const EXPIRED_UNTIL_AT: usize = NOTHING_EXPIRES_AT + 1;
+/// As many milliseconds as there are until the year 10889.
+const EXPIRED_UNTIL_LEN: usize = 6;
 const MAGIC_AT: usize = VALUE_LEN - MAGIC.len();
 const MAGIC: [u8; 8] = *b"FREYEND\x89";
 
@@ -66,6 +70,10 @@ pub struct Footer {
     pub keys: u64,
     /// Where the segment's hints begin, which end where the footer begins; `None` if there are none.
     pub hints_at: Option<u64>,
+    /// Whether it is known that no record of the segment expires.
+    pub nothing_expires: bool,
+    /// As [`SegmentHeader::expired_until_ms`], when the segment was sealed. Goes to disk in 48 bits.
+    pub expired_until_ms: u64,
     /// The segment's header, as it stands at the beginning of the file.
     pub header: [u8; HEADER_LEN],
 }
@@ -87,6 +95,12 @@ impl Footer {
         write_u64(&mut value, KEYS_AT, self.keys);
         write_u64(&mut value, HINTS_AT, self.hints_at.unwrap_or(0));
         value[HEADER_COPY_AT..HEADER_COPY_AT + HEADER_LEN].copy_from_slice(&self.header);
+        value[NOTHING_EXPIRES_AT] = u8::from(self.nothing_expires);
+        let expired_until = self
+            .expired_until_ms
+            .min((1 << (8 * EXPIRED_UNTIL_LEN)) - 1);
+        value[EXPIRED_UNTIL_AT..MAGIC_AT]
+            .copy_from_slice(&expired_until.to_le_bytes()[..EXPIRED_UNTIL_LEN]);
         value[MAGIC_AT..].copy_from_slice(&MAGIC);
         let fields = Fields {
             kind: Kind::Footer,
@@ -135,11 +149,21 @@ impl Footer {
                     && hints_at < offset
                     && hints_at.is_multiple_of(ALIGNMENT)
             }),
+            nothing_expires: value[NOTHING_EXPIRES_AT] == 1,
+            expired_until_ms: read_expired_until(value),
             header: header_bytes,
         };
         Some((footer, header))
     }
 }
+
+fn read_expired_until(value: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..EXPIRED_UNTIL_LEN].copy_from_slice(&value[EXPIRED_UNTIL_AT..MAGIC_AT]);
+    u64::from_le_bytes(bytes)
+}
+
+const _: () = assert!(EXPIRED_UNTIL_AT + EXPIRED_UNTIL_LEN == MAGIC_AT);
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{FOOTER_LEN, Footer};
@@ -38,6 +38,8 @@ pub struct Segment {
     context: SegmentContext,
     file: Arc<dyn File>,
     content: Content,
+    /// Unset as long as it is known that no record expires.
+    may_expire: AtomicBool,
 }
 
 /// Where a segment's bytes are read from.
@@ -93,7 +95,10 @@ impl Segment {
             return Err(fault.into_error(path));
         }
         let footer = read_footer(&*file, len).map_err(|error| failed("read the footer", error))?;
-        let new = |header: SegmentHeader, header_bytes| -> Result<Arc<Segment>> {
+        let nothing_expires = footer
+            .as_ref()
+            .is_some_and(|(footer, _)| footer.nothing_expires);
+        let new = |header: SegmentHeader, header_bytes, may_expire| -> Result<Arc<Segment>> {
             check_name(path, header.segment_id)?;
             Self::new(
                 path.into(),
@@ -102,21 +107,22 @@ impl Segment {
                 file.clone(),
                 read_mode,
                 len,
+                may_expire,
             )
         };
         match (header, footer) {
             (Ok((header, header_bytes)), Some((footer, _))) if footer.header == header_bytes => {
                 Ok(OpenedSegment::Sealed {
-                    segment: new(header, header_bytes)?,
+                    segment: new(header, header_bytes, !nothing_expires)?,
                     footer,
                     header_damage: None,
                 })
             }
             (Ok((header, header_bytes)), _) => Ok(OpenedSegment::Unsealed {
-                segment: new(header, header_bytes)?,
+                segment: new(header, header_bytes, true)?,
             }),
             (Err(fault), Some((footer, header))) => Ok(OpenedSegment::Sealed {
-                segment: new(header, footer.header)?,
+                segment: new(header, footer.header, !nothing_expires)?,
                 footer,
                 header_damage: Some(fault.into_error(path)),
             }),
@@ -132,6 +138,7 @@ impl Segment {
         file: Arc<dyn File>,
         read_mode: ReadMode,
         len: u64,
+        may_expire: bool,
     ) -> Result<Arc<Self>> {
         let content = match read_mode {
             ReadMode::Mapped => {
@@ -149,6 +156,7 @@ impl Segment {
             header_bytes,
             file,
             content,
+            may_expire,
         ))
     }
 
@@ -158,6 +166,7 @@ impl Segment {
         header_bytes: [u8; HEADER_LEN],
         file: Arc<dyn File>,
         content: Content,
+        may_expire: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             path,
@@ -166,6 +175,7 @@ impl Segment {
             header_bytes,
             file,
             content,
+            may_expire: AtomicBool::new(may_expire),
         })
     }
 
@@ -180,6 +190,7 @@ impl Segment {
             self.file.clone(),
             read_mode,
             len,
+            self.may_expire(),
         )
     }
 
@@ -191,6 +202,17 @@ impl Segment {
     /// What the segment's header says.
     pub fn header(&self) -> &SegmentHeader {
         &self.header
+    }
+
+    /// Whether a record that expires may be in it. If not, nobody needs to look at a record to know that it has not expired.
+    #[inline]
+    pub fn may_expire(&self) -> bool {
+        self.may_expire.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a record that expires is about to be written; whoever then learns where it lies knows this as well.
+    pub(super) fn note_expiring(&self) {
+        self.may_expire.store(true, Ordering::Relaxed);
     }
 
     /// The segment's file.
@@ -281,6 +303,16 @@ impl Segment {
     /// in [`Self::record`].
     #[inline]
     pub fn key_at<'a>(&'a self, offset: u64, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        self.head_and_key_at(offset, scratch).map(|(_, key)| key)
+    }
+
+    /// The same with what stands before the key.
+    #[inline]
+    pub fn head_and_key_at<'a>(
+        &'a self,
+        offset: u64,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<(Head, &'a [u8])> {
         let (head, bytes) = match &self.content {
             Content::Mapped(mapping) => {
                 let bytes = readable_from(mapping, offset);
@@ -295,7 +327,8 @@ impl Segment {
                 (head, &scratch[..])
             }
         };
-        Ok(&bytes[head.head_len..head.head_len + head.key_len])
+        let key = &bytes[head.head_len..head.head_len + head.key_len];
+        Ok((head, key))
     }
 
     /// Asks for the first lines of the record at `offset` to be brought near, where the segment is mapped.

@@ -28,6 +28,7 @@ const SEGMENT_ID_AT: usize = 40;
 const BASE_SEQUENCE_AT: usize = 48;
 const PREDECESSOR_SEQUENCE_AT: usize = 56;
 const DURABLE_SEQUENCE_AT: usize = 64;
+const EXPIRED_UNTIL_AT: usize = 72;
 const CHECKSUM_AT: usize = HEADER_LEN - 4;
 
 /// Who wrote the records of a segment.
@@ -56,6 +57,9 @@ pub struct SegmentHeader {
     pub predecessor_sequence: u64,
     /// Every sequence number up to and including this one was durable when the header was written.
     pub durable_sequence: u64,
+    /// Pairs with an expiry up to this moment, in milliseconds since 1970-01-01 UTC, have expired for good, whatever a clock
+    /// says later; 0 if none had when the header was written.
+    pub expired_until_ms: u64,
 }
 
 /// Why 128 bytes are not a header that this library can use.
@@ -97,6 +101,7 @@ impl SegmentHeader {
             self.predecessor_sequence,
         );
         write_u64(&mut bytes, DURABLE_SEQUENCE_AT, self.durable_sequence);
+        write_u64(&mut bytes, EXPIRED_UNTIL_AT, self.expired_until_ms);
         let checksum = crc32fast::hash(&bytes[..CHECKSUM_AT]);
         write_u32(&mut bytes, CHECKSUM_AT, checksum);
         bytes
@@ -149,6 +154,7 @@ impl SegmentHeader {
             base_sequence: read_u64(bytes, BASE_SEQUENCE_AT),
             predecessor_sequence: read_u64(bytes, PREDECESSOR_SEQUENCE_AT),
             durable_sequence: read_u64(bytes, DURABLE_SEQUENCE_AT),
+            expired_until_ms: read_u64(bytes, EXPIRED_UNTIL_AT),
         };
         let sequences = 1..=MAX_SEQUENCE;
         if version == 0 || header.segment_id == 0 || !sequences.contains(&header.base_sequence) {
@@ -204,6 +210,7 @@ mod tests {
             base_sequence: 100,
             predecessor_sequence: 99,
             durable_sequence: 90,
+            expired_until_ms: 1 << 41,
         }
     }
 
@@ -236,7 +243,8 @@ mod tests {
         expected.extend([100, 0, 0, 0, 0, 0, 0, 0]);
         expected.extend([99, 0, 0, 0, 0, 0, 0, 0]);
         expected.extend([90, 0, 0, 0, 0, 0, 0, 0]);
-        expected.extend([0; 52]);
+        expected.extend([0, 0, 0, 0, 0, 2, 0, 0]);
+        expected.extend([0; 44]);
         let checksum = crc32fast::hash(&expected);
         expected.extend(checksum.to_le_bytes());
         assert_eq!(example().encode().as_slice(), expected);
@@ -280,7 +288,7 @@ mod tests {
         }
         let mut bytes = example().encode();
         bytes[16..20].fill(0xff);
-        bytes[72..124].fill(0xff);
+        bytes[80..124].fill(0xff);
         assert_eq!(
             SegmentHeader::decode(&with_valid_checksum(bytes)),
             Ok(example())

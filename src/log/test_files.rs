@@ -233,6 +233,9 @@ impl Vfs for TestDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.real.rename(from, to)
     }
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        self.real.hard_link(existing, name)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.real.remove(path)
     }
@@ -263,6 +266,7 @@ pub fn header() -> SegmentHeader {
         base_sequence: 100,
         predecessor_sequence: 99,
         durable_sequence: 90,
+        expired_until_ms: 0,
     }
 }
 

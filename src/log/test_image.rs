@@ -62,6 +62,8 @@ impl Image {
             offset: self.bytes.len() as u64,
             keys: 0,
             hints_at: None,
+            nothing_expires: false,
+            expired_until_ms: 0,
             header: header_bytes,
         };
         self.bytes

@@ -31,6 +31,8 @@ pub struct SegmentWriter {
     /// What the file may grow to, footer included.
     size: u64,
     totals: Totals,
+    /// For the footer.
+    expired_until_ms: u64,
     /// Set once a write failed in a way that leaves the bytes behind `end` unknown.
     failed: bool,
 }
@@ -148,14 +150,21 @@ impl SegmentWriter {
                 (output, Content::File(AtomicU64::new(end)))
             }
         };
-        let segment =
-            Segment::with_content(path.into(), header.clone(), header_bytes, file, content);
+        let segment = Segment::with_content(
+            path.into(),
+            header.clone(),
+            header_bytes,
+            file,
+            content,
+            false,
+        );
         let writer = Self {
             segment: segment.clone(),
             output,
             end,
             size,
             totals: Totals::default(),
+            expired_until_ms: header.expired_until_ms,
             failed: false,
         };
         Ok((writer, segment))
@@ -216,6 +225,9 @@ impl SegmentWriter {
         let head = record::encode_head(fields, self.end, &context)?;
         let len = record::encoded_len(fields, context.base_sequence);
         self.reserve(len)?;
+        if fields.expires_at_ms.is_some() {
+            self.segment.note_expiring();
+        }
         self.write(&head, fields, len)?;
         let offset = self.end;
         self.totals.add(fields.kind, fields.sequence);
@@ -359,6 +371,12 @@ impl SegmentWriter {
         plain && self.segment.file().set_len(self.end).is_ok()
     }
 
+    /// Lets the footer say that pairs with an expiry up to this moment, in milliseconds since 1970-01-01 UTC, have expired for
+    /// good.
+    pub fn note_expired_until(&mut self, moment_ms: u64) {
+        self.expired_until_ms = self.expired_until_ms.max(moment_ms);
+    }
+
     /// Writes hints, if they are worth it, and the footer, which says that the store has `keys` keys, and cuts the file behind
     /// it. The caller has synced the segment since the last record, syncs
     /// it again now, and then has [`Segment::reopen_sealed`]. After an error the file is in an unknown state.
@@ -374,6 +392,8 @@ impl SegmentWriter {
             offset: hints_end.unwrap_or(self.end),
             keys,
             hints_at: hints_end.map(|_| self.end),
+            nothing_expires: !self.segment.may_expire(),
+            expired_until_ms: self.expired_until_ms,
             header: *self.segment.header_bytes(),
         };
         put_footer(&self.segment, self.segment.file(), footer)
@@ -432,6 +452,9 @@ pub fn write_footer(
         offset: end,
         keys,
         hints_at: None,
+        nothing_expires: !segment.may_expire(),
+        // Whoever seals what another run left has seen nothing expire; the headers keep what is known.
+        expired_until_ms: 0,
         header: *segment.header_bytes(),
     };
     put_footer(segment, file, footer)

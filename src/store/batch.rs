@@ -15,9 +15,12 @@ pub const OPERATION_BYTES: u64 = 48;
 
 const _: () = assert!(OPERATION_BYTES >= MAX_HEAD_LEN as u64 + 15);
 
-/// Before each key: the key's length and, in the highest bit, whether it is a deletion; the value's length.
+/// Before each key: the key's length and, in the highest bits, whether it is a deletion or expires; the value's length.
 const HEAD: usize = 8;
 const DELETES: u32 = 1 << 31;
+/// Behind the head of a put that expires: when. Keys are far shorter than these two bits allow.
+const EXPIRES: u32 = 1 << 30;
+const EXPIRY: usize = 8;
 
 /// How much memory an emptied batch keeps for the next use.
 const KEPT: usize = 1 << 20;
@@ -76,6 +79,8 @@ pub struct Operation<'b> {
     pub key: &'b [u8],
     /// Its new value; `None` if it is deleted.
     pub value: Option<&'b [u8]>,
+    /// When the pair expires, in milliseconds since 1970-01-01 UTC; `None` if never.
+    pub expires_at_ms: Option<u64>,
 }
 
 impl Batch {
@@ -90,15 +95,30 @@ impl Batch {
     /// [`MAX_VALUE_LEN`] bytes, and if the batch would exceed [`MAX_BATCH_BYTES`]; with [`ErrorKind::Memory`]. The batch is
     /// then as it was.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.add(key, value, 0)
+        self.add(key, value, 0, None)
+    }
+
+    /// Adds a put as [`Batch::put`] does, of a pair that expires at the moment `expires_at_ms`, in milliseconds since
+    /// 1970-01-01 UTC; 0 stands for never. See [`Store::put_expiring`](super::Store::put_expiring).
+    pub fn put_expiring(&mut self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
+        match expires_at_ms {
+            0 => self.put(key, value),
+            moment => self.add(key, value, EXPIRES, Some(moment)),
+        }
     }
 
     /// Adds a deletion of `key`, whether it is there or not. Fails as [`Batch::put`] does.
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
-        self.add(key, &[], DELETES)
+        self.add(key, &[], DELETES, None)
     }
 
-    fn add(&mut self, key: &[u8], value: &[u8], flag: u32) -> Result<()> {
+    fn add(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        flag: u32,
+        expires_at_ms: Option<u64>,
+    ) -> Result<()> {
         check_lengths(key, value)?;
         let bytes = self.bytes + (key.len() + value.len()) as u64 + OPERATION_BYTES;
         if bytes > MAX_BATCH_BYTES {
@@ -107,13 +127,17 @@ impl Batch {
             );
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
-        let reserved = self.staged.try_reserve(HEAD + key.len() + value.len());
+        let most = HEAD + EXPIRY + key.len() + value.len();
+        let reserved = self.staged.try_reserve(most);
         reserved.map_err(|_| Error::memory("a batch"))?;
         // No cut: both lengths are below 2^31.
         let key_len = key.len() as u32 | flag;
         self.staged.extend_from_slice(&key_len.to_le_bytes());
         self.staged
             .extend_from_slice(&(value.len() as u32).to_le_bytes());
+        if let Some(moment) = expires_at_ms {
+            self.staged.extend_from_slice(&moment.to_le_bytes());
+        }
         self.staged.extend_from_slice(key);
         self.staged.extend_from_slice(value);
         self.bytes = bytes;
@@ -197,7 +221,7 @@ impl Batch {
                 },
                 continues: number < last,
                 follows_durable: false,
-                expires_at_ms: None,
+                expires_at_ms: operation.expires_at_ms,
                 sequence: 0,
                 key: operation.key,
                 value: operation.value.unwrap_or_default(),
@@ -232,12 +256,17 @@ impl<'b> Iterator for Operations<'b> {
         let [k0, k1, k2, k3, v0, v1, v2, v3] = *head;
         let key_len = u32::from_le_bytes([k0, k1, k2, k3]);
         let value_len = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
-        let (key, rest) = rest.split_at((key_len & !DELETES) as usize);
+        let (expires_at_ms, rest) = match (key_len & EXPIRES, rest.split_first_chunk::<EXPIRY>()) {
+            (EXPIRES, Some((moment, rest))) => (Some(u64::from_le_bytes(*moment)), rest),
+            _ => (None, rest),
+        };
+        let (key, rest) = rest.split_at((key_len & !(DELETES | EXPIRES)) as usize);
         let (value, rest) = rest.split_at(value_len);
         self.rest = rest;
         Some(Operation {
             key,
             value: (key_len & DELETES == 0).then_some(value),
+            expires_at_ms,
         })
     }
 }

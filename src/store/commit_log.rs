@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::clock::ExpiryClock;
 use super::commit::GroupCommit;
 use super::failure::Failure;
 use super::options::{Options, SyncMode};
@@ -25,8 +26,10 @@ mod batch;
 
 /// Where a store's files are and how they are made.
 pub struct Place {
-    /// The file system and clock.
+    /// The file system.
     pub vfs: Arc<dyn Vfs>,
+    /// Knows what has expired.
+    pub clock: Arc<ExpiryClock>,
     /// The store's directory.
     pub directory: PathBuf,
     /// The store's identity, in every segment.
@@ -288,8 +291,10 @@ impl CommitLog {
             base_sequence: tail.next_sequence,
             predecessor_sequence: tail.last_sequence,
             durable_sequence: self.commit.durable(),
+            expired_until_ms: self.place.clock.expired_until_ms(),
         };
         let active = self.create(&header, len)?;
+        self.place.clock.recorded(header.expired_until_ms);
         let full = tail.active.replace(active);
         tail.has_rotated |= full.is_some();
         tail.full.extend(full);
@@ -434,7 +439,10 @@ impl CommitLog {
     /// Seals a segment whose content is durable. If that fails it stays unsealed, which costs the next
     /// open a scan of it and nothing else.
     fn seal(&self, full: OpenSegment) {
-        let OpenSegment { writer, live, .. } = full;
+        let OpenSegment {
+            mut writer, live, ..
+        } = full;
+        writer.note_expired_until(self.place.clock.expired_until_ms());
         let sealed = writer.seal(self.index.len()).and_then(|footer| {
             let read_mode = self.place.options.read_mode;
             let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
@@ -445,6 +453,45 @@ impl CommitLog {
             let guard = epoch::pin();
             self.segments.replace(Arc::new(sealed), &guard);
         }
+    }
+
+    /// Makes everything written so far durable and seals it; what is written meanwhile goes to a new segment. Answers the sequence
+    /// number of the last record, and all segments that hold records up to it, every one of them sealed, and none beyond.
+    pub fn seal_everything(&self) -> Result<(u64, Vec<Arc<LiveSegment>>)> {
+        let mut sealed = None;
+        self.commit.sync_now(|| {
+            self.failure.check_writable()?;
+            let sequence = self.end_active()?;
+            self.sync_as_leader(Scope::FullSegments)?;
+            // Nobody else seals a segment before this ends.
+            sealed = Some((sequence, self.segments.members()));
+            Ok(())
+        })?;
+        let (sequence, members) = sealed.unwrap_or_default();
+        let is_earlier = |live: &Arc<LiveSegment>| live.segment.header().base_sequence <= sequence;
+        let members: Vec<_> = members.into_iter().filter(is_earlier).collect();
+        match members.iter().find(|live| !live.is_sealed()) {
+            None => Ok((sequence, members)),
+            Some(live) => Err(Error::new(
+                ErrorKind::Failed,
+                format!(
+                    "{}: could not be sealed; close the store and open it again",
+                    live.segment.path().display()
+                ),
+            )),
+        }
+    }
+
+    /// Lets the active segment, if it has records, count as full; answers the sequence number of the last record.
+    fn end_active(&self) -> Result<u64> {
+        let mut tail = self.tail.lock();
+        if tail.closed {
+            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+        }
+        let has_records = |active: &mut OpenSegment| active.writer.totals().records > 0;
+        let ended = tail.active.take_if(has_records);
+        tail.full.extend(ended);
+        Ok(tail.last_sequence)
     }
 
     /// Refuses all further appends, makes everything durable and seals the active segment.
@@ -458,14 +505,26 @@ impl CommitLog {
         }
         self.commit.sync_now(|| {
             self.sync_as_leader(Scope::Everything)?;
-            let active = self.tail.lock().active.take();
-            let Some(active) = active else {
+            let Some(active) = self.last_segment()? else {
                 return Ok(());
             };
             let segment = active.live.segment.clone();
             self.seal(active);
             self.sync_segment(&segment)
         })
+    }
+
+    /// The segment to seal when closing: the active one, or an empty one if without it nothing on disk would say what has
+    /// expired.
+    fn last_segment(&self) -> Result<Option<OpenSegment>> {
+        let mut tail = self.tail.lock();
+        if tail.active.is_none() && self.place.clock.has_news() {
+            match self.rotate(&mut tail, 0) {
+                Err(error) if is_shortage(&error) => {}
+                rotated => rotated?,
+            }
+        }
+        Ok(tail.active.take())
     }
 
     /// Sequence number of the newest record.

@@ -1,12 +1,16 @@
 //! The store: marries the log, which is the truth, with the index, which is a rebuildable view of it.
 
 mod background;
+mod backup;
 mod batch;
+mod clock;
 mod commit;
 mod commit_log;
 mod counters;
+mod examination;
 mod failure;
 mod image;
+mod iterate;
 mod open;
 mod options;
 mod publication;
@@ -30,6 +34,7 @@ use crate::index::Index;
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
+use clock::ExpiryClock;
 use commit_log::{CommitLog, Scope};
 use counters::{Counters, Operation};
 use failure::Failure;
@@ -37,8 +42,14 @@ use image::{ImageKeeper, Loader};
 use publication::Publication;
 use segment_set::SegmentSet;
 
+pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
+pub use examination::{
+    Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport, repair, repair_on,
+    verify, verify_on,
+};
 pub use image::ImageFault;
+pub use iterate::{Iter, IterOptions};
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
 pub use read_many::Values;
@@ -83,6 +94,7 @@ struct Shared {
     options: Options,
     counters: Counters,
     publication: Publication,
+    clock: Arc<ExpiryClock>,
     report: RecoveryReport,
     /// Seed of the index's hash function.
     seed: u64,
@@ -120,7 +132,7 @@ impl Store {
         open::open(vfs, path, options)
     }
 
-    /// Number of keys present. After an opening from an image that is older than the log, the first call loads what is
+    /// Number of keys present, with those that have expired and are still stored. After an opening from an image that is older than the log, the first call loads what is
     /// not loaded yet; should memory be too short for that, the number is the one in [`Stats`].
     pub fn count(&self) -> u64 {
         let shared = &*self.shared;

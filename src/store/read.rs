@@ -54,7 +54,8 @@ impl Store {
         self.with_record(key, |_, view| use_value(view.value()))
     }
 
-    /// Whether `key` is present. Reads no disk if the key is in memory.
+    /// Whether `key` is present. Reads no disk if the key is in memory, unless pairs that expire were written to the segment
+    /// that the key is in.
     ///
     /// Fails with [`ErrorKind::Corrupt`] if it is not found, but a damaged record may be one of it.
     pub fn exists(&self, key: &[u8]) -> Result<bool> {
@@ -64,7 +65,11 @@ impl Store {
         let guard = epoch::pin();
         let hash = shared.index.hash(key);
         shared.index.make_present(&guard, hash)?;
-        let found = shared.index.contains(&guard, hash, key);
+        let location = shared.index.locate(&guard, hash, key);
+        let found = location.and_then(|location| match location {
+            Some(location) => Ok(!shared.has_expired(location, &guard)?),
+            None => Ok(false),
+        });
         shared.counters.count(Operation::Get);
         found.inspect_err(|error| shared.failure.record(error))
     }
@@ -92,9 +97,12 @@ impl Store {
         let mut undecided = None;
         let found = shared.index.find(&guard, hash, |location| {
             match shared.read(&guard, location, key, &mut scratch) {
+                Ok(Some((_, view))) if shared.clock.has_expired(view.expires_at_ms()) => {
+                    Some(Ok(None))
+                }
                 Ok(Some((place, view))) => use_record
                     .take()
-                    .map(|use_record| Ok(use_record(place, &view))),
+                    .map(|use_record| Ok(Some(use_record(place, &view)))),
                 Ok(None) => None,
                 // Damage may have hit the very bytes that tell whose record it is: the index may know. If it does not
                 // either, another candidate may still be the one.
@@ -117,13 +125,18 @@ impl Store {
                 shared.failure.record(&error);
                 Err(error)
             }
-            Some(Ok(result)) => Ok(Some(result)),
+            Some(Ok(result)) => Ok(result),
             None => Ok(None),
         }
     }
 }
 
 impl Shared {
+    /// Whether the record at `location` has expired; errors as [`SegmentSet::has_expired`](super::SegmentSet::has_expired).
+    pub(super) fn has_expired(&self, location: Location, guard: &Guard) -> Result<bool> {
+        self.segments.has_expired(location, &self.clock, guard)
+    }
+
     /// The record at `location`, verified, if it is one of `key`.
     fn read<'a>(
         &'a self,

@@ -170,12 +170,20 @@ impl Shared {
         let offset = live.offset(location);
         if let Some(view) = live.segment.mapped_record(offset)? {
             view.verify()?;
-            return Ok((view.key() == key).then(|| Answer::Mapped(view.value())));
+            return Ok((view.key() == key).then(|| {
+                match self.clock.has_expired(view.expires_at_ms()) {
+                    true => Answer::Missing,
+                    false => Answer::Mapped(view.value()),
+                }
+            }));
         }
         let view = live.segment.record(offset, scratch)?;
         view.verify()?;
         if view.key() != key {
             return Ok(None);
+        }
+        if self.clock.has_expired(view.expires_at_ms()) {
+            return Ok(Some(Answer::Missing));
         }
         let start = copied.len();
         copied

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::clock::ExpiryClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KeyReader, Location};
 use crate::log::Segment;
@@ -26,6 +27,12 @@ pub const CHUNKS: u64 = 1 << (Location::BITS - CHUNK_BITS);
 /// How many chunks a segment of `bytes` takes.
 pub fn chunks_for(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES).max(1)
+}
+
+/// The chunk that `location` lies in.
+#[inline]
+pub fn chunk_of(location: Location) -> u64 {
+    location.raw() >> CHUNK_BITS
 }
 
 /// No location is left for a record.
@@ -75,6 +82,11 @@ impl LiveSegment {
     /// Offset behind the last of its records, as of now.
     pub fn content_end(&self) -> u64 {
         self.sealed_at.unwrap_or(self.segment.readable_end())
+    }
+
+    /// Whether it has its footer; what is left of an earlier run counts as sealed before it is adopted.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed_at.is_some()
     }
 
     /// Whether it is from before the store was opened.
@@ -233,12 +245,42 @@ impl SegmentSet {
             .get((location.raw() >> CHUNK_BITS) as usize, guard)
     }
 
+    /// The same as a share, which keeps the segment readable whatever becomes of it here.
+    pub fn share(&self, location: Location, guard: &Guard) -> Option<Arc<LiveSegment>> {
+        self.by_chunk.share(chunk_of(location) as usize, guard)
+    }
+
     /// Brings the record at `location` near, if there may be one.
     #[inline]
     pub fn prefetch(&self, location: Location, guard: &Guard) {
         if let Some(live) = self.find(location, guard) {
             live.segment.prefetch(live.offset(location));
         }
+    }
+
+    /// Whether the record at `location` has expired. Reads nothing in a segment without records that expire.
+    ///
+    /// # Errors
+    /// `Corrupt` if it seems to have, but is damaged; those of [`Segment::record`].
+    pub fn has_expired(
+        &self,
+        location: Location,
+        clock: &ExpiryClock,
+        guard: &Guard,
+    ) -> Result<bool> {
+        let Some(live) = self.find(location, guard) else {
+            return Ok(false);
+        };
+        let offset = live.offset(location);
+        if !live.segment.may_expire()
+            || !clock.has_expired(live.segment.head_at(offset)?.expires_at_ms)
+        {
+            return Ok(false);
+        }
+        // The head alone proves nothing: damage must not pass for expiry.
+        let mut scratch = Vec::new();
+        live.segment.record(offset, &mut scratch)?.verify()?;
+        Ok(true)
     }
 
     /// Counts the record at `location` as dead.

@@ -22,6 +22,26 @@ impl Store {
     /// writing can go on. Any other failure of the disk stops all writing; whether this put took place shows at the
     /// next open.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.put_until(key, value, None)
+    }
+
+    /// As [`Store::put`], but from the moment `expires_at_ms` on, in milliseconds since 1970-01-01 UTC, every read answers as
+    /// if `key` were not there; 0 stands for never. A moment in the past is no error: what was under `key` is gone.
+    ///
+    /// What has once been found expired stays so when the clock steps back, also after reopening if the store was
+    /// closed; after a crash, what had expired when the last segment file was begun stays so.
+    pub fn put_expiring(&self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
+        self.put_until(key, value, Some(expires_at_ms).filter(|&moment| moment > 0))
+    }
+
+    /// As [`Store::put`], of a pair that ceases to exist at `expires_at_ms`, in milliseconds since 1970-01-01 UTC, if
+    /// that is given.
+    pub(super) fn put_until(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
         check_lengths(key, value)?;
@@ -34,7 +54,11 @@ impl Store {
             let (entry, appended) = loop {
                 let bits = log.location_bits();
                 let entry = shared.index.entry(&guard, hash, key, bits)?;
-                match log.append_within(record(Kind::Put, key, value), bits)? {
+                let fields = Fields {
+                    expires_at_ms,
+                    ..record(Kind::Put, key, value)
+                };
+                match log.append_within(fields, bits)? {
                     Some(appended) => break (entry, appended),
                     // The log has outgrown the bits, and will say so when asked again.
                     None => drop(entry),
@@ -55,14 +79,15 @@ impl Store {
         Ok(())
     }
 
-    /// Removes `key`; answers whether it was there. A key that is not there costs no write.
+    /// Removes `key`; answers whether it was there. A key that is not there costs no write. One that has expired was not there,
+    /// but is deleted nevertheless, so that no clock brings it back.
     /// Fails as [`Store::put`] does.
     pub fn delete(&self, key: &[u8]) -> Result<bool> {
         let shared = &*self.shared;
         shared.check_open()?;
         check_key(key)?;
         let log = shared.log()?;
-        let appended = {
+        let (appended, had_expired) = {
             let guard = epoch::pin();
             let hash = shared.index.hash(key);
             shared.index.make_present(&guard, hash)?;
@@ -71,17 +96,21 @@ impl Store {
             let Some(occupied) = occupied else {
                 return Ok(false);
             };
-            let appended = log.append(record(Kind::Tombstone, key, &[]))?;
             let old = occupied.location();
+            // Whoever deletes a damaged record wants it gone.
+            let had_expired = shared.has_expired(old, &guard).unwrap_or(false);
+            let appended = log.append(record(Kind::Tombstone, key, &[]))?;
             occupied.remove();
             shared.segments.bury(old, &guard);
             // The tombstone is garbage itself as soon as nothing older can come back.
             shared.segments.bury(appended.location, &guard);
-            appended
+            (appended, had_expired)
         };
         self.acknowledge(log, appended)?;
-        shared.counters.count(Operation::Delete);
-        Ok(true)
+        if !had_expired {
+            shared.counters.count(Operation::Delete);
+        }
+        Ok(!had_expired)
     }
 
     /// Returns when the record is as durable as the store's mode demands.

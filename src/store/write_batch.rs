@@ -51,7 +51,8 @@ impl Store {
             });
             for (change, known) in reserved.known() {
                 replaced.extend(known);
-                removed += u64::from(known.is_some() && !change.inserts);
+                let was_there = |it| !shared.has_expired(it, &guard).unwrap_or(false);
+                removed += u64::from(!change.inserts && known.is_some_and(was_there));
             }
             drop(reserved);
             // Tombstones are garbage themselves as soon as nothing older can come back.

@@ -4,7 +4,7 @@ use freyja::vfs::SimulatedDisk;
 
 use crate::harness::Told;
 use crate::harness::crashes::{Counts, crash_everywhere};
-use crate::harness::history::{History, Map};
+use crate::harness::history::{History, State};
 use crate::harness::operation::{ALPHABET, Operation, Value};
 use crate::harness::setting::{EXHAUSTIVE, Setting};
 use crate::harness::workload::Workload;
@@ -23,7 +23,7 @@ pub struct Begun {
     start: Start,
     setting: usize,
     /// A disk with a store, and what it holds.
-    used: Option<(SimulatedDisk, Map)>,
+    used: Option<(SimulatedDisk, State)>,
 }
 
 impl Begun {
@@ -63,7 +63,7 @@ impl Begun {
         let recording = sequence.is_empty();
         let mut workload = match &self.used {
             None => Workload::new(setting, 1, recording)?,
-            Some((disk, map)) => Workload::go_on(setting, disk, map.clone(), recording)?,
+            Some((disk, state)) => Workload::go_on(setting, disk, state.clone(), recording)?,
         };
         for (position, operation) in sequence.iter().enumerate() {
             workload.record(position + 1 == sequence.len());
@@ -74,7 +74,7 @@ impl Begun {
     }
 }
 
-fn used(setting: Setting) -> Told<(SimulatedDisk, Map)> {
+fn used(setting: Setting) -> Told<(SimulatedDisk, State)> {
     let mut workload = Workload::new(setting, 2, false)?;
     for operation in [
         Operation::Put(0, Value::Small),
@@ -88,8 +88,8 @@ fn used(setting: Setting) -> Told<(SimulatedDisk, Map)> {
         workload.run(operation)?;
     }
     let (history, disk) = workload.finish()?;
-    let map = history.states.last().cloned().unwrap_or_default();
-    Ok((disk, map))
+    let state = history.states.last().cloned().unwrap_or_default();
+    Ok((disk, state))
 }
 
 /// The sequence of `length` operations with this number, its first operation being the fastest to change.

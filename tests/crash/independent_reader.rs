@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use freyja::vfs::SimulatedDisk;
+use freyja::vfs::{SimulatedDisk, Vfs};
 
 use crate::harness::crashes::crashed;
 use crate::harness::examination::content;
@@ -59,7 +59,7 @@ fn compare_batch(samples: &[Sample]) -> u64 {
     let directories = samples.iter().enumerate().map(|(number, sample)| {
         let directory = folder.path().join(number.to_string());
         reader::copy_store(&sample.disk, Path::new(STORE), &directory);
-        directory
+        (directory, sample.disk.wall_clock_ms())
     });
     let Some(readings) = reader::read_stores(&directories.collect::<Vec<_>>()) else {
         return 0;

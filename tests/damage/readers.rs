@@ -28,7 +28,7 @@ pub fn compare(golden: &Golden, count: u64, seed: u64) -> u64 {
         let reading = as_the_library_reads(golden, &disk);
         stores.push((directory, reading, what));
     }
-    let directories: Vec<_> = stores.iter().map(|(it, _, _)| it.clone()).collect();
+    let directories: Vec<_> = stores.iter().map(|(it, _, _)| (it.clone(), 0)).collect();
     let Some(readings) = read_stores(&directories) else {
         return 0;
     };
@@ -77,6 +77,7 @@ fn as_the_library_reads(golden: &Golden, disk: &SimulatedDisk) -> Reading {
         )
     });
     let mut reading = Reading {
+        expired: BTreeSet::new(),
         damage: damage.collect(),
         missing: report.missing_segments,
         last_sequence: report.last_sequence,

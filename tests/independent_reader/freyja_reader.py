@@ -2,12 +2,14 @@
 """Reads a Freyja store without Freyja: written from docs/format.md alone, with nothing but the standard library.
 
     freyja_reader.py DIRECTORY     prints the live keys and values, and the damage, of one store
-    freyja_reader.py --batch       reads the paths of stores from standard input, one a line
+    freyja_reader.py --batch       reads the paths of stores from standard input, one a line; behind a path may stand a tab and the
+                                   milliseconds since 1970-01-01 UTC to take for the present instead of what the clock says
 
 It reads the log and passes over index images. It never writes. Its answer is lines of words:
 
     store PATH
     live KEY VALUE                 in hexadecimal, - for an empty one
+    expired KEY MOMENT             the newest record of the key is a put that expired at this moment
     lost KEY                       the newest record of the key is damaged
     damage FILE OFFSET LENGTH      bytes that were durable and are not what was written
     torn FILE OFFSET               the log ends here; what follows was never known to be durable
@@ -19,6 +21,7 @@ It reads the log and passes over index images. It never writes. Its answer is li
 import os
 import re
 import sys
+import time
 import zlib
 
 PUT, TOMBSTONE, MARK, FOOTER, HINTS = 1, 2, 3, 4, 5
@@ -31,7 +34,7 @@ LONGEST_KEY, LONGEST_VALUE, LAST_SEQUENCE = 65536, 2**31 - 1, 2**63 - 1
 
 
 class Refused(Exception):
-    """A newer version of the format."""
+    """A newer version of the format, or a backup that was cut short."""
 
 
 def number(data, start, length):
@@ -56,6 +59,7 @@ class Header:
         self.base = number(data, 48, 8)
         self.predecessor = number(data, 56, 8)
         self.durable = number(data, 64, 8)
+        self.expired_until = number(data, 72, 8)
         if not 1 <= self.base <= LAST_SEQUENCE or self.id == 0:
             raise ValueError("numbers")
 
@@ -82,7 +86,9 @@ class Record:
         shapes[HINTS] = key_length == 0 and sequence == 0
         if not shapes.get(self.kind, True):
             raise ValueError("shape")
+        self.expiry = None
         if self.flags & EXPIRES:
+            self.expiry = number(data, place, 8)
             place += 8
         self.checked_end = place + key_length + value_length
         if self.checked_end > len(data):
@@ -140,9 +146,12 @@ class Segment:
         self.items = []
         self.durable = self.header.durable
         self.hints = None
+        self.expired_until = self.header.expired_until
         self.footer = self.footer_at(len(data) - FOOTER_LENGTH)
         if self.footer is not None:
             self.hints = self.hints_of(len(data) - FOOTER_LENGTH)
+            footer = Record(data, len(data) - FOOTER_LENGTH, self.header.base)
+            self.expired_until = max(self.expired_until, number(footer.value, 185, 6))
         self.scan()
 
     def footer_at(self, offset):
@@ -271,12 +280,29 @@ class Segment:
         return None
 
 
+def without_strays(segments):
+    """All but the segments that are still empty though their sequence numbers were used in one before."""
+    highest, kept = 0, []
+    for segment in segments:
+        if isinstance(segment, Segment):
+            empty = segment.footer is None and len(segment.data.rstrip(b"\0")) <= HEADER_LENGTH
+            if empty and segment.header.base <= highest:
+                continue
+            numbers = [item.sequence for item in segment.items if not isinstance(item, Span) and item.kind in (PUT, TOMBSTONE)]
+            highest = max([highest, segment.footer or 0] + numbers)
+        kept.append(segment)
+    return kept
+
+
 class Store:
     """What a directory holds."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, now):
+        self.now = now
         self.damage, self.tail, self.torn, self.missing, self.last = [], None, None, 0, 0
         self.newest = {}
+        if "BACKUP.new" in os.listdir(directory):
+            raise Refused("a backup that was cut short")
         names = sorted(name for name in os.listdir(directory) if re.fullmatch("[0-9a-f]{16}[.]seg", name))
         segments = []
         for name in names:
@@ -286,10 +312,15 @@ class Store:
                 segments.append(Segment(name, data))
             except (ValueError, IndexError):
                 segments.append((name, len(data)))
+        segments = without_strays(segments)
         readable = [segment for segment in segments if isinstance(segment, Segment)]
         self.durable = max((segment.durable for segment in readable), default=0)
         stores = [segment.header.store for segment in readable]
-        self.read(segments, max(stores, key=stores.count, default=None))
+        store = max(stores, key=stores.count, default=None)
+        for segment in readable:
+            if segment.header.store == store:
+                self.now = max(self.now, segment.expired_until)
+        self.read(segments, store)
 
     def read(self, segments, store):
         previous_id, gap_is_explained = 0, False
@@ -359,6 +390,8 @@ class Store:
         for key, (_, record) in sorted(self.newest.items()):
             if record is None:
                 yield "lost %s" % word(key)
+            elif record.kind == PUT and record.expiry is not None and record.expiry <= self.now:
+                yield "expired %s %d" % (word(key), record.expiry)
             elif record.kind == PUT:
                 yield "live %s %s" % (word(key), word(record.value))
         for place in self.damage:
@@ -374,21 +407,23 @@ def word(data):
     return data.hex() or "-"
 
 
-def tell(directory):
+def tell(directory, now):
     print("store", directory)
     try:
-        for line in Store(directory).tell():
+        for line in Store(directory, now).tell():
             print(line)
     except Refused as reason:
         print("refused", reason)
 
 
 def main(arguments):
+    now = time.time_ns() // 1000000
     if arguments == ["--batch"]:
         for line in sys.stdin:
-            tell(line.rstrip("\n"))
+            path, _, moment = line.rstrip("\n").partition("\t")
+            tell(path, int(moment or now))
     elif len(arguments) == 1 and os.path.isdir(arguments[0]):
-        tell(arguments[0])
+        tell(arguments[0], now)
     else:
         sys.exit(__doc__)
 

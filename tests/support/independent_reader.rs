@@ -15,6 +15,8 @@ pub struct Reading {
     pub live: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Keys whose newest record is damaged.
     pub lost: BTreeSet<Vec<u8>>,
+    /// Keys whose newest record is a put that has expired.
+    pub expired: BTreeSet<Vec<u8>>,
     /// Damaged spans: file name, offset, length.
     pub damage: Vec<(String, u64, u64)>,
     /// Segments that should be there.
@@ -32,8 +34,9 @@ pub fn copy_store(disk: &SimulatedDisk, directory: &Path, target: &Path) {
     }
 }
 
-/// Reads all the stores in `directories` in one go; `None`, with a notice, where there is no Python 3.
-pub fn read_stores(directories: &[PathBuf]) -> Option<Vec<Reading>> {
+/// Reads all the stores in `directories` in one go, each at this moment of its clock; `None`, with a notice, where there is no
+/// Python 3.
+pub fn read_stores(directories: &[(PathBuf, u64)]) -> Option<Vec<Reading>> {
     let program =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/independent_reader/freyja_reader.py");
     let child = Command::new("python3")
@@ -47,9 +50,8 @@ pub fn read_stores(directories: &[PathBuf]) -> Option<Vec<Reading>> {
         return None;
     };
     let mut list = String::new();
-    for directory in directories {
-        list += directory.to_str().unwrap();
-        list.push('\n');
+    for (directory, now) in directories {
+        list += &format!("{}\t{now}\n", directory.to_str().unwrap());
     }
     let mut input = child.stdin.take().unwrap();
     let feeder = std::thread::spawn(move || input.write_all(list.as_bytes()));
@@ -73,6 +75,9 @@ fn parse(text: &str) -> Vec<Reading> {
         match words[..] {
             ["live", key, value] => {
                 reading.live.insert(bytes(key), bytes(value));
+            }
+            ["expired", key, _] => {
+                reading.expired.insert(bytes(key));
             }
             ["lost", key] => {
                 reading.lost.insert(bytes(key));

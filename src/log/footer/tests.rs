@@ -12,6 +12,7 @@ fn header() -> SegmentHeader {
         base_sequence: 100,
         predecessor_sequence: 99,
         durable_sequence: 99,
+        expired_until_ms: 0,
     }
 }
 
@@ -26,6 +27,8 @@ fn footer() -> Footer {
         offset: OFFSET,
         keys: 8,
         hints_at: Some(2048),
+        nothing_expires: true,
+        expired_until_ms: 0x0605_0403_0201,
         header: header().encode(),
     }
 }
@@ -43,7 +46,7 @@ fn a_footer_lies_on_disk_byte_for_byte_as_documented() {
         expected.extend(number.to_le_bytes());
     }
     expected.extend(header().encode());
-    expected.extend([0; 7]);
+    expected.extend([1, 1, 2, 3, 4, 5, 6]);
     expected.extend(b"FREYEND\x89");
     let mut hasher = crc32fast::Hasher::new_with_initial(0x5eed_1234 ^ (4096 / 16));
     hasher.update(&expected);

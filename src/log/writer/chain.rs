@@ -61,6 +61,9 @@ impl SegmentWriter {
         let len = record::encoded_len(fields, context.base_sequence);
         let unpadded_len = head.as_bytes().len() + fields.key.len() + fields.value.len();
         let padding = &PADDING[..len as usize - unpadded_len];
+        if fields.expires_at_ms.is_some() {
+            self.segment.note_expiring();
+        }
         let parts = [head.as_bytes(), fields.key, fields.value, padding];
         let written = match &mut self.output {
             Output::Mapped { writer, .. } => writer.write(progress.end as usize, &parts),

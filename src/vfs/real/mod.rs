@@ -67,6 +67,10 @@ impl Vfs for RealVfs {
         fs::rename(from, to)
     }
 
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        fs::hard_link(existing, name)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }

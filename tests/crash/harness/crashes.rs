@@ -4,7 +4,7 @@ use freyja::vfs::SimulatedDisk;
 use freyja::vfs::simulated::{Crash, SectorFate, Uniform};
 
 use super::examination::{Effort, content, examine};
-use super::history::{History, Picture};
+use super::history::{History, Picture, State};
 use super::setting::Setting;
 use super::{Told, crash_seed, expect, open};
 use crate::random::Random;
@@ -133,7 +133,7 @@ pub fn crash_recoveries(
         disk.start_trace();
         disk.start_pictures();
         drop(open(&disk, &setting.options(), &what)?);
-        let mut recovery = History::new(found.clone());
+        let mut recovery = History::new(State::new());
         let promises = picture.promises;
         recovery.add_pictures(&disk, picture.step, promises);
         counts.pictures += recovery.pictures.len() as u64;

@@ -7,7 +7,7 @@ use freyja::store::{OpenMode, Options, RecoveryWay, Store, SyncMode};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Operation as DiskOperation, SimulatedDisk};
 
-use super::history::Map;
+use super::history::{Map, State, readable};
 use super::operation::all_keys;
 use super::setting::Setting;
 use super::{STORE, Told, crash_seed, expect, open};
@@ -36,7 +36,7 @@ pub enum Effort {
 pub fn examine(
     crashed: &SimulatedDisk,
     setting: &Setting,
-    states: &[Map],
+    states: &[State],
     allowed: RangeInclusive<usize>,
     effort: Effort,
     seed: u64,
@@ -45,16 +45,22 @@ pub fn examine(
     let before = copy(crashed);
     let store = open(crashed, options, "the crashed store")?;
     let found = content(&store)?;
-    let state = allowed.clone().rev().find(|it| states[*it] == found);
+    let now = crashed.wall_clock_ms();
+    let is_found = |it: &usize| {
+        // Expired keys are counted as long as they are stored.
+        readable(&states[*it], now) == found && states[*it].len() as u64 == store.count()
+    };
+    let state = allowed.clone().rev().find(is_found);
     let state = state.ok_or_else(|| {
-        let elsewhere = states.iter().rposition(|state| *state == found);
+        let elsewhere = (0..states.len()).rev().find(is_found);
         match elsewhere {
             Some(other) => format!("found state {other}, allowed are {allowed:?}"),
-            None => format!("found a state that never was; allowed are {allowed:?}"),
+            None => format!(
+                "found a state that never was, or {} keys, counted as {}; allowed are {allowed:?}",
+                found.len(),
+                store.count()
+            ),
         }
-    })?;
-    expect(store.count() == found.len() as u64, || {
-        format!("{} keys counted, {} found", store.count(), found.len())
     })?;
     expect(store.failure().is_none(), || {
         format!("a crash is taken for damage: {:?}", store.failure())

@@ -6,8 +6,27 @@ use std::ops::RangeInclusive;
 use freyja::vfs::SimulatedDisk;
 use freyja::vfs::simulated::{Call, Crash, Operation as DiskOperation};
 
-/// Keys and values.
+/// Keys and values that can be read.
 pub type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Keys with what is stored under them.
+pub type State = BTreeMap<Vec<u8>, Stored>;
+
+/// A value, and when it expires by the disk's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub value: Vec<u8>,
+    pub expires_at_ms: Option<u64>,
+}
+
+/// What can be read of `state` when it is `now`.
+pub fn readable(state: &State, now: u64) -> Map {
+    let pairs = state.iter();
+    pairs
+        .filter(|(_, stored)| stored.expires_at_ms.is_none_or(|moment| moment > now))
+        .map(|(key, stored)| (key.clone(), stored.value.clone()))
+        .collect()
+}
 
 /// The disk before one of the calls that an operation made.
 pub struct Picture {
@@ -43,13 +62,13 @@ impl Promises {
 
 /// The states that a workload went through, and pictures of the disk on its way.
 pub struct History {
-    pub states: Vec<Map>,
+    pub states: Vec<State>,
     pub pictures: Vec<Picture>,
 }
 
 impl History {
     /// A history that begins with `state`.
-    pub fn new(state: Map) -> Self {
+    pub fn new(state: State) -> Self {
         Self {
             states: vec![state],
             pictures: Vec::new(),

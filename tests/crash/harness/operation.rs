@@ -38,6 +38,8 @@ pub enum Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Put(u8, Value),
+    /// A put of a small value that expires when the clock stands so many milliseconds after the beginning of all workloads.
+    PutExpiring(u8, u64),
     Delete(u8),
     /// Puts and deletes that follow from this number, together or not at all.
     Batch(u64),
@@ -72,7 +74,7 @@ impl Operation {
     /// Any operation, puts and deletes mostly.
     pub fn drawn(random: &mut Random) -> Self {
         let key = random.below(u64::from(KEYS)) as u8;
-        match random.below(28) {
+        match random.below(31) {
             0..=2 => Self::Put(key, Value::Small),
             3 => Self::Put(key, Value::Empty),
             4..=6 => Self::Put(key, Value::Medium),
@@ -86,6 +88,8 @@ impl Operation {
             20..=21 => Self::Reopen,
             22 => Self::Kill,
             23..=26 => Self::Batch(random.next()),
+            // Waiting takes 10 ms each: some expire at once, some on the way, some never.
+            27..=29 => Self::PutExpiring(key, random.below(60)),
             _ => Self::FailedSync(random.below(2) == 0),
         }
     }

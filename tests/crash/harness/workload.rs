@@ -9,11 +9,14 @@ use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Effect, Operation as DiskOperation, Repeat, SimulatedDisk};
 
 use super::examination::content;
-use super::history::{History, Map, Promises};
+use super::history::{History, Map, Promises, State, Stored, readable};
 use super::operation::{Operation, Value, key};
 use super::setting::Setting;
 use super::{STORE, Told, crash_seed, expect, open};
 use crate::random::Random;
+
+/// What the wall clock of a new simulated disk says.
+const BEGINNING_MS: u64 = 1_700_000_000_000;
 
 /// A store with a workload under way.
 pub struct Workload {
@@ -23,7 +26,7 @@ pub struct Workload {
     seed: u64,
     /// Absent only while it is opened.
     store: Option<Store>,
-    map: Map,
+    state: State,
     history: History,
     /// Number of operations so far, opening included.
     step: usize,
@@ -39,21 +42,26 @@ impl Workload {
     /// Opens a store on a new disk. Keeps pictures if `recording`.
     pub fn new(setting: Setting, seed: u64, recording: bool) -> Told<Self> {
         let disk = SimulatedDisk::new(seed);
-        Self::begin(setting, disk, seed, Map::new(), recording)
+        Self::begin(setting, disk, seed, State::new(), recording)
     }
 
-    /// Opens the store on a copy of `disk`, which has `map` in it, durable all of it.
-    pub fn go_on(setting: Setting, disk: &SimulatedDisk, map: Map, recording: bool) -> Told<Self> {
+    /// Opens the store on a copy of `disk`, which has `state` in it, durable all of it.
+    pub fn go_on(
+        setting: Setting,
+        disk: &SimulatedDisk,
+        state: State,
+        recording: bool,
+    ) -> Told<Self> {
         let seed = 1 << 40;
         let disk = disk.crash(Crash::ProcessKill, crash_seed(seed, 0));
-        Self::begin(setting, disk, seed, map, recording)
+        Self::begin(setting, disk, seed, state, recording)
     }
 
     fn begin(
         setting: Setting,
         disk: SimulatedDisk,
         seed: u64,
-        map: Map,
+        state: State,
         recording: bool,
     ) -> Told<Self> {
         setting.prepare(&disk);
@@ -62,8 +70,8 @@ impl Workload {
             disk,
             seed,
             store: None,
-            map: map.clone(),
-            history: History::new(map),
+            state: state.clone(),
+            history: History::new(state),
             step: 0,
             durable: 0,
             last_sync: Duration::ZERO,
@@ -106,18 +114,27 @@ impl Workload {
                 let (key, value) = (key(number), self.value(number, value)?);
                 let put = self.store()?.put(&key, &value);
                 put.map_err(|error| error.to_string())?;
-                self.map.insert(key, value);
+                self.store_in_state(&key, &value, None);
+                self.written();
+            }
+            Operation::PutExpiring(number, moment) => {
+                let (key, value) = (key(number), self.value(number, Value::Small)?);
+                let moment = BEGINNING_MS + moment;
+                let put = self.store()?.put_expiring(&key, &value, moment);
+                put.map_err(|error| error.to_string())?;
+                self.store_in_state(&key, &value, Some(moment));
                 self.written();
             }
             Operation::Delete(number) => {
                 let key = key(number);
                 let deleted = self.store()?.delete(&key);
                 let deleted = deleted.map_err(|error| error.to_string())?;
-                let was_there = self.map.remove(&key).is_some();
+                let was_there = self.readable().contains_key(&key);
+                let was_stored = self.state.remove(&key).is_some();
                 expect(deleted == was_there, || {
                     format!("answered {deleted}, it was there: {was_there}")
                 })?;
-                if deleted {
+                if was_stored {
                     self.written();
                 }
             }
@@ -127,9 +144,13 @@ impl Workload {
                 written.map_err(|error| error.to_string())?;
                 for operation in batch.operations() {
                     match operation.value {
-                        Some(value) => self.map.insert(operation.key.to_vec(), value.to_vec()),
-                        None => self.map.remove(operation.key),
-                    };
+                        Some(value) => {
+                            self.store_in_state(operation.key, value, operation.expires_at_ms);
+                        }
+                        None => {
+                            self.state.remove(operation.key);
+                        }
+                    }
                 }
                 if !batch.is_empty() {
                     self.written();
@@ -161,7 +182,7 @@ impl Workload {
 
     /// A put was acknowledged, or a delete.
     fn written(&mut self) {
-        self.history.states.push(self.map.clone());
+        self.history.states.push(self.state.clone());
         let now = self.disk.monotonic();
         let is_due = now - self.last_sync >= Duration::from_millis(5);
         match self.setting.sync_mode {
@@ -192,8 +213,8 @@ impl Workload {
         self.disk
             .fail_next(DiskOperation::Sync, libc::EIO, Repeat::Once, Effect::Before);
         let put = self.store()?.put(&key, &value);
-        self.map.insert(key.clone(), value);
-        self.history.states.push(self.map.clone());
+        self.store_in_state(&key, &value, None);
+        self.history.states.push(self.state.clone());
         let mut after = Promises {
             newest: before.newest + 1,
             ..before
@@ -211,7 +232,7 @@ impl Workload {
             expect(refused == Err(ErrorKind::Failed), || {
                 format!("after a failed sync a put answered {refused:?}")
             })?;
-            let mut expected = self.map.clone();
+            let mut expected = self.readable();
             let mut found = content(self.store()?)?;
             expected.remove(&key);
             found.remove(&key);
@@ -231,13 +252,20 @@ impl Workload {
         let store = open(&self.disk, &self.setting.options(), "after a failed sync")?;
         let found = content(&store)?;
         let allowed = &self.history.states[after.acknowledged..=after.newest];
-        expect(allowed.contains(&found), || {
-            format!("after a failed sync none of the states {after:?} is found")
-        })?;
+        let now = self.disk.wall_clock_ms();
+        // Of states that look the same now, the one that looks the same later counts as many keys.
+        let mut same = allowed
+            .iter()
+            .rev()
+            .filter(|state| readable(state, now) == found && state.len() as u64 == store.count());
+        let state = same
+            .next()
+            .cloned()
+            .ok_or_else(|| format!("after a failed sync none of the states {after:?} is found"))?;
         self.add_pictures(after);
         self.store = Some(store);
-        self.map = found;
-        self.history.states.push(self.map.clone());
+        self.state = state;
+        self.history.states.push(self.state.clone());
         self.all_is_durable();
         Ok(())
     }
@@ -262,12 +290,25 @@ impl Workload {
     fn open(&mut self) -> Told<()> {
         let store = open(&self.disk, &self.setting.options(), "the store")?;
         let found = content(&store)?;
-        expect(found == self.map, || {
+        expect(found == self.readable(), || {
             "an acknowledged operation was lost without a power loss".into()
         })?;
         self.store = Some(store);
         self.all_is_durable();
         Ok(())
+    }
+
+    fn store_in_state(&mut self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) {
+        let stored = Stored {
+            value: value.to_vec(),
+            expires_at_ms,
+        };
+        self.state.insert(key.to_vec(), stored);
+    }
+
+    /// What the store should show now.
+    fn readable(&self) -> Map {
+        readable(&self.state, self.disk.wall_clock_ms())
     }
 
     fn store(&self) -> Told<&Store> {
@@ -298,7 +339,10 @@ impl Workload {
             } else {
                 let kinds = [Value::Empty, Value::Small, Value::Medium, Value::Filling];
                 let value = self.value(number, random.one_of(&kinds))?;
-                batch.put(&key(number), &value)
+                match random.below(4) {
+                    0 => batch.put_expiring(&key(number), &value, BEGINNING_MS + random.below(60)),
+                    _ => batch.put(&key(number), &value),
+                }
             };
             added.map_err(|error| error.to_string())?;
         }
