@@ -5,19 +5,28 @@
 
 mod support;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use support::programs::{Way, compiled, told};
 use support::root;
 
-/// Builds a program of `c_tests/failing` and runs it in `directory`.
+/// A program of `c_tests/failing`, built by the first test that needs it.
+fn built(program: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap();
+    let path = built.entry(program.to_string()).or_insert_with(|| {
+        let folder = root().join("c_tests/failing");
+        compiled(Way::Shared, &folder.join(program).with_extension("c"))
+    });
+    path.clone()
+}
+
+/// Runs a program of `c_tests/failing` in `directory`.
 fn run(program: &str, directory: &Path, variables: &[(&str, &str)]) {
-    let source = root()
-        .join("c_tests/failing")
-        .join(program)
-        .with_extension("c");
-    let output = Command::new(compiled(Way::Shared, &source))
+    let output = Command::new(built(program))
         .arg(directory)
         .envs(variables.iter().copied())
         .output()
