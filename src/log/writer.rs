@@ -18,6 +18,8 @@ use crate::vfs::{Access, Allocation, File, MappingWriter, Vfs};
 mod chain;
 
 const FIRST_STEP: u64 = 256 << 10;
+// What a segment begins with where there is no room for the first step.
+const SMALLEST_STEP: u64 = 4 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
 // A record up to this long is assembled and written by one call; a longer one is worth several calls, not a copy.
 const LARGEST_ASSEMBLED: usize = 64 << 10;
@@ -381,11 +383,7 @@ impl SegmentWriter {
 
     // A full disk, or a limit on the size of files, leaves at most a part of the record behind; cut off again, it never was there.
     fn write_failed(&mut self, error: &io::Error) -> Error {
-        let full = matches!(
-            error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        );
-        self.failed = !(full && self.cut_back());
+        self.failed = !(is_full(error) && self.cut_back());
         Error::io("write", self.segment.path(), error)
     }
 
@@ -517,8 +515,14 @@ fn put_footer(segment: &Segment, file: &dyn File, footer: Footer) -> Result<Foot
 impl Space {
     // `None` where the file system reserves nothing.
     fn begin(file: &dyn File, size: u64) -> io::Result<Option<Self>> {
-        let allocated = FIRST_STEP.min(size);
-        Ok(match file.allocate(allocated)? {
+        let first = FIRST_STEP.min(size);
+        let (allocated, allocation) = match file.allocate(first) {
+            Err(error) if is_full(&error) && first > SMALLEST_STEP => {
+                (SMALLEST_STEP, file.allocate(SMALLEST_STEP)?)
+            }
+            allocation => (first, allocation?),
+        };
+        Ok(match allocation {
             Allocation::Reserved => Some(Self {
                 allocated,
                 step: FIRST_STEP,
@@ -532,7 +536,7 @@ impl Space {
         let step = (self.step * 2).min(LARGEST_STEP);
         let wanted = (self.allocated + step).min(size).max(needed);
         let allocated = match allocate(file, wanted) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && wanted > needed => {
+            Err(error) if is_full(&error) && wanted > needed => {
                 allocate(file, needed).map(|()| needed)
             }
             answer => answer.map(|()| wanted),
@@ -541,6 +545,14 @@ impl Space {
         self.step = step;
         Ok(())
     }
+}
+
+/// Whether `error` says that there is no room: on the disk, for this user, or in a file of limited size.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 fn allocate(file: &dyn File, len: u64) -> io::Result<()> {

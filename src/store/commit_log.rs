@@ -270,7 +270,8 @@ impl CommitLog {
         }
     }
 
-    /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing.
+    /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing, unless
+    /// something has run out that may be there again the next time.
     pub fn finish_adoption(&self) -> Result<()> {
         let Place {
             vfs,
@@ -281,7 +282,10 @@ impl CommitLog {
         let finished = self
             .adoption
             .finish(&**vfs, directory, &self.segments, options.read_mode);
-        finished.map_err(|error| self.stop(error))
+        finished.map_err(|error| match self.adoption.has_failed() {
+            true => self.stop(error),
+            false => error,
+        })
     }
 
     /// Whether [`Self::finish_adoption`] has something to do.
