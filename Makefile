@@ -10,7 +10,8 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test crash-test damage-test model miri bench bench-index bench-memory bench-reopen lint clean
+.PHONY: help library demo test crash-test fault-test damage-test model miri lint clean
+.PHONY: bench bench-index bench-memory bench-reopen bench-durable
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ SEED ?= 1000
 crash-test: ## crash a simulated disk at every call of endless workloads; MINUTES=10 SEED=1000
 	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --profile campaign --test crash -- --ignored --nocapture
 	FREYJA_SEED=$(SEED) $(CARGO) test --test kills -- --ignored --nocapture
+
+fault-test: ## let every call of the disk fail in every way; some ten minutes
+	$(CARGO) test --test fault_sweep -- --include-ignored --nocapture
 
 damage-test: ## flip every bit of a store, cut every file to every length, damage every block; a few minutes
 	$(CARGO) test --test damage -- --ignored --nocapture
@@ -64,9 +68,13 @@ bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="
 bench-reopen: ## measure how long opening takes after close and kill, with and without image; BENCH_ARGUMENTS="--keys 10000000"
 	$(CARGO) bench --bench reopen -- $(BENCH_ARGUMENTS)
 
+bench-durable: ## measure durable puts beside LevelDB, RocksDB and bare fdatasync; BENCH_ARGUMENTS="--rounds 3" for a quick look
+	$(CARGO) run --release --package freyja-peers --bin durable -- $(BENCH_ARGUMENTS)
+
 lint: ## check formatting, lints, and the documentation's links
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --package freyja-peers --all-targets -- -D warnings
 	$(CARGO) clippy --features sabotage --test sabotage -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps
 

@@ -7,9 +7,9 @@
  * 1. Status. Functions return an int: 0 (FREYJA_OK), a negative code of Freyja, or a positive errno of the
  *    operating system. freyja_strerror has a text for each. What a function answers besides goes through
  *    pointers, which are written only on success unless the function says otherwise.
- * 2. Memory. What freyja_get and freyja_get_many hand out belongs to the caller, who frees it with
- *    freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as the
- *    call returns.
+ * 2. Memory. What freyja_get, freyja_get_many and freyja_buf_alloc hand out belongs to the caller, who frees it
+ *    with freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as
+ *    the call returns, but for the buffer of freyja_put_buf.
  * 3. Lengths and NULL. Keys and values are any bytes, with a length; a length of 0 is the empty key or value,
  *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
  *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
@@ -315,6 +315,100 @@ typedef enum freyja_read_mode {
 } freyja_read_mode;
 
 /**
+ * Values of freyja_finding.kind. Later versions may add some.
+ */
+typedef enum freyja_finding_kind {
+    /**
+     * Bytes that should be a record, or several, are not what was written.
+     */
+    FREYJA_FOUND_DAMAGED_RECORD = 1,
+    /**
+     * The header of a segment file is damaged; the copy at its end takes its place, so nothing is lost.
+     */
+    FREYJA_FOUND_DAMAGED_HEADER = 2,
+    /**
+     * Nothing in a segment file can be read.
+     */
+    FREYJA_FOUND_UNUSABLE_FILE = 3,
+    /**
+     * A segment file belongs to another store.
+     */
+    FREYJA_FOUND_OTHER_STORE = 4,
+    /**
+     * A segment file is a copy, or an older state, of another.
+     */
+    FREYJA_FOUND_REPEATED_SEGMENT = 5,
+    /**
+     * A segment's name belongs to something that is not a regular file; the store cannot be opened.
+     */
+    FREYJA_FOUND_NOT_A_FILE = 6,
+    /**
+     * By the numbers of the others there were records where there are none: a file is missing or was cut.
+     */
+    FREYJA_FOUND_MISSING_RECORDS = 7,
+    /**
+     * The end of a segment file counts other records than there are.
+     */
+    FREYJA_FOUND_WRONG_FOOTER = 8,
+    /**
+     * The hints in a segment file are damaged. Nothing but time depends on them.
+     */
+    FREYJA_FOUND_DAMAGED_HINTS = 9,
+    /**
+     * An image of the index is damaged. Opening rebuilds that part from the log.
+     */
+    FREYJA_FOUND_DAMAGED_IMAGE = 10,
+    /**
+     * An image of the index is intact and says something else than the log.
+     */
+    FREYJA_FOUND_WRONG_IMAGE = 11,
+    /**
+     * The end of a log that a crash cut short. None of it was promised to survive.
+     */
+    FREYJA_FOUND_TORN_TAIL = 16,
+    /**
+     * A file whose creation was cut short. The next open removes it.
+     */
+    FREYJA_FOUND_UNFINISHED_FILE = 17,
+    /**
+     * An image of the index that does not belong to the log as it is now. Opening passes it over.
+     */
+    FREYJA_FOUND_UNUSED_IMAGE = 18,
+    /**
+     * freyja_repair only: an older version of a key was saved.
+     */
+    FREYJA_FOUND_OLDER_VERSION = 19,
+} freyja_finding_kind;
+
+/**
+ * Values of freyja_finding.severity.
+ */
+typedef enum freyja_severity {
+    /**
+     * What a crash leaves; opening the store mends it.
+     */
+    FREYJA_NOTE = 0,
+    /**
+     * Stored bytes are not what was written, but no key's newest value is lost.
+     */
+    FREYJA_DAMAGE = 1,
+    /**
+     * Newest values of keys are lost, or may be.
+     */
+    FREYJA_LOSS = 2,
+} freyja_severity;
+
+/**
+ * Bits of the flags of freyja_repair.
+ */
+typedef enum freyja_repair_flag {
+    /**
+     * Saves the newest intact version of a key whose newest record is known to be damaged, and tells so.
+     */
+    FREYJA_REPAIR_OLDER_VERSIONS = 1,
+} freyja_repair_flag;
+
+/**
  * Operations to be written together by freyja_write. It belongs to no store. The pointer is a handle, not an
  * address: it is checked at every call, and one that has been freed answers FREYJA_CLOSED. A batch is used by one
  * thread at a time, whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
@@ -455,6 +549,12 @@ typedef struct freyja_location {
      */
     uint64_t sequence;
 } freyja_location;
+
+/**
+ * Told by a long call how far it has come: `done` bytes of `total`. Anything but 0 as the answer cancels the call. It runs in the
+ * thread of the call; it may use the store, but must neither close it nor leave other than by returning.
+ */
+typedef int (*freyja_progress)(void *user, uint64_t done, uint64_t total);
 
 /**
  * Counts of a store. While other threads write, the fields may be of slightly different moments.
@@ -632,6 +732,187 @@ typedef struct freyja_stats_t {
      */
     uint64_t index_idle_bytes;
 } freyja_stats_t;
+
+/**
+ * Something that verifying or repairing came upon. It and what it points to is valid during the call of the callback.
+ */
+typedef struct freyja_finding {
+    /**
+     * Bytes of this struct that the library knows: do not look at fields beyond.
+     */
+    uint32_t struct_size;
+    /**
+     * A value of freyja_finding_kind.
+     */
+    uint32_t kind;
+    /**
+     * A value of freyja_severity.
+     */
+    uint32_t severity;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * Where in the file it begins, in bytes.
+     */
+    uint64_t offset;
+    /**
+     * Of how many bytes it speaks; 0 if of none in particular.
+     */
+    uint64_t length;
+    /**
+     * Sequence number of the first record concerned; 0 if not known.
+     */
+    uint64_t first_sequence;
+    /**
+     * Sequence number of the last record concerned.
+     */
+    uint64_t last_sequence;
+    /**
+     * Path of the file.
+     */
+    const char *file;
+    /**
+     * What it means and what to do: one sentence in UTF-8.
+     */
+    const char *message;
+    /**
+     * The key concerned; NULL if it is not known or not one.
+     */
+    const void *key;
+    /**
+     * Length of the key in bytes.
+     */
+    size_t key_len;
+} freyja_finding;
+
+/**
+ * Gets each finding, in the thread of the caller. May be NULL where it is asked for.
+ */
+typedef void (*freyja_finding_fn)(const struct freyja_finding *finding, void *user);
+
+/**
+ * What verifying a store amounts to.
+ */
+typedef struct freyja_verify_report {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * Segment files that count.
+     */
+    uint64_t segments;
+    /**
+     * Bytes of these that were read.
+     */
+    uint64_t bytes;
+    /**
+     * Intact puts and deletes.
+     */
+    uint64_t records;
+    /**
+     * Keys whose newest record is intact.
+     */
+    uint64_t keys;
+    /**
+     * Keys whose newest record is known to be damaged. Each has a finding that names it.
+     */
+    uint64_t lost_keys;
+    /**
+     * Records that are damaged or missing, as far as they can be counted.
+     */
+    uint64_t lost_records;
+    /**
+     * Of these, how many leave no trace of their key.
+     */
+    uint64_t unidentified_records;
+    /**
+     * How many of the keys were last written before a lost record of which nobody can tell for sure whose it was: at most
+     * as many of them as such records had a newer value than the one that is there.
+     */
+    uint64_t keys_in_doubt;
+    /**
+     * Bytes that a crash cut short.
+     */
+    uint64_t torn_bytes;
+    /**
+     * Images of the index.
+     */
+    uint64_t images;
+    /**
+     * Findings of every kind.
+     */
+    uint64_t findings;
+    /**
+     * Findings of severity FREYJA_DAMAGE or FREYJA_LOSS.
+     */
+    uint64_t damages;
+    /**
+     * Findings of severity FREYJA_LOSS.
+     */
+    uint64_t losses;
+} freyja_verify_report;
+
+/**
+ * What repairing a store amounts to.
+ */
+typedef struct freyja_repair_report {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * Keys saved, those with older versions as well.
+     */
+    uint64_t keys_saved;
+    /**
+     * Bytes of their keys and values.
+     */
+    uint64_t bytes_saved;
+    /**
+     * Of these keys, how many with an older version; only with FREYJA_REPAIR_OLDER_VERSIONS.
+     */
+    uint64_t older_versions;
+    /**
+     * Keys that are known and were left out, because their newest record is damaged. Each has a finding that names it.
+     */
+    uint64_t keys_left_out;
+    /**
+     * Keys left out because their pair had expired, and that had been noticed. Others that have expired are saved with
+     * their expiry.
+     */
+    uint64_t keys_expired;
+    /**
+     * As in freyja_verify_report, of the original.
+     */
+    uint64_t keys_in_doubt;
+    /**
+     * As in freyja_verify_report, of the original.
+     */
+    uint64_t lost_records;
+    /**
+     * As in freyja_verify_report, of the original.
+     */
+    uint64_t unidentified_records;
+    /**
+     * As in freyja_verify_report, of the original.
+     */
+    uint64_t damages;
+    /**
+     * As in freyja_verify_report, of the original.
+     */
+    uint64_t losses;
+} freyja_repair_report;
 
 /**
  * What stands before each pair that freyja_iter_next_batch stores: then comes the key, and right behind it the value.
@@ -1051,14 +1332,28 @@ int freyja_iter_next_batch(struct freyja_iter *it,
 FREYJA_API int freyja_iter_free(struct freyja_iter *it);
 
 /**
- * Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is
- * ignored.
+ * Makes a buffer, of the same kind as those of freyja_get. Its content is anything. Fill it and store it with
+ * freyja_put_buf, or give it back with freyja_free_buf; or use it for what you like.
  *
- * A pointer that did not come from Freyja, that points into a buffer, or that was freed before is recognised
- * without touching what it points to; nothing happens, and freyja_stats counts it as buffers_refused. Only a
- * pointer freed before whose memory has been handed out again is not recognised: it frees the new buffer.
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc(size_t size, void **buf);
+
+/**
+ * Makes a buffer as freyja_buf_alloc does, with `size` bytes that are 0.
  *
- * @param buf  the buffer, or NULL.
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc_zeroed(size_t size, void **buf);
+
+/**
+ * Gives a buffer back, once; any thread may do that, also after the store was closed. NULL does nothing. Any other
+ * pointer that is not that of a buffer in use is refused: nothing happens but that freyja_stats counts it. A
+ * buffer that a parent process got is not freed in the child.
  */
 FREYJA_API
 void freyja_free_buf(void *buf);
@@ -1077,6 +1372,33 @@ int freyja_locate(struct freyja_db *db,
                   size_t key_len,
                   struct freyja_location *out,
                   size_t struct_size);
+
+/**
+ * Makes the directory `dest` a copy of the store as it was at one moment during the call; reads and writes go on meanwhile.
+ * The copy is durable when this returns. It is restored by opening it, or by opening a copy of it.
+ *
+ * Files are linked where the file system allows that, which takes neither time nor space and protects from deletion and
+ * mistakes, but not from a failing disk; to another file system they are copied. To where a backup of this store already
+ * is, only what is new is brought, and what the store no longer has is removed. A call that fails leaves the older
+ * backup as it was, or a directory that freyja_open refuses until a backup to it has been finished.
+ *
+ * @param db        the store.
+ * @param dest      path of the directory, ended by NUL: one that does not exist, though its parent does, or is empty, or
+ *                  holds a backup of this store.
+ * @param progress  told how many bytes have been brought, may cancel; may be NULL.
+ * @param user      passed to `progress`.
+ * @param[out] err  details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK; FREYJA_EXISTS if `dest` holds anything but a backup of this store; FREYJA_BUSY if `dest` is open as a
+ *         store or another backup is writing to it; FREYJA_READ_ONLY, FREYJA_FAILED, FREYJA_CORRUPT, FREYJA_MEMORY; ECANCELED
+ *         if `progress` cancelled; another errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_backup(struct freyja_db *db,
+                  const char *dest,
+                  freyja_progress progress,
+                  void *user,
+                  struct freyja_error *err);
 
 /**
  * Tells what a store holds and what it has done.
@@ -1098,6 +1420,60 @@ FREYJA_API int freyja_stats(struct freyja_db *db, struct freyja_stats_t *out, si
 FREYJA_API
 int freyja_failure(struct freyja_db *db,
                    struct freyja_error *out);
+
+/**
+ * Reads every byte of the store in the directory `path` and tells everything that is not as it was written, and
+ * what a crash left. Changes nothing. The store must not be open for writing, here or elsewhere. Takes memory for all keys
+ * with some 20 bytes each, twice if there is an image of the index.
+ *
+ * @param path         path of the directory, ended by NUL.
+ * @param each         called with each finding; may be NULL.
+ * @param user         passed to `each`.
+ * @param[out] out     what it amounts to, written with FREYJA_OK and with FREYJA_CORRUPT; may be NULL.
+ * @param struct_size  sizeof(freyja_verify_report).
+ * @param[out] err     details of a failure, or of the first damage; may be NULL.
+ * @return FREYJA_OK if nothing is damaged; FREYJA_CORRUPT if something is; FREYJA_NOT_FOUND if there is no store; FREYJA_BUSY
+ *         if it is open for writing; FREYJA_VERSION, FREYJA_INVALID, FREYJA_MEMORY; an errno, if the disk fails to
+ *         read: copy the files as far as they can be read, and verify the copy.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_verify(const char *path,
+                  freyja_finding_fn each,
+                  void *user,
+                  struct freyja_verify_report *out,
+                  size_t struct_size,
+                  struct freyja_error *err);
+
+/**
+ * Saves what can be saved of the store in the directory `path` in a new store in `destination`. The original is read
+ * as by freyja_verify, and not changed.
+ *
+ * Of each key the newest value is saved, if it is intact. Keys of which it is known to be damaged are left out; each is
+ * named by a finding. Deleted keys stay deleted. The new store can be opened when this has returned FREYJA_OK; what an
+ * interrupted repair leaves is refused by freyja_open, and is to be removed.
+ *
+ * @param path         path of the directory, ended by NUL.
+ * @param destination  path of a directory that does not exist or is empty, ended by NUL.
+ * @param flags        FREYJA_REPAIR_OLDER_VERSIONS or 0.
+ * @param each         called with each finding; may be NULL.
+ * @param user         passed to `each`.
+ * @param[out] out     what it amounts to; may be NULL.
+ * @param struct_size  sizeof(freyja_repair_report).
+ * @param[out] err     details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK if the new store is complete: look into `out` for what is lost; FREYJA_EXISTS if there is something in
+ *         `destination`; otherwise as freyja_verify, and what writing can answer.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_repair(const char *path,
+                  const char *destination,
+                  uint32_t flags,
+                  freyja_finding_fn each,
+                  void *user,
+                  struct freyja_repair_report *out,
+                  size_t struct_size,
+                  struct freyja_error *err);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -552,3 +552,36 @@ fn a_full_disk_refuses_the_put_and_writing_resumes_when_there_is_space() {
         assert_eq!(store.count(), u64::from(stored) + 2);
     }
 }
+
+/// The directory's sync failed for want of space after a new segment had its name. Writing went on, in the segment before,
+/// and the next open took the empty one for damage.
+#[test]
+fn a_segment_whose_creation_failed_at_the_last_step_is_no_damage() {
+    use freyja::vfs::simulated::{Effect, Repeat};
+    let disk = SimulatedDisk::new(1);
+    let small = Options {
+        segment_size: 4096,
+        ..options()
+    };
+    let store = open_with(&disk, &small);
+    store.put(&key(1), &[1; 1000]).unwrap();
+    disk.fail_next(
+        Operation::SyncDirectory,
+        libc::ENOSPC,
+        Repeat::Once,
+        Effect::Before,
+    );
+    let error = store.put(&key(2), &[2; 3500]).unwrap_err();
+    assert_eq!(error.os_code(), libc::ENOSPC);
+    store.put(&key(3), &[3; 100]).unwrap();
+    store.put(&key(2), &[2; 3500]).unwrap();
+    store.close().unwrap();
+    for _ in 0..2 {
+        let store = open_with(&disk, &small);
+        assert_eq!(store.recovery_report().damaged, []);
+        assert!(store.failure().is_none());
+        assert_eq!(store.count(), 3);
+        assert_eq!(store.get(&key(2)).unwrap().unwrap(), [2; 3500]);
+        store.close().unwrap();
+    }
+}

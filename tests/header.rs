@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 18] = [
     "limits",
     "version",
     "status",
@@ -21,8 +21,11 @@ const SOURCES: [&str; 15] = [
     "iterate",
     "buffer",
     "location",
+    "progress",
+    "backup",
     "stats",
     "failure",
+    "verify",
 ];
 
 fn generated() -> String {

@@ -318,7 +318,7 @@ fn keys_that_stay_are_met_once_with_a_value_they_had_while_others_come_and_go() 
                 store
                     .put(format!("other {count}").as_bytes(), b"x")
                     .unwrap();
-                if count % 3 == 0 {
+                if count.is_multiple_of(3) {
                     let old = format!("other {}", count / 2);
                     store.delete(old.as_bytes()).unwrap();
                 }

@@ -16,6 +16,7 @@ mod key_sets;
 #[path = "../shared/latency.rs"]
 mod latency;
 mod life;
+#[path = "../shared/machine.rs"]
 mod machine;
 mod plot;
 mod real_paths;

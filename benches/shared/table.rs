@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+/// Rows of cells under headings.
 pub struct Table {
     rows: Vec<Vec<String>>,
     /// This many columns on the left hold words; numbers are aligned to the right.
@@ -9,6 +10,7 @@ pub struct Table {
 }
 
 impl Table {
+    /// A table of so many columns; numbers are in those behind the first `words`.
     pub fn new(words: usize, headings: &[&str]) -> Table {
         let headings = headings.iter().map(|heading| heading.to_string()).collect();
         Table {

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::limits::{FREYJA_MAX_KEY_LEN, FREYJA_MAX_VALUE_LEN};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::buffer_pool::MOST_CLASSES;
 
 /// Where an answer is to be stored. Set on success only.
 pub struct Output<T>(NonNull<T>);
@@ -287,6 +288,26 @@ unsafe fn bytes<'a>(
     // SAFETY: the pointer is not NULL, the length is below any slice's limit, and the caller vouches for
     // the bytes.
     Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), length) })
+}
+
+/// The sizes of classes that a caller passed, copied: how many there are is the second.
+///
+/// # Safety
+/// `pointer` is NULL or `count` numbers there, aligned or not, may be read.
+pub unsafe fn sizes(pointer: *const usize, count: usize) -> Result<([usize; MOST_CLASSES], usize)> {
+    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+    if pointer.is_null() {
+        return invalid("the array of sizes is NULL".into());
+    }
+    if count > MOST_CLASSES {
+        return invalid(format!("{count} size classes; give 1 to {MOST_CLASSES}"));
+    }
+    let mut sizes = [0; MOST_CLASSES];
+    for (number, size) in sizes[..count].iter_mut().enumerate() {
+        // SAFETY: as promised.
+        *size = unsafe { pointer.add(number).read_unaligned() };
+    }
+    Ok((sizes, count))
 }
 
 /// The path that a caller passed.

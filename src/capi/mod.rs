@@ -7,6 +7,7 @@
 #![allow(rustdoc::broken_intra_doc_links)] // the comments are Doxygen's: `@param[out]` is no link
 
 mod arguments;
+mod backup;
 mod batch;
 mod buffer;
 mod database;
@@ -21,11 +22,15 @@ mod iterate;
 mod limits;
 mod location;
 mod options;
+mod pool;
+mod progress;
+mod put_buf;
 mod read;
 mod read_many;
 mod staging;
 mod stats;
 mod status;
 mod structs;
+mod verify;
 mod version;
 mod write;

@@ -217,6 +217,9 @@ impl Vfs for TestDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.real.rename(from, to)
     }
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        self.real.hard_link(existing, name)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.real.remove(path)
     }

@@ -1,11 +1,13 @@
 //! The store: marries the log, which is the truth, with the index, which is a rebuildable view of it.
 
 mod background;
+mod backup;
 mod batch;
 mod clock;
 mod commit;
 mod commit_log;
 mod counters;
+mod examination;
 mod failure;
 mod image;
 mod iterate;
@@ -29,6 +31,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
+use crate::memory::reserve;
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
@@ -40,7 +43,12 @@ use image::{ImageKeeper, Loader};
 use publication::Publication;
 use segment_set::SegmentSet;
 
+pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
+pub use examination::{
+    Finding, FindingKind, Pair, RepairReport, Salvage, Severity, VerifyReport, repair, repair_on,
+    salvage, salvage_on, verify, verify_on,
+};
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
@@ -101,7 +109,7 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
-        Ok(())
+        reserve::check()
     }
 
     fn log(&self) -> Result<&CommitLog> {

@@ -22,14 +22,46 @@ use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexOptions;
 use crate::log::segment_name;
+use crate::memory::reserve;
 use crate::vfs::{DirectoryLock, LockMode, Vfs};
 
 /// Name of the file through which a store's directory is locked.
 pub const LOCK_FILE: &str = "LOCK";
 
+/// Name of a file that stands in a directory into which a store is being copied. Such a store is not opened: it would
+/// look like a whole one with fewer keys.
+pub const INCOMPLETE_FILE: &str = "INCOMPLETE";
+
 /// Opens the store in `path` of `vfs`.
 pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
     options.check()?;
+    refuse_incomplete(&*vfs, path)?;
+    open_as_it_is(vfs, path, options)
+}
+
+/// Refuses a store that was never finished.
+pub fn refuse_incomplete(vfs: &dyn Vfs, path: &Path) -> Result<()> {
+    let entries = match vfs.list(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("list", path, &error)),
+    };
+    if entries.iter().all(|entry| entry.name != INCOMPLETE_FILE) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "{}: this copy of a store was never finished; remove the directory and make the copy again",
+            path.display()
+        ),
+    ))
+}
+
+/// As [`open`], also if the store is still being made.
+pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
+    options.check()?;
+    reserve::check()?;
     let read_only = options.mode == OpenMode::ReadOnly;
     prepare_directory(&*vfs, path, options.mode)?;
     let present = is_store(&*vfs, path)?;
@@ -126,11 +158,21 @@ fn prepare_directory(vfs: &dyn Vfs, path: &Path, mode: OpenMode) -> Result<()> {
     if !matches!(mode, OpenMode::CreateIfMissing | OpenMode::MustBeNew) {
         return Ok(());
     }
+    create_directory(vfs, path)
+}
+
+/// Creates the directory `path` durably unless it is there.
+pub fn create_directory(vfs: &dyn Vfs, path: &Path) -> Result<()> {
     match vfs.create_directory(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(Error::io("create directory", path, &error)),
     }
+    sync_parent(vfs, path)
+}
+
+/// Makes the creation of the directory `path` durable.
+pub fn sync_parent(vfs: &dyn Vfs, path: &Path) -> Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -139,7 +181,8 @@ fn prepare_directory(vfs: &dyn Vfs, path: &Path, mode: OpenMode) -> Result<()> {
         .map_err(|error| Error::io("sync directory", parent, &error))
 }
 
-fn lock(vfs: &dyn Vfs, path: &Path, read_only: bool) -> Result<Option<Box<dyn DirectoryLock>>> {
+/// Locks the store's directory `path`, alone or beside other readers; `Busy` if that is held elsewhere.
+pub fn lock(vfs: &dyn Vfs, path: &Path, read_only: bool) -> Result<Option<Box<dyn DirectoryLock>>> {
     let file = path.join(LOCK_FILE);
     let mode = if read_only {
         LockMode::Shared
@@ -161,7 +204,7 @@ fn lock(vfs: &dyn Vfs, path: &Path, read_only: bool) -> Result<Option<Box<dyn Di
 }
 
 /// Whether `path` holds a store: its lock file, which every opener for writing leaves, or a segment.
-fn is_store(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
+pub fn is_store(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
     match vfs.list(path) {
         Ok(entries) => Ok(entries
             .iter()
@@ -171,7 +214,8 @@ fn is_store(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
     }
 }
 
-fn absent(path: &Path) -> Error {
+/// The error that says so.
+pub fn absent(path: &Path) -> Error {
     Error::new(
         ErrorKind::NotFound,
         format!("{}: there is no store", path.display()),

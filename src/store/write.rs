@@ -34,7 +34,14 @@ impl Store {
         self.put_until(key, value, Some(expires_at_ms).filter(|&moment| moment > 0))
     }
 
-    fn put_until(&self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<()> {
+    /// As [`Store::put`], of a pair that ceases to exist at `expires_at_ms`, in milliseconds since 1970-01-01 UTC, if
+    /// that is given.
+    pub(super) fn put_until(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
         check_lengths(key, value)?;

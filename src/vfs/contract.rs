@@ -11,6 +11,7 @@ pub(super) fn check(vfs: &dyn Vfs, directory: &Path) {
     contents(vfs, directory);
     lengths(vfs, directory);
     renames_and_removals(vfs, directory);
+    links(vfs, directory);
     allocation(vfs, directory);
     read_mappings(vfs, directory);
     append_mappings(vfs, directory);
@@ -145,6 +146,40 @@ fn renames_and_removals(vfs: &dyn Vfs, directory: &Path) {
     new.sync().unwrap();
     vfs.create_new(&to).unwrap();
     vfs.remove(&to).unwrap();
+}
+
+fn links(vfs: &dyn Vfs, directory: &Path) {
+    let other = directory.join("other directory");
+    vfs.create_directory(&other).unwrap();
+    let (first, second) = (directory.join("first name"), other.join("second name"));
+    assert_eq!(kind(vfs.hard_link(&first, &second)), ErrorKind::NotFound);
+    let file = vfs.create_new(&first).unwrap();
+    file.write_all_at(b"linked", 0).unwrap();
+    vfs.hard_link(&first, &second).unwrap();
+    for taken in [&first, &second] {
+        assert_eq!(kind(vfs.hard_link(&first, taken)), ErrorKind::AlreadyExists);
+    }
+    assert!(
+        vfs.hard_link(&other, &directory.join("third name"))
+            .is_err()
+    );
+    // One file: what is written under one name is read under the other, and stays when one name goes.
+    let linked = vfs.open(&second, Access::Read).unwrap();
+    file.write_all_at(b"L", 0).unwrap();
+    assert_eq!(read(&*linked, 0, 6), b"Linked");
+    vfs.remove(&first).unwrap();
+    drop((file, linked));
+    assert_eq!(kind(vfs.open(&first, Access::Read)), ErrorKind::NotFound);
+    assert_eq!(
+        read(&*vfs.open(&second, Access::Read).unwrap(), 0, 6),
+        b"Linked"
+    );
+    // Renaming one name of a file to another one of it is no change, and no error.
+    let third = other.join("third name");
+    vfs.hard_link(&second, &third).unwrap();
+    vfs.rename(&second, &third).unwrap();
+    assert_eq!(vfs.list(&other).unwrap().len(), 2);
+    vfs.sync_directory(&other).unwrap();
 }
 
 fn allocation(vfs: &dyn Vfs, directory: &Path) {

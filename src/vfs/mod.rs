@@ -83,9 +83,12 @@ pub trait Vfs: Send + Sync + 'static {
     fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>>;
     /// Renames a file within a directory, replacing the target.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file.
+    /// Gives the regular file `existing` a second name, in whichever directory of the same file system; `AlreadyExists` if
+    /// the name is taken, `CrossesDevices` to another file system, and whatever a file system without links says.
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()>;
+    /// Removes a file's name, and the file itself with its last name.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Makes creations, renames and removals in `directory` durable.
+    /// Makes creations, links, renames and removals in `directory` durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
     /// Locks a store's directory through the file `path`, created if need be and writable;
     /// `WouldBlock` if another holder, in this process or another, stands against it. On a read-only file

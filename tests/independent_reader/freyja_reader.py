@@ -34,7 +34,7 @@ LONGEST_KEY, LONGEST_VALUE, LAST_SEQUENCE = 65536, 2**31 - 1, 2**63 - 1
 
 
 class Refused(Exception):
-    """A newer version of the format."""
+    """A newer version of the format, or a backup that was cut short."""
 
 
 def number(data, start, length):
@@ -280,6 +280,20 @@ class Segment:
         return None
 
 
+def without_strays(segments):
+    """All but the segments that are still empty though their sequence numbers were used in one before."""
+    highest, kept = 0, []
+    for segment in segments:
+        if isinstance(segment, Segment):
+            empty = segment.footer is None and len(segment.data.rstrip(b"\0")) <= HEADER_LENGTH
+            if empty and segment.header.base <= highest:
+                continue
+            numbers = [item.sequence for item in segment.items if not isinstance(item, Span) and item.kind in (PUT, TOMBSTONE)]
+            highest = max([highest, segment.footer or 0] + numbers)
+        kept.append(segment)
+    return kept
+
+
 class Store:
     """What a directory holds."""
 
@@ -287,6 +301,8 @@ class Store:
         self.now = now
         self.damage, self.tail, self.torn, self.missing, self.last = [], None, None, 0, 0
         self.newest = {}
+        if "BACKUP.new" in os.listdir(directory):
+            raise Refused("a backup that was cut short")
         names = sorted(name for name in os.listdir(directory) if re.fullmatch("[0-9a-f]{16}[.]seg", name))
         segments = []
         for name in names:
@@ -296,6 +312,7 @@ class Store:
                 segments.append(Segment(name, data))
             except (ValueError, IndexError):
                 segments.append((name, len(data)))
+        segments = without_strays(segments)
         readable = [segment for segment in segments if isinstance(segment, Segment)]
         self.durable = max((segment.durable for segment in readable), default=0)
         stores = [segment.header.store for segment in readable]

@@ -22,3 +22,21 @@ pub enum ImageFault {
     /// The log has records, from before the image was made, of which it does not know.
     SegmentUnknown = 7,
 }
+
+impl ImageFault {
+    /// What is the matter, as the beginning of a sentence.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::None => "it was used",
+            Self::Absent => "there is no image",
+            Self::Damaged => "it is cut short, damaged, or cannot be read",
+            Self::Version => "another version of the library wrote it",
+            Self::OtherStore => "it belongs to another store",
+            Self::SegmentMissing => {
+                "it refers to a segment that is not there, is another one, or is shorter"
+            }
+            Self::NewerThanLog => "it holds records that are no longer in the log",
+            Self::SegmentUnknown => "it does not know all segments that are older than itself",
+        }
+    }
+}

@@ -15,7 +15,7 @@ mod write;
 pub use fault::ImageFault;
 pub use keeper::ImageKeeper;
 pub use loader::Loader;
-pub use names::Names;
+pub use names::{Names, file_name, new_file_name};
 pub use read::{Image, choose};
 pub use source::LogSource;
 pub use write::{write_at_close, write_if_due};

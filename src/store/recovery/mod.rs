@@ -7,6 +7,7 @@
 
 mod adoption;
 mod changes;
+mod examine;
 mod extent;
 mod fill;
 mod mend;
@@ -14,10 +15,12 @@ mod pipeline;
 mod replay;
 mod survey;
 mod tail;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::backup;
 use super::commit_log::Resume;
 use super::image::{self, Names};
 use super::options::{OpenMode, Options};
@@ -30,10 +33,16 @@ use crate::vfs::{EntryKind, Vfs};
 
 pub use adoption::Adoption;
 pub use changes::Maker;
+pub use examine::{Examined, View};
 pub use survey::{Kept, Survey};
 pub use tail::Tail;
+pub use trouble::{Trouble, TroubleKind};
 
 use fill::Filling;
+
+/// What is said of an entry of the directory that has a segment's name and is not one.
+pub const NOT_A_FILE: &str =
+    "a segment's name belongs to something that is not a regular file; move it away";
 
 /// What recovery hands to the store.
 pub struct Recovered {
@@ -66,6 +75,8 @@ pub struct Recovery<'r> {
     options: &'r Options,
     files: Vec<(u64, PathBuf)>,
     unborn: Vec<PathBuf>,
+    /// Names of segments that belong to something else than a regular file.
+    strange: Vec<PathBuf>,
     images: Names,
 }
 
@@ -77,8 +88,15 @@ impl<'r> Recovery<'r> {
             .map_err(|error| Error::io("list", directory, &error))?;
         let mut files = Vec::new();
         let mut unborn = Vec::new();
+        let mut strange = Vec::new();
         let mut images = Names::default();
+        let listed = entries.len();
+        let reserved = files.try_reserve(listed).and(unborn.try_reserve(listed));
+        reserved.map_err(|_| Error::memory("the list of segments"))?;
         for entry in entries {
+            if entry.name == backup::UNFINISHED {
+                return Err(backup::cut_short(directory));
+            }
             images.add(&entry.name);
             if segment_name::is_new(&entry.name) {
                 unborn.push(directory.join(&entry.name));
@@ -87,14 +105,10 @@ impl<'r> Recovery<'r> {
                 continue;
             };
             let path = directory.join(&entry.name);
-            if entry.kind != EntryKind::File {
-                return Err(Error::corrupt(
-                    &path,
-                    0,
-                    "a segment's name belongs to something that is not a regular file; move it away",
-                ));
+            match entry.kind {
+                EntryKind::File => files.push((id, path)),
+                _ => strange.push(path),
             }
-            files.push((id, path));
         }
         files.sort_unstable();
         Ok(Self {
@@ -103,13 +117,14 @@ impl<'r> Recovery<'r> {
             options,
             files,
             unborn,
+            strange,
             images,
         })
     }
 
-    /// Whether there is any segment file.
+    /// Whether there is anything with a segment's name.
     pub fn found_segments(&self) -> bool {
-        !self.files.is_empty()
+        !self.files.is_empty() || !self.strange.is_empty()
     }
 
     /// Brings back the index, new with `index_options` if no image of it can be used, and fills `segments`. Unless the
@@ -121,6 +136,9 @@ impl<'r> Recovery<'r> {
     ) -> Result<Recovered> {
         let begun = self.vfs.monotonic();
         let mut report = RecoveryReport::default();
+        if let Some(path) = self.strange.first() {
+            return Err(Error::corrupt(path, 0, NOT_A_FILE));
+        }
         let survey = survey::survey(self.vfs, &self.files, &mut report)?;
         let read_only = self.options.mode == OpenMode::ReadOnly;
         let mut waiting = Vec::new();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::extent::{self, Extent, FirstReading};
+use super::trouble::{Trouble, TroubleKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{Footer, Totals};
 use crate::log::record::ALIGNMENT;
@@ -47,6 +48,8 @@ pub struct Survey {
     pub highest_sequence: u64,
     /// Pairs with an expiry up to this moment have expired for good.
     pub expired_until_ms: u64,
+    /// What is wrong with whole files, with headers and with the end of the log, for who wants to know each.
+    pub troubles: Vec<Trouble>,
 }
 
 enum Candidate {
@@ -80,9 +83,14 @@ pub fn survey(
     report: &mut RecoveryReport,
 ) -> Result<Survey> {
     let mut candidates = Vec::new();
+    let reserved = candidates.try_reserve_exact(files.len());
+    reserved.map_err(|_| many_segments())?;
+    let mut troubles = Vec::new();
     for (id, path) in files {
-        candidates.push((*id, path.as_path(), open(vfs, path, report)?));
+        let candidate = open(vfs, path, report, &mut troubles)?;
+        candidates.push((*id, path.as_path(), candidate));
     }
+    let strays = take_strays(&mut candidates)?;
     let proven = proven_durable(&candidates);
     let store_id = identity(&candidates);
     let mut walk = Walk {
@@ -91,6 +99,7 @@ pub fn survey(
             store_id,
             proven,
             highest_sequence: proven,
+            troubles,
             ..Survey::default()
         },
         report,
@@ -99,6 +108,8 @@ pub fn survey(
         gap_explained: false,
         torn: false,
     };
+    let reserved = walk.survey.kept.try_reserve_exact(candidates.len());
+    reserved.map_err(|_| many_segments())?;
     for position in 0..candidates.len() {
         let (id, path, candidate) = &candidates[position];
         let next = candidates.get(position + 1);
@@ -106,8 +117,38 @@ pub fn survey(
         walk.step(*id, path, candidate, successor)?;
     }
     let mut survey = walk.survey;
+    survey.rejected.extend(strays);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
     Ok(survey)
+}
+
+fn many_segments() -> Error {
+    Error::memory("the list of segments")
+}
+
+/// Takes out the segments in which nothing was ever written though the log went on elsewhere: a segment whose creation
+/// failed may keep its name all the same, and what was to go into it then went into the one before.
+fn take_strays(candidates: &mut Vec<(u64, &Path, Candidate)>) -> Result<Vec<PathBuf>> {
+    let mut strays = Vec::new();
+    let mut highest = 0;
+    let mut position = 0;
+    while let Some((_, path, candidate)) = candidates.get(position) {
+        if let Candidate::Unsealed { segment, .. } = candidate
+            && segment.header().base_sequence <= highest
+            && segment.content_end()? <= HEADER_LEN as u64
+        {
+            strays.push(path.to_path_buf());
+            candidates.remove(position);
+            continue;
+        }
+        highest = highest.max(match candidate {
+            Candidate::Sealed { footer, .. } => footer.totals.last_sequence,
+            Candidate::Unsealed { reading, .. } => reading.highest,
+            Candidate::Unusable { .. } => 0,
+        });
+        position += 1;
+    }
+    Ok(strays)
 }
 
 /// The store's identity: that of most segments, so that one which strayed in from elsewhere does not make strangers of
@@ -127,7 +168,12 @@ fn identity(candidates: &[(u64, &Path, Candidate)]) -> Option<[u8; 16]> {
     identity.map(|(_, store_id)| store_id)
 }
 
-fn open(vfs: &dyn Vfs, path: &Path, report: &mut RecoveryReport) -> Result<Candidate> {
+fn open(
+    vfs: &dyn Vfs,
+    path: &Path,
+    report: &mut RecoveryReport,
+    troubles: &mut Vec<Trouble>,
+) -> Result<Candidate> {
     // Not mapped: an unsealed segment may still be cut and rewritten.
     match Segment::open(vfs, path, ReadMode::Pread) {
         Ok(OpenedSegment::Sealed {
@@ -136,7 +182,9 @@ fn open(vfs: &dyn Vfs, path: &Path, report: &mut RecoveryReport) -> Result<Candi
             header_damage,
         }) => {
             if header_damage.is_some() {
-                report.add_damage(DamagedSpan::new(path, 0, HEADER_LEN as u64));
+                let length = HEADER_LEN as u64;
+                report.add_damage(DamagedSpan::new(path, 0, length));
+                troubles.push(Trouble::new(TroubleKind::Header, path, 0, length));
             }
             Ok(Candidate::Sealed { segment, footer })
         }
@@ -216,20 +264,20 @@ impl Walk<'_> {
         let previous_id = std::mem::replace(&mut self.previous_id, id);
         let segment = match candidate {
             Candidate::Unusable { length } => {
-                self.damaged(path, *length);
+                self.damaged(TroubleKind::Unusable, path, *length);
                 return Ok(());
             }
             Candidate::Sealed { segment, .. } | Candidate::Unsealed { segment, .. } => segment,
         };
         let header = segment.header();
         let repeats = !self.torn && header.base_sequence <= self.survey.last_sequence;
-        if repeats
-            || self
-                .survey
-                .store_id
-                .is_some_and(|store_id| store_id != header.store_id)
-        {
-            self.damaged(path, segment.readable_end());
+        let store_id = self.survey.store_id;
+        if store_id.is_some_and(|store_id| store_id != header.store_id) {
+            self.damaged(TroubleKind::OtherStore, path, segment.readable_end());
+            return Ok(());
+        }
+        if repeats {
+            self.damaged(TroubleKind::Repeats, path, segment.readable_end());
             return Ok(());
         }
         let gap = header.predecessor_sequence > self.survey.last_sequence;
@@ -249,9 +297,15 @@ impl Walk<'_> {
         self.keep(segment, candidate, self.proven.min(held))
     }
 
-    fn damaged(&mut self, path: &Path, length: u64) {
+    fn damaged(&mut self, kind: TroubleKind, path: &Path, length: u64) {
         self.gap_explained = true;
         self.report.add_damage(DamagedSpan::new(path, 0, length));
+        self.trouble(kind, path, 0, length);
+    }
+
+    fn trouble(&mut self, kind: TroubleKind, path: &Path, offset: u64, length: u64) {
+        let trouble = Trouble::new(kind, path, offset, length);
+        self.survey.troubles.push(trouble);
     }
 
     /// Gives up a segment that comes after the torn end of the log. Its sequence numbers are not used again.
@@ -262,7 +316,9 @@ impl Walk<'_> {
             Candidate::Unusable { .. } => 0,
         };
         self.survey.highest_sequence = self.survey.highest_sequence.max(highest);
-        self.report.cut_bytes += segment.content_end()?;
+        let content_end = segment.content_end()?;
+        self.report.cut_bytes += content_end;
+        self.trouble(TroubleKind::Torn, path, 0, content_end);
         self.survey.rejected.push(path.to_path_buf());
         Ok(())
     }
@@ -282,7 +338,9 @@ impl Walk<'_> {
                 let extent = extent::measure(segment, reading, proven)?;
                 let content_end = segment.content_end()?;
                 if content_end > extent.end && !extent.has_footer {
-                    self.report.cut_bytes += content_end - extent.end;
+                    let length = content_end - extent.end;
+                    self.report.cut_bytes += length;
+                    self.trouble(TroubleKind::Torn, segment.path(), extent.end, length);
                     let highest = self.survey.highest_sequence.max(reading.highest);
                     self.survey.highest_sequence = highest;
                 }

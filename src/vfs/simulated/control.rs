@@ -81,8 +81,8 @@ impl SimulatedDisk {
             .unwrap_or_default()
     }
 
-    /// Makes the call number `index` fail with the system's error number `errno`. `EINTR` must not be among
-    /// them, since every [`crate::vfs::Vfs`] deals with that inside.
+    /// Makes the call number `index` fail with the system's error number `errno`. `EINTR` is one like any
+    /// other here, though a [`crate::vfs::Vfs`] deals with it inside.
     pub fn fail_call(&self, index: u64, errno: i32, repeat: Repeat, effect: Effect) {
         self.shared
             .look(|state| state.faults.plan(index, None, errno, repeat, effect));

@@ -12,6 +12,7 @@ pub enum Operation {
     CreateDirectory,
     List,
     Rename,
+    HardLink,
     Remove,
     SyncDirectory,
     Lock,

@@ -6,7 +6,7 @@
 //!   the written bytes and the length durable. Bytes are lost or damaged by sectors of 512, and only those
 //!   that were written and not synced: that a write cut short by a power loss leaves other bytes of its
 //!   sector alone ("powersafe overwrite") is assumed, as by SQLite.
-//! - Creations, renames and removals become durable by [`Vfs::sync_directory`] of their directory, and by
+//! - Creations, links, renames and removals become durable by [`Vfs::sync_directory`] of their directory, and by
 //!   nothing else unless [`SimulatedDisk::set_sync_keeps_name`] says so.
 //! - A failed sync is never made good: the bytes it should have written count as clean, the disk keeps what it
 //!   had, the cache keeps the new bytes, and later syncs succeed without writing those sectors. This is what
@@ -118,6 +118,12 @@ impl Vfs for SimulatedDisk {
         let request = Request::new(Operation::Rename, from);
         self.shared
             .perform(request, |state, _| state.tree.rename(from, to))
+    }
+
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        let request = Request::new(Operation::HardLink, name);
+        self.shared
+            .perform(request, |state, _| state.tree.hard_link(existing, name))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

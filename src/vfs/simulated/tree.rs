@@ -253,10 +253,26 @@ impl Tree {
         if self.is_directory(number) || replaced.is_some_and(|number| self.is_directory(number)) {
             return Err(Errno::ISDIR.into());
         }
-        if from != to {
+        // Between two names of one file POSIX renames nothing.
+        if replaced != Some(number) {
             self.directory_node(parent)?
                 .change(Change::Rename(from, to, number));
         }
+        Ok(())
+    }
+
+    /// Gives the file `existing` the free name `name` as well.
+    pub(super) fn hard_link(&mut self, existing: &Path, name: &Path) -> io::Result<()> {
+        let number = self.resolve(existing)?;
+        if self.is_directory(number) {
+            return Err(Errno::PERM.into());
+        }
+        let (parent, name) = self.parent(name)?;
+        let directory = self.directory_node(parent)?;
+        if directory.entries.contains_key(&name) {
+            return Err(Errno::EXIST.into());
+        }
+        directory.change(Change::Link(name, number));
         Ok(())
     }
 

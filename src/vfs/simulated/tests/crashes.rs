@@ -233,6 +233,25 @@ fn names_are_durable_only_after_their_directory_was_synced() {
 }
 
 #[test]
+fn a_link_is_durable_when_its_own_directory_was_synced_whatever_becomes_of_the_first_name() {
+    let nothing = || Uniform(SectorFate::Old);
+    let disk = disk();
+    disk.create_directory(Path::new("/other")).unwrap();
+    durable_file(&disk, "/file", b"linked");
+    let link = Path::new("/other/link");
+    disk.hard_link(Path::new("/file"), link).unwrap();
+    disk.sync_directory(Path::new("/")).unwrap();
+    let lost = disk.power_loss(&mut nothing(), 0);
+    assert_eq!(content(&lost, "/other/link"), None);
+    assert_eq!(content(&lost, "/file").unwrap(), b"linked");
+    disk.sync_directory(Path::new("/other")).unwrap();
+    disk.remove_file(Path::new("/file")).unwrap();
+    let lost = disk.power_loss(&mut nothing(), 0);
+    assert_eq!(content(&lost, "/other/link").unwrap(), b"linked");
+    assert_eq!(content(&lost, "/file"), None);
+}
+
+#[test]
 fn a_lost_directory_takes_its_files_with_it() {
     let disk = disk();
     disk.create_directory(Path::new("/store")).unwrap();

@@ -178,6 +178,7 @@ fn every_method_of_the_traits_is_a_call_that_can_fail() {
         errno(disk.create_directory(Path::new("/directory"))),
         errno(disk.list(Path::new("/"))),
         errno(disk.rename(path, Path::new("/other"))),
+        errno(disk.hard_link(path, Path::new("/link"))),
         errno(disk.remove(path)),
         errno(disk.sync_directory(Path::new("/"))),
         errno(disk.lock(path, LockMode::Shared)),
@@ -192,7 +193,7 @@ fn every_method_of_the_traits_is_a_call_that_can_fail() {
         errno(file.map_append(100, 300)),
         errno(writer.write(100, &[b"12", b"345"])),
     ];
-    assert_eq!(codes, [EIO; 18]);
+    assert_eq!(codes, [EIO; 19]);
     let trace = disk.take_trace();
     let operations: Vec<Operation> = trace.iter().map(|call| call.operation).collect();
     let mut all = operations.clone();
@@ -202,16 +203,16 @@ fn every_method_of_the_traits_is_a_call_that_can_fail() {
         all, operations,
         "each operation once, in the order of their list"
     );
-    assert_eq!(all.len(), 18);
+    assert_eq!(all.len(), 19);
     for (number, call) in trace.iter().enumerate() {
         assert_eq!(call.index, start + number as u64);
         assert!(call.error.is_some());
     }
     let ranges = |call: &Call| (call.offset, call.length);
     let expected = [(5, 10), (20, 10), (0, 1000), (0, 5), (0, 0), (0, 50)];
-    assert!(trace[10..16].iter().map(ranges).eq(expected));
-    assert_eq!(ranges(&trace[17]), (100, 5));
-    assert_eq!(trace[17].path, path);
+    assert!(trace[11..17].iter().map(ranges).eq(expected));
+    assert_eq!(ranges(&trace[18]), (100, 5));
+    assert_eq!(trace[18].path, path);
 
     // Nothing of all that happened.
     disk.clear_faults();

@@ -41,6 +41,22 @@ pub fn is_in_memory(directory: &Path) -> bool {
     matches!(kind, TMPFS | RAMFS)
 }
 
+/// The kind of file system that `directory` is on, as it is mounted.
+#[allow(dead_code)] // not every benchmark tells it
+pub fn file_system(directory: &Path) -> String {
+    let canonical = directory.canonicalize();
+    let canonical = canonical.unwrap_or_else(|_| directory.to_owned());
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounted = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (place, kind, options) = (words.next()?, words.next()?, words.next()?);
+        let within = canonical.starts_with(place);
+        within.then(|| (place.len(), format!("{kind} ({options})")))
+    });
+    let nearest = mounted.max_by_key(|(length, _)| *length);
+    nearest.map_or("an unknown file system".to_owned(), |(_, kind)| kind)
+}
+
 /// Today, from the system's clock.
 pub fn date() -> String {
     first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or("at an unknown date".into())
@@ -48,7 +64,8 @@ pub fn date() -> String {
 
 /// The last commit that changed what is measured, and whether files that are not committed change it again.
 pub fn commit() -> String {
-    let measured = ["--", "src", "build.rs"];
+    // From the top of the tree, wherever the benchmark lies in it.
+    let measured = ["--", ":/src", ":/build.rs"];
     let arguments = [&["log", "-1", "--format=%h (%cs, %s)"], &measured[..]].concat();
     let Some(commit) = first_line("git", &arguments) else {
         return "unknown".to_owned();

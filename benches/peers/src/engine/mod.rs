@@ -1,0 +1,107 @@
+//! The stores, behind one trait, so that all do the same work.
+
+use std::path::Path;
+
+mod dynamic;
+mod failure;
+mod freyja;
+mod leveldb;
+mod rocksdb;
+
+pub use freyja::build as build_freyja;
+
+/// When a put returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it survives a power loss.
+    Synced,
+    /// When it survives the death of the process, where the store has such a mode; nothing is synced.
+    Cached,
+}
+
+/// A store that a benchmark can open.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Its name, as its users write it.
+    pub name: &'static str,
+    /// The options that it is opened with, for the report.
+    pub options: &'static str,
+    open: fn(&Path, Durability) -> Opened,
+}
+
+/// Why a store cannot be measured here.
+#[derive(Clone, Debug)]
+pub struct Absent(pub String);
+
+/// An opened store, or why there is none.
+pub type Opened = Result<Box<dyn Engine>, Absent>;
+
+/// An open store.
+pub trait Engine: Send + Sync {
+    /// What a thread works with.
+    fn session(&self) -> Box<dyn Session + '_>;
+    /// The version of its library.
+    fn version(&self) -> String;
+    /// Closes it as its users do.
+    fn close(self: Box<Self>);
+}
+
+/// One thread's way into an open store. A failure of the store ends the benchmark.
+pub trait Session {
+    /// Stores a value under a key, new or not.
+    fn put(&mut self, key: &[u8], value: &[u8]);
+    /// Shows the value of a key; false if there is none.
+    fn get(&mut self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> bool;
+}
+
+/// Every store, Freyja first.
+pub const KINDS: [Kind; 3] = [freyja::KIND, leveldb::KIND, rocksdb::KIND];
+
+impl Kind {
+    /// Opens the store in `directory`, which is made if it does not exist.
+    pub fn open(&self, directory: &Path, durability: Durability) -> Opened {
+        (self.open)(directory, durability)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pairs::Pairs;
+
+    #[test]
+    fn every_store_gives_back_what_was_put_also_after_it_was_closed() {
+        let pairs = Pairs::new(100);
+        for kind in KINDS {
+            let place = tempfile::tempdir().expect("a temporary directory");
+            let directory = place.path().join("store");
+            let Ok(engine) = kind.open(&directory, Durability::Cached) else {
+                println!("skipped: {} is not installed", kind.name);
+                continue;
+            };
+            let mut session = engine.session();
+            for number in 0..1000 {
+                session.put(&pairs.key(number), pairs.value(number, 0));
+            }
+            for number in 0..500 {
+                session.put(&pairs.key(number), pairs.value(number, 1));
+            }
+            check(&mut *session, &pairs);
+            drop(session);
+            engine.close();
+            let engine = kind.open(&directory, Durability::Synced).expect("a store");
+            check(&mut *engine.session(), &pairs);
+            engine.close();
+        }
+    }
+
+    fn check(session: &mut dyn Session, pairs: &Pairs) {
+        for number in 0..1000 {
+            let expected = pairs.value(number, u64::from(number < 500));
+            let mut same = false;
+            let found = session.get(&pairs.key(number), &mut |value| same = value == expected);
+            assert!(found && same, "pair {number}");
+        }
+        assert!(!session.get(&pairs.key(1000), &mut |_| {}));
+    }
+}
