@@ -518,6 +518,12 @@ typedef struct freyja_location {
 } freyja_location;
 
 /**
+ * Told by a long call how far it has come: `done` bytes of `total`. Anything but 0 as the answer cancels the call. It runs in the
+ * thread of the call; it may use the store, but must neither close it nor leave other than by returning.
+ */
+typedef int (*freyja_progress)(void *user, uint64_t done, uint64_t total);
+
+/**
  * Counts of a store. While other threads write, the fields may be of slightly different moments.
  */
 typedef struct freyja_stats_t {
@@ -1223,6 +1229,33 @@ int freyja_locate(struct freyja_db *db,
                   size_t key_len,
                   struct freyja_location *out,
                   size_t struct_size);
+
+/**
+ * Makes the directory `dest` a copy of the store as it was at one moment during the call; reads and writes go on meanwhile.
+ * The copy is durable when this returns. It is restored by opening it, or by opening a copy of it.
+ *
+ * Files are linked where the file system allows that, which takes neither time nor space and protects from deletion and
+ * mistakes, but not from a failing disk; to another file system they are copied. To where a backup of this store already
+ * is, only what is new is brought, and what the store no longer has is removed. A call that fails leaves the older
+ * backup as it was, or a directory that freyja_open refuses until a backup to it has been finished.
+ *
+ * @param db        the store.
+ * @param dest      path of the directory, ended by NUL: one that does not exist, though its parent does, or is empty, or
+ *                  holds a backup of this store.
+ * @param progress  told how many bytes have been brought, may cancel; may be NULL.
+ * @param user      passed to `progress`.
+ * @param[out] err  details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK; FREYJA_EXISTS if `dest` holds anything but a backup of this store; FREYJA_BUSY if `dest` is open as a
+ *         store or another backup is writing to it; FREYJA_READ_ONLY, FREYJA_FAILED, FREYJA_CORRUPT, FREYJA_MEMORY; ECANCELED
+ *         if `progress` cancelled; another errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_backup(struct freyja_db *db,
+                  const char *dest,
+                  freyja_progress progress,
+                  void *user,
+                  struct freyja_error *err);
 
 /**
  * Tells what a store holds and what it has done.

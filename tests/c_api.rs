@@ -35,8 +35,8 @@ macro_rules! programs {
 }
 
 programs! {
-    acknowledgements basics batch binary_keys buffers damage durability errors expiry fork get_many kill limits locking misuse
-    options persistence stats threads verify version
+    acknowledgements backup basics batch binary_keys buffers damage durability errors expiry fork get_many kill limits
+    locking misuse options persistence stats threads verify version
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 17] = [
     "limits",
     "version",
     "status",
@@ -20,6 +20,8 @@ const SOURCES: [&str; 15] = [
     "read_many",
     "buffer",
     "location",
+    "progress",
+    "backup",
     "stats",
     "failure",
     "verify",

@@ -4,4 +4,5 @@
 mod expiry;
 mod faults;
 mod image;
+mod iterate;
 mod store;

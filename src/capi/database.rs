@@ -4,7 +4,9 @@ use std::ffi::c_int;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::arguments::Output;
 use super::db::freyja_db;
+use super::error::freyja_error;
 use super::fork;
 use super::guard;
 use super::handle::HandleTable;
@@ -81,14 +83,24 @@ pub fn reading(db: *mut freyja_db, call: impl FnOnce(&Store) -> Result<freyja_st
 
 /// Runs a call that may wait long. It holds a share of the store instead of holding back the epoch.
 pub fn writing(db: *mut freyja_db, call: impl FnOnce(&Store) -> Result<freyja_status>) -> c_int {
-    answer(
-        db,
-        guard::run(|| {
-            let database = DATABASES.share(number(db)?)?;
-            database.check_usable()?;
-            call(&database.store)
-        }),
-    )
+    reporting(db, None, call)
+}
+
+/// As [`writing`], and stores the details of a failure in `details`.
+pub fn reporting(
+    db: *mut freyja_db,
+    details: Option<Output<freyja_error>>,
+    call: impl FnOnce(&Store) -> Result<freyja_status>,
+) -> c_int {
+    let outcome = guard::run(|| {
+        let database = DATABASES.share(number(db)?)?;
+        database.check_usable()?;
+        call(&database.store)
+    });
+    if let (Err(error), Some(details)) = (&outcome, details) {
+        details.set(error.into());
+    }
+    answer(db, outcome)
 }
 
 /// The first failure of a handle: what stopped it, or what its store met first.

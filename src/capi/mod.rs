@@ -7,6 +7,7 @@
 #![allow(rustdoc::broken_intra_doc_links)] // the comments are Doxygen's: `@param[out]` is no link
 
 mod arguments;
+mod backup;
 mod batch;
 mod buffer;
 mod database;
@@ -19,6 +20,7 @@ mod handle;
 mod limits;
 mod location;
 mod options;
+mod progress;
 mod read;
 mod read_many;
 mod staging;

@@ -47,6 +47,7 @@ mod probe;
 mod rebuild;
 mod shape;
 mod shard;
+mod snapshot;
 mod statistics;
 mod supply;
 mod table;
@@ -58,6 +59,7 @@ pub use entry::{Entry, Occupied, Vacant};
 pub use hash::{KeyHash, SeededHash};
 pub use keys::{KeyReader, KeyStorage};
 pub use location::Location;
+pub use snapshot::{ShardSnapshot, SnapshotEntry};
 pub use statistics::IndexStatistics;
 
 use directory::Directory;

@@ -303,6 +303,16 @@ impl Segment {
     /// in [`Self::record`].
     #[inline]
     pub fn key_at<'a>(&'a self, offset: u64, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        self.head_and_key_at(offset, scratch).map(|(_, key)| key)
+    }
+
+    /// The same with what stands before the key.
+    #[inline]
+    pub fn head_and_key_at<'a>(
+        &'a self,
+        offset: u64,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<(Head, &'a [u8])> {
         let (head, bytes) = match &self.content {
             Content::Mapped(mapping) => {
                 let bytes = readable_from(mapping, offset);
@@ -317,7 +327,8 @@ impl Segment {
                 (head, &scratch[..])
             }
         };
-        Ok(&bytes[head.head_len..head.head_len + head.key_len])
+        let key = &bytes[head.head_len..head.head_len + head.key_len];
+        Ok((head, key))
     }
 
     /// Asks for the first lines of the record at `offset` to be brought near, where the segment is mapped.

@@ -39,18 +39,31 @@ impl<T: Send + Sync + 'static> EpochTable<T> {
     /// The value at `place`, valid as long as `guard` is; `None` if the place is empty or beyond the table.
     #[inline]
     pub fn get<'g>(&self, place: usize, _guard: &'g Guard) -> Option<&'g T> {
+        let value = self.pointer(place)?;
+        // SAFETY: the pointer came from `Arc::into_raw`, and the table's share of it is given up only
+        // through a deferred drop that waits for `guard`.
+        Some(unsafe { &*value })
+    }
+
+    /// The same as a share, which outlives the guard.
+    pub fn share(&self, place: usize, _guard: &Guard) -> Option<Arc<T>> {
+        let value = self.pointer(place)?;
+        // SAFETY: as in `get`, so that there is a share to be counted up; the new one is owned by what is returned.
+        Some(unsafe {
+            Arc::increment_strong_count(value);
+            Arc::from_raw(value)
+        })
+    }
+
+    #[inline]
+    fn pointer(&self, place: usize) -> Option<*const T> {
         let leaf = self.leaves.get(place / LEAF)?.load(Ordering::Acquire);
         if leaf.is_null() {
             return None;
         }
         // SAFETY: a leaf is published fully built and freed only by `drop`, which has the table to itself.
         let value = unsafe { &(*leaf).0[place % LEAF] }.load(Ordering::Acquire);
-        if value.is_null() {
-            return None;
-        }
-        // SAFETY: the pointer came from `Arc::into_raw`, and the table's share of it is given up only
-        // through a deferred drop that waits for `guard`.
-        Some(unsafe { &*value })
+        (!value.is_null()).then_some(value.cast_const())
     }
 
     /// Makes sure that [`EpochTable::set`] on `places` will find memory.
@@ -178,6 +191,21 @@ mod tests {
         assert!(table.get(0, &guard).is_none());
         assert_eq!(*seen, 41);
         assert_eq!(Arc::strong_count(&value), 2);
+    }
+
+    #[test]
+    fn a_share_of_a_replaced_value_outlives_guard_and_table() {
+        let table = EpochTable::new().unwrap();
+        table.reserve(0..1).unwrap();
+        assert!(table.share(0, &epoch::pin()).is_none());
+        assert!(table.set(0, Some(Arc::new(41)), &epoch::pin()));
+        let guard = epoch::pin();
+        let share = table.share(0, &guard).unwrap();
+        assert_eq!(Arc::strong_count(&share), 2);
+        assert!(table.set(0, None, &guard));
+        drop(guard);
+        drop(table);
+        assert_eq!(*share, 41);
     }
 
     #[test]

@@ -450,6 +450,45 @@ impl CommitLog {
         }
     }
 
+    /// Makes everything written so far durable and seals it; what is written meanwhile goes to a new segment. Answers the sequence
+    /// number of the last record, and all segments that hold records up to it, every one of them sealed, and none beyond.
+    pub fn seal_everything(&self) -> Result<(u64, Vec<Arc<LiveSegment>>)> {
+        let mut sealed = None;
+        self.commit.sync_now(|| {
+            self.failure.check_writable()?;
+            let sequence = self.end_active()?;
+            self.sync_as_leader(Scope::FullSegments)?;
+            // Nobody else seals a segment before this ends.
+            sealed = Some((sequence, self.segments.members()));
+            Ok(())
+        })?;
+        let (sequence, members) = sealed.unwrap_or_default();
+        let is_earlier = |live: &Arc<LiveSegment>| live.segment.header().base_sequence <= sequence;
+        let members: Vec<_> = members.into_iter().filter(is_earlier).collect();
+        match members.iter().find(|live| !live.is_sealed()) {
+            None => Ok((sequence, members)),
+            Some(live) => Err(Error::new(
+                ErrorKind::Failed,
+                format!(
+                    "{}: could not be sealed; close the store and open it again",
+                    live.segment.path().display()
+                ),
+            )),
+        }
+    }
+
+    /// Lets the active segment, if it has records, count as full; answers the sequence number of the last record.
+    fn end_active(&self) -> Result<u64> {
+        let mut tail = self.tail.lock();
+        if tail.closed {
+            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+        }
+        let has_records = |active: &mut OpenSegment| active.writer.totals().records > 0;
+        let ended = tail.active.take_if(has_records);
+        tail.full.extend(ended);
+        Ok(tail.last_sequence)
+    }
+
     /// Refuses all further appends, makes everything durable and seals the active segment.
     /// Answers [`ErrorKind::Closed`] if that has been done before.
     pub fn close(&self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The store: marries the log, which is the truth, with the index, which is a rebuildable view of it.
 
 mod background;
+mod backup;
 mod batch;
 mod clock;
 mod commit;
@@ -9,6 +10,7 @@ mod counters;
 mod examination;
 mod failure;
 mod image;
+mod iterate;
 mod open;
 mod options;
 mod publication;
@@ -40,12 +42,14 @@ use image::{ImageKeeper, Loader};
 use publication::Publication;
 use segment_set::SegmentSet;
 
+pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
 pub use examination::{
     Finding, FindingKind, Pair, RepairReport, Salvage, Severity, VerifyReport, repair, repair_on,
     salvage, salvage_on, verify, verify_on,
 };
 pub use image::ImageFault;
+pub use iterate::{Iter, IterOptions};
 pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
 pub use read_many::Values;

@@ -155,6 +155,11 @@ fn prepare_directory(vfs: &dyn Vfs, path: &Path, mode: OpenMode) -> Result<()> {
     if !matches!(mode, OpenMode::CreateIfMissing | OpenMode::MustBeNew) {
         return Ok(());
     }
+    create_directory(vfs, path)
+}
+
+/// Creates the directory `path` durably unless it is there.
+pub fn create_directory(vfs: &dyn Vfs, path: &Path) -> Result<()> {
     match vfs.create_directory(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -173,7 +178,7 @@ pub fn sync_parent(vfs: &dyn Vfs, path: &Path) -> Result<()> {
         .map_err(|error| Error::io("sync directory", parent, &error))
 }
 
-/// Locks the store in `path`, alone or beside other readers.
+/// Locks the store's directory `path`, alone or beside other readers; `Busy` if that is held elsewhere.
 pub fn lock(vfs: &dyn Vfs, path: &Path, read_only: bool) -> Result<Option<Box<dyn DirectoryLock>>> {
     let file = path.join(LOCK_FILE);
     let mode = if read_only {

@@ -29,6 +29,12 @@ pub fn chunks_for(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES).max(1)
 }
 
+/// The chunk that `location` lies in.
+#[inline]
+pub fn chunk_of(location: Location) -> u64 {
+    location.raw() >> CHUNK_BITS
+}
+
 /// No location is left for a record.
 pub fn location_limit() -> Error {
     Error::new(
@@ -76,6 +82,11 @@ impl LiveSegment {
     /// Offset behind the last of its records, as of now.
     pub fn content_end(&self) -> u64 {
         self.sealed_at.unwrap_or(self.segment.readable_end())
+    }
+
+    /// Whether it has its footer; what is left of an earlier run counts as sealed before it is adopted.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed_at.is_some()
     }
 
     /// Whether it is from before the store was opened.
@@ -232,6 +243,11 @@ impl SegmentSet {
     pub fn find<'g>(&self, location: Location, guard: &'g Guard) -> Option<&'g LiveSegment> {
         self.by_chunk
             .get((location.raw() >> CHUNK_BITS) as usize, guard)
+    }
+
+    /// The same as a share, which keeps the segment readable whatever becomes of it here.
+    pub fn share(&self, location: Location, guard: &Guard) -> Option<Arc<LiveSegment>> {
+        self.by_chunk.share(chunk_of(location) as usize, guard)
     }
 
     /// Brings the record at `location` near, if there may be one.

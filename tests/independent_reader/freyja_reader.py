@@ -34,7 +34,7 @@ LONGEST_KEY, LONGEST_VALUE, LAST_SEQUENCE = 65536, 2**31 - 1, 2**63 - 1
 
 
 class Refused(Exception):
-    """A newer version of the format."""
+    """A newer version of the format, or a backup that was cut short."""
 
 
 def number(data, start, length):
@@ -301,6 +301,8 @@ class Store:
         self.now = now
         self.damage, self.tail, self.torn, self.missing, self.last = [], None, None, 0, 0
         self.newest = {}
+        if "BACKUP.new" in os.listdir(directory):
+            raise Refused("a backup that was cut short")
         names = sorted(name for name in os.listdir(directory) if re.fullmatch("[0-9a-f]{16}[.]seg", name))
         segments = []
         for name in names:

@@ -20,6 +20,7 @@ mod trouble;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::backup;
 use super::commit_log::Resume;
 use super::image::{self, Names};
 use super::options::{OpenMode, Options};
@@ -90,6 +91,9 @@ impl<'r> Recovery<'r> {
         let mut strange = Vec::new();
         let mut images = Names::default();
         for entry in entries {
+            if entry.name == backup::UNFINISHED {
+                return Err(backup::cut_short(directory));
+            }
             images.add(&entry.name);
             if segment_name::is_new(&entry.name) {
                 unborn.push(directory.join(&entry.name));
