@@ -7,16 +7,17 @@
  * 1. Status. Functions return an int: 0 (FREYJA_OK), a negative code of Freyja, or a positive errno of the
  *    operating system. freyja_strerror has a text for each. What a function answers besides goes through
  *    pointers, which are written only on success unless the function says otherwise.
- * 2. Memory. What freyja_get and freyja_get_many hand out belongs to the caller, who frees it with
- *    freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as the
- *    call returns.
+ * 2. Memory. What freyja_get, freyja_get_many and freyja_buf_alloc hand out belongs to the caller, who frees it
+ *    with freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as
+ *    the call returns, but for the buffer of freyja_put_buf.
  * 3. Lengths and NULL. Keys and values are any bytes, with a length; a length of 0 is the empty key or value,
  *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
  *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
  * 4. Threads. A freyja_db may be used by any number of threads at the same time, and closed by any. A
- *    freyja_batch is used by one thread at a time, whichever.
- * 5. Lifetimes. A handle is valid until freyja_close or freyja_batch_free; then it answers FREYJA_CLOSED, also
- *    while other threads are in a call. Buffers outlive the handle they came from, batches know no store.
+ *    freyja_batch and a freyja_iter are used by one thread at a time, whichever.
+ * 5. Lifetimes. A handle is valid until freyja_close, freyja_batch_free or freyja_iter_free; then it answers
+ *    FREYJA_CLOSED, also while other threads are in a call. Buffers outlive the handle they came from, batches know
+ *    no store. Iterators answer FREYJA_CLOSED once their store is closed, and are to be freed all the same.
  * 6. Fork. A handle belongs to the process that opened it. In a forked child every call with it answers
  *    FREYJA_FORKED and touches nothing, and freyja_free_buf ignores buffers of the parent. Open stores after
  *    fork, not before.
@@ -135,7 +136,7 @@ typedef enum freyja_status {
      */
     FREYJA_RANGE = -4,
     /**
-     * In use elsewhere: the store is open, in this process or another; another thread is using the batch.
+     * In use elsewhere: the store is open, in this process or another; another thread is using the batch or iterator.
      */
     FREYJA_BUSY = -5,
     /**
@@ -274,6 +275,17 @@ typedef enum freyja_image_fault {
 } freyja_image_fault;
 
 /**
+ * Flags of freyja_iter_new_ex.
+ */
+typedef enum freyja_iter_flag {
+    /**
+     * Leave out the values, which are empty then. Keys in memory are given without reading the disk, unless pairs that
+     * expire were written to the same segment file; other keys are read without their values.
+     */
+    FREYJA_ITER_KEYS_ONLY = 1,
+} freyja_iter_flag;
+
+/**
  * Values of freyja_options.key_storage: where the keys are kept besides the log.
  */
 typedef enum freyja_key_storage {
@@ -410,6 +422,13 @@ typedef struct freyja_batch freyja_batch;
 typedef struct freyja_db freyja_db;
 
 /**
+ * Goes over the pairs of a store. The pointer is a handle, not an address: it is checked at every call, and one that has
+ * been freed answers FREYJA_CLOSED, as does one whose store was closed. An iterator is used by one thread at a time,
+ * whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
+ */
+typedef struct freyja_iter freyja_iter;
+
+/**
  * Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
  * that is said to have a default takes it when it is 0.
  */
@@ -486,6 +505,20 @@ typedef struct freyja_error {
      */
     char message[496];
 } freyja_error;
+
+/**
+ * Bytes that belong to an iterator.
+ */
+typedef struct freyja_slice {
+    /**
+     * Where they begin; not NULL, even if there are none. Not aligned.
+     */
+    const void *data;
+    /**
+     * How many they are.
+     */
+    size_t len;
+} freyja_slice;
 
 /**
  * Where the newest record of a key lies. The place may change at any time; it is for tools and tests.
@@ -881,6 +914,20 @@ typedef struct freyja_repair_report {
     uint64_t losses;
 } freyja_repair_report;
 
+/**
+ * What stands before each pair that freyja_iter_next_batch stores: then comes the key, and right behind it the value.
+ */
+typedef struct freyja_pair {
+    /**
+     * Length of the key in bytes.
+     */
+    uint32_t key_len;
+    /**
+     * Length of the value in bytes.
+     */
+    uint32_t val_len;
+} freyja_pair;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1203,14 +1250,110 @@ int freyja_get_many(struct freyja_db *db,
                     int *states);
 
 /**
- * Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is
- * ignored.
+ * Makes an iterator over all pairs of a store, in no particular order, before the first.
  *
- * A pointer that did not come from Freyja, that points into a buffer, or that was freed before is recognised
- * without touching what it points to; nothing happens, and freyja_stats counts it as buffers_refused. Only a
- * pointer freed before whose memory has been handed out again is not recognised: it frees the new buffer.
+ * Each key that is in the store from the first step to the last comes exactly once, with a value that it had meanwhile. A
+ * key that is put or deleted on the way comes once or not at all. The operations of a batch may be seen in part. Writers
+ * are not held up, and may be the same thread. The iterator takes about 16 MiB of memory at most, however large the store
+ * is. Until it is freed or done, segment files that compaction has removed may keep their space on the disk.
  *
- * @param buf  the buffer, or NULL.
+ * @param[out] out  the iterator; free it with freyja_iter_free.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_new(struct freyja_db *db,
+                    struct freyja_iter **out);
+
+/**
+ * Makes an iterator as freyja_iter_new does, but not over everything, or with another amount of memory.
+ *
+ * @param prefix, prefix_len  only keys that begin with these bytes, 0 to FREYJA_MAX_KEY_LEN; nothing is read for other
+ *                            keys that are in memory.
+ * @param flags               0 or FREYJA_ITER_KEYS_ONLY.
+ * @param memory              about how many bytes of memory the iterator may take; 0 for 16 MiB. It goes through the
+ *                            segment files once for every memory / 16 keys of the store: more is worth while where
+ *                            these do not fit into RAM.
+ * @param[out] out            the iterator; free it with freyja_iter_free.
+ * @return as freyja_iter_new; FREYJA_TOO_LARGE for a prefix that no key can have; FREYJA_INVALID for unknown flags.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_new_ex(struct freyja_db *db,
+                       const void *prefix,
+                       size_t prefix_len,
+                       uint32_t flags,
+                       size_t memory,
+                       struct freyja_iter **out);
+
+/**
+ * Goes on to the next pair. Its bytes are checked. They belong to the iterator, and stay until the next call with it.
+ *
+ * @param[out] key  the key.
+ * @param[out] val  the value; may be NULL if it is not wanted.
+ * @return FREYJA_OK; FREYJA_DONE if there is none left; FREYJA_CORRUPT or an errno for a pair that cannot be read, and the
+ *         next call goes on behind it; FREYJA_MEMORY, and the next call tries again; FREYJA_INVALID, FREYJA_BUSY,
+ *         FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_next(struct freyja_iter *it,
+                     struct freyja_slice *key,
+                     struct freyja_slice *val);
+
+/**
+ * Copies as many of the next pairs as fit into memory of the caller: far faster than one after the other. Each is a
+ * freyja_pair, the key, the value; the first begins at `buf`, each next one at the next multiple of 8 bytes from there:
+ *
+ *     for (size_t at = 0; at < used; at += (sizeof pair + pair.key_len + pair.val_len + 7) / 8 * 8) {
+ *         memcpy(&pair, buf + at, sizeof pair);
+ *         ... key at buf + at + sizeof pair, value behind it
+ *     }
+ *
+ * @param buf, cap    where the pairs go, and how many bytes fit.
+ * @param[out] used   where the last pair ends, in bytes from `buf`; with FREYJA_RANGE how much room the next pair needs.
+ * @param[out] count  number of pairs; may be NULL if it is not wanted.
+ * @return FREYJA_OK if there is a pair at least; FREYJA_RANGE if the next one does not fit, which is not lost;
+ *         otherwise as freyja_iter_next.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_next_batch(struct freyja_iter *it,
+                           void *buf,
+                           size_t cap,
+                           size_t *used,
+                           size_t *count);
+
+/**
+ * Frees an iterator. Freeing NULL does nothing. A call that another thread is in ends safely.
+ *
+ * @return FREYJA_OK; FREYJA_CLOSED if it was freed before; FREYJA_INVALID, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_iter_free(struct freyja_iter *it);
+
+/**
+ * Makes a buffer, of the same kind as those of freyja_get. Its content is anything. Fill it and store it with
+ * freyja_put_buf, or give it back with freyja_free_buf; or use it for what you like.
+ *
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc(size_t size, void **buf);
+
+/**
+ * Makes a buffer as freyja_buf_alloc does, with `size` bytes that are 0.
+ *
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc_zeroed(size_t size, void **buf);
+
+/**
+ * Gives a buffer back, once; any thread may do that, also after the store was closed. NULL does nothing. Any other
+ * pointer that is not that of a buffer in use is refused: nothing happens but that freyja_stats counts it. A
+ * buffer that a parent process got is not freed in the child.
  */
 FREYJA_API
 void freyja_free_buf(void *buf);

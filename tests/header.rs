@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     "limits",
     "version",
     "status",
@@ -18,6 +18,7 @@ const SOURCES: [&str; 17] = [
     "write",
     "read",
     "read_many",
+    "iterate",
     "buffer",
     "location",
     "progress",

@@ -459,7 +459,7 @@ impl CommitLog {
             let sequence = self.end_active()?;
             self.sync_as_leader(Scope::FullSegments)?;
             // Nobody else seals a segment before this ends.
-            sealed = Some((sequence, self.segments.members()));
+            sealed = Some((sequence, self.segments.members()?));
             Ok(())
         })?;
         let (sequence, members) = sealed.unwrap_or_default();
@@ -549,8 +549,9 @@ impl CommitLog {
     }
 }
 
-/// Whether `error` says that something has run out. Creating a segment has then changed nothing, and may succeed later.
-fn is_shortage(error: &Error) -> bool {
+/// Whether `error` says that something has run out. Opening or creating a segment has then changed nothing, and may succeed
+/// later.
+pub fn is_shortage(error: &Error) -> bool {
     let shortages = [
         libc::ENOSPC,
         libc::EDQUOT,

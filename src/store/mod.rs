@@ -31,6 +31,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
+use crate::memory::reserve;
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
@@ -108,7 +109,7 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
-        Ok(())
+        reserve::check()
     }
 
     fn log(&self) -> Result<&CommitLog> {

@@ -40,7 +40,7 @@ pub fn for_each_segment(
     view: &View,
     mut visit: impl FnMut(&Kept, &Arc<LiveSegment>) -> Result<()>,
 ) -> Result<()> {
-    let members = view.segments.members();
+    let members = view.segments.members()?;
     for kept in &examined.survey.kept {
         let id = kept.segment.id();
         if let Ok(position) = members.binary_search_by_key(&id, |live| live.segment.id()) {
@@ -350,7 +350,7 @@ impl<'p> LogPass<'p> {
 
     fn lost_record(&mut self, span: &PendingSpan, lost: &LostRecord, end: u64) -> Result<()> {
         self.report.lost_records += 1;
-        let members = self.view.segments.members();
+        let members = self.view.segments.members()?;
         let position = members.binary_search_by_key(&span.segment, |live| live.segment.id());
         let is_newest = match position.ok().map(|position| &members[position]) {
             Some(live) => !lost.deletes && self.is_newest(live, lost.offset, &lost.key)?,

@@ -12,7 +12,7 @@ pub const TRAILER_LEN: usize = 32;
 
 const MAGIC: [u8; 8] = *b"\x89FREYIM\n";
 const END_MAGIC: [u8; 8] = *b"FREYIME\x89";
-const FORMAT_VERSION: u16 = 2;
+const FORMAT_VERSION: u16 = 3;
 const CHECKSUM_CRC32: u8 = 1;
 const HASH_RAPIDHASH_V3: u8 = 1;
 

@@ -89,10 +89,13 @@ impl ShardSource for LogSource {
             }
             match kind {
                 Kind::Put => {
-                    entries
-                        .try_reserve(1)
-                        .map_err(|_| Error::memory("rebuilding a shard"))?;
-                    entries.insert(key.to_vec(), live.location(offset)?);
+                    let mut copy = Vec::new();
+                    let reserved = entries.try_reserve(1).is_ok();
+                    if !reserved || copy.try_reserve_exact(key.len()).is_err() {
+                        return Err(Error::memory("rebuilding a shard"));
+                    }
+                    copy.extend_from_slice(key);
+                    entries.insert(copy, live.location(offset)?);
                 }
                 Kind::Tombstone => {
                     entries.remove(key);

@@ -83,6 +83,8 @@ pub fn survey(
     report: &mut RecoveryReport,
 ) -> Result<Survey> {
     let mut candidates = Vec::new();
+    let reserved = candidates.try_reserve_exact(files.len());
+    reserved.map_err(|_| many_segments())?;
     let mut troubles = Vec::new();
     for (id, path) in files {
         let candidate = open(vfs, path, report, &mut troubles)?;
@@ -106,6 +108,8 @@ pub fn survey(
         gap_explained: false,
         torn: false,
     };
+    let reserved = walk.survey.kept.try_reserve_exact(candidates.len());
+    reserved.map_err(|_| many_segments())?;
     for position in 0..candidates.len() {
         let (id, path, candidate) = &candidates[position];
         let next = candidates.get(position + 1);
@@ -116,6 +120,10 @@ pub fn survey(
     survey.rejected.extend(strays);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
     Ok(survey)
+}
+
+fn many_segments() -> Error {
+    Error::memory("the list of segments")
 }
 
 /// Takes out the segments in which nothing was ever written though the log went on elsewhere: a segment whose creation
