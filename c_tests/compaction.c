@@ -1,7 +1,7 @@
 /* Compaction gives space back, beside reads, and by maintenance for those who want no threads. */
 #include "check.h"
 
-enum { KEYS = 2000 };
+enum { KEYS = 4000 };
 
 static void put_all(freyja_db *db, char fill) {
     char key[16], value[100];

@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     "limits",
     "version",
     "status",
@@ -22,6 +22,7 @@ const SOURCES: [&str; 17] = [
     "location",
     "progress",
     "backup",
+    "compaction",
     "stats",
     "failure",
     "verify",
