@@ -88,7 +88,7 @@
 #endif
 
 /** The default options: freyja_options o = FREYJA_OPTIONS_INIT; */
-#define FREYJA_OPTIONS_INIT {(uint32_t)sizeof(freyja_options), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}
+#define FREYJA_OPTIONS_INIT {(uint32_t)sizeof(freyja_options), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /**
  * Longest key in bytes. The shortest has 0.
@@ -315,6 +315,20 @@ typedef enum freyja_read_mode {
 } freyja_read_mode;
 
 /**
+ * Values of freyja_options.compaction: when the space of deleted and superseded pairs is given back.
+ */
+typedef enum freyja_compaction {
+    /**
+     * In the background, when there is too much; with background_threads 0, by freyja_maintain. The default.
+     */
+    FREYJA_COMPACTION_AUTOMATIC = 0,
+    /**
+     * Only by freyja_compact.
+     */
+    FREYJA_COMPACTION_MANUAL = 1,
+} freyja_compaction;
+
+/**
  * Values of freyja_finding.kind. Later versions may add some.
  */
 typedef enum freyja_finding_kind {
@@ -482,6 +496,19 @@ typedef struct freyja_options {
      * How many keys are to be expected, so that the index is made large enough at once; default unknown.
      */
     uint64_t expected_keys;
+    /**
+     * FREYJA_COMPACTION_AUTOMATIC or FREYJA_COMPACTION_MANUAL.
+     */
+    uint32_t compaction;
+    /**
+     * How large the segment files may become, in percent of what is live in them, before they are compacted: 110 to 1000;
+     * default 140. A store of a few segment files may be larger, since the one that is written is not compacted.
+     */
+    uint32_t space_amplification;
+    /**
+     * How many bytes compaction may read and write in a second; 0 is no limit.
+     */
+    uint64_t compaction_bytes_per_second;
 } freyja_options;
 
 /**
@@ -519,6 +546,107 @@ typedef struct freyja_slice {
      */
     size_t len;
 } freyja_slice;
+
+/**
+ * Counts of the buffer pool, which all stores of the process share. While other threads use it the fields may be of
+ * slightly different moments, but none is ever below or above what happened.
+ */
+typedef struct freyja_pool_stats_t {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * Size classes; see freyja_pool_class_stats.
+     */
+    uint32_t classes;
+    /**
+     * Buffers handed out so far.
+     */
+    uint64_t gets;
+    /**
+     * Of these, how many came from the magazine of the thread, or were large and had been used before.
+     */
+    uint64_t hits;
+    /**
+     * The others.
+     */
+    uint64_t misses;
+    /**
+     * Buffers that callers hold.
+     */
+    uint64_t in_use;
+    /**
+     * Buffers that wait in magazines, and large ones that wait.
+     */
+    uint64_t pooled;
+    /**
+     * Requests for more than the largest class holds.
+     */
+    uint64_t oversize;
+    /**
+     * Bytes of the large buffers that callers hold: those of oversize requests.
+     */
+    uint64_t large_bytes;
+    /**
+     * Pointers that freyja_free_buf refused.
+     */
+    uint64_t refused;
+    /**
+     * Bytes that wait for their next use: room of magazines, empty spans that keep their memory, large buffers.
+     */
+    uint64_t idle_bytes;
+    /**
+     * Bytes that may wait at most; see freyja_pool_set_idle_limit.
+     */
+    uint64_t idle_limit;
+    /**
+     * Bytes of addresses that classes have taken so far; memory is behind at most these.
+     */
+    uint64_t span_bytes;
+    /**
+     * Threads that have magazines.
+     */
+    uint64_t threads;
+} freyja_pool_stats_t;
+
+/**
+ * Counts of one size class of the buffer pool.
+ */
+typedef struct freyja_pool_class_t {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * Bytes of a buffer of this class: the longest request that it serves.
+     */
+    uint64_t size;
+    /**
+     * Buffers handed out so far.
+     */
+    uint64_t gets;
+    /**
+     * Of these, how many came from the magazine of the thread.
+     */
+    uint64_t hits;
+    /**
+     * The others.
+     */
+    uint64_t misses;
+    /**
+     * Buffers that callers hold.
+     */
+    uint64_t in_use;
+    /**
+     * Buffers that wait in magazines.
+     */
+    uint64_t pooled;
+} freyja_pool_class_t;
 
 /**
  * Where the newest record of a key lies. The place may change at any time; it is for tools and tests.
@@ -731,6 +859,35 @@ typedef struct freyja_stats_t {
      * may still see. With index_bytes and slab_allocated_bytes it makes up the index's RAM.
      */
     uint64_t index_idle_bytes;
+    /**
+     * Bytes in the segment files that the keys of the store need. disk_bytes over this is the space amplification.
+     */
+    uint64_t live_bytes;
+    /**
+     * Of dead_bytes, those of records that say that a key was deleted, which go when nothing older is left.
+     */
+    uint64_t tombstone_bytes;
+    /**
+     * Superseded and deleted pairs that are still in the segment files.
+     */
+    uint64_t dead_pairs;
+    /**
+     * Bytes written by puts, deletes and batches since the store was opened. What compaction wrote over this, and one more,
+     * is the write amplification.
+     */
+    uint64_t written_bytes;
+    /**
+     * Merges of segment files since the store was opened.
+     */
+    uint64_t compactions;
+    /**
+     * Bytes that they read.
+     */
+    uint64_t compaction_bytes_read;
+    /**
+     * Bytes that they wrote.
+     */
+    uint64_t compaction_bytes_written;
 } freyja_stats_t;
 
 /**
@@ -1166,6 +1323,26 @@ int freyja_write(struct freyja_db *db,
 FREYJA_API FREYJA_MUST_USE int freyja_sync(struct freyja_db *db);
 
 /**
+ * Stores the content of a buffer of freyja_buf_alloc, freyja_get or freyja_get_many under a key as freyja_put does, and
+ * with FREYJA_OK gives the buffer back; with any other answer it stays the caller's, unchanged. The value is copied
+ * once, to where it goes in the log. No other thread may write to the buffer or free it meanwhile; that such a free is
+ * refused is all that happens.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes, not in the buffer.
+ * @param buf           the buffer, from its beginning; `val_len` bytes of it are filled.
+ * @param val_len       0 to FREYJA_MAX_VALUE_LEN, and no more than the buffer has.
+ * @return FREYJA_OK; FREYJA_INVALID also if `buf` is not that of a buffer in use, or one that is shorter; otherwise as
+ *         freyja_put.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_put_buf(struct freyja_db *db,
+                   const void *key,
+                   size_t key_len,
+                   void *buf,
+                   size_t val_len);
+
+/**
  * Gets a copy of the value of a key. An empty value is FREYJA_OK with length 0 and a pointer that is not NULL.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
@@ -1359,6 +1536,55 @@ FREYJA_API
 void freyja_free_buf(void *buf);
 
 /**
+ * Tells what went through the buffer pool of the process. Takes some microseconds.
+ *
+ * @param[out] out     the counts.
+ * @param struct_size  sizeof(freyja_pool_stats_t).
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API int freyja_pool_stats(struct freyja_pool_stats_t *out, size_t struct_size);
+
+/**
+ * Tells what went through one size class of the buffer pool.
+ *
+ * @param number       0 for the smallest class, and so on.
+ * @param[out] out     the counts.
+ * @param struct_size  sizeof(freyja_pool_class_t).
+ * @return FREYJA_OK; FREYJA_DONE if there are not so many classes; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API int freyja_pool_class_stats(size_t number, struct freyja_pool_class_t *out, size_t struct_size);
+
+/**
+ * Gives the memory that waits in the buffer pool for its next use back to the system, also what other threads keep
+ * for themselves. Buffers in use stay as they are.
+ *
+ * @return FREYJA_OK; FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_pool_trim(void);
+
+/**
+ * Bounds the memory that waits in the buffer pool for its next use; at first 16 MiB. What waits above the bound is given
+ * back now. With 0 every buffer costs a lock, and a large one a system call.
+ *
+ * @return FREYJA_OK; FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_pool_set_idle_limit(size_t bytes);
+
+/**
+ * Replaces the size classes of the buffer pool, before the process has its first buffer. A request is served by the
+ * smallest class that holds it. By default there are 57: 64 bytes, and four for each doubling up to 1 MiB.
+ *
+ * @param sizes  their sizes in bytes, each larger than the one before: multiples of 16 from 64 to 1048576.
+ * @param count  1 to 64.
+ * @return FREYJA_OK; FREYJA_BUSY if the pool has been used; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_pool_set_classes(const size_t *sizes,
+                            size_t count);
+
+/**
  * Tells where the newest record of a key lies.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
@@ -1372,6 +1598,39 @@ int freyja_locate(struct freyja_db *db,
                   size_t key_len,
                   struct freyja_location *out,
                   size_t struct_size);
+
+/**
+ * Gives back the space of deleted, superseded and expired pairs: merges all segment files for which that pays, beside reads and
+ * writes. By default the store does as much as is needed in the background; this does all at once. What it has done stays
+ * done, whatever ends it.
+ *
+ * @param db        the store.
+ * @param progress  told after every merge how many of the bytes that are worth merging it has come past, may cancel; may be
+ *                  NULL.
+ * @param user      passed to `progress`.
+ * @param[out] err  details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK; FREYJA_CORRUPT if a segment file is damaged, which is left as it is, after all others were dealt with;
+ *         ENOSPC if there is no room for a merge, which changes nothing; ECANCELED if `progress` cancelled;
+ *         FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED, FREYJA_MEMORY; another errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_compact(struct freyja_db *db,
+                   freyja_progress progress,
+                   void *user,
+                   struct freyja_error *err);
+
+/**
+ * Does a bounded part of the work that is otherwise done in the background: for programs that set background_threads to 0.
+ * Syncs when the interval has passed, merges segment files once if there is too much garbage, brings the image of the
+ * index up to date. It takes as long as reading and writing one segment file.
+ *
+ * @return FREYJA_OK if more is to be done at once; FREYJA_DONE if not; FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED,
+ *         FREYJA_MEMORY; an errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_maintain(struct freyja_db *db);
 
 /**
  * Makes the directory `dest` a copy of the store as it was at one moment during the call; reads and writes go on meanwhile.

@@ -10,6 +10,7 @@ mod arguments;
 mod backup;
 mod batch;
 mod buffer;
+mod compaction;
 mod database;
 mod db;
 mod error;

@@ -45,6 +45,7 @@ mod pending;
 mod placement;
 mod probe;
 mod rebuild;
+mod relocation;
 mod shape;
 mod shard;
 mod snapshot;

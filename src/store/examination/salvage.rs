@@ -15,8 +15,8 @@ use crate::log::record::Kind;
 use crate::log::scan_event::ScannedRecord;
 use crate::log::{Event, Scanner};
 use crate::memory::epoch;
+use crate::store::live_segment::LiveSegment;
 use crate::store::recovery::{Examined, Kept};
-use crate::store::segment_set::LiveSegment;
 use crate::vfs::Vfs;
 use crate::vfs::real::RealVfs;
 

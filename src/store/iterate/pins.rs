@@ -6,7 +6,8 @@ use super::places::Places;
 use crate::error::{Error, Result};
 use crate::index::Location;
 use crate::memory::epoch::Guard;
-use crate::store::segment_set::{CHUNK_BITS, LiveSegment, SegmentSet, chunk_of};
+use crate::store::live_segment::LiveSegment;
+use crate::store::segment_set::{CHUNK_BITS, SegmentSet, chunk_of};
 
 /// The segments of some places, in the order of these.
 #[derive(Default)]

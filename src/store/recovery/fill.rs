@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::adoption::Adoptee;
 use super::changes::{Change, Maker};
+use super::graves::Graves;
 use super::pipeline::{self, Sink};
 use super::replay;
 use super::survey::Survey;
@@ -14,9 +15,10 @@ use crate::index::{Index, IndexOptions, SeededHash};
 use crate::log::record::ALIGNMENT;
 use crate::memory::epoch;
 use crate::store::image::{Image, LogSource};
+use crate::store::live_segment::{LiveSegment, Sealed};
 use crate::store::options::Options;
 use crate::store::report::RecoveryReport;
-use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::store::segment_set::{Recovered, SegmentSet};
 use crate::vfs::Vfs;
 
 /// A second thread is worth starting for so many bytes of log.
@@ -65,16 +67,23 @@ impl Filling<'_> {
                 if known.is_some() != known_ones {
                     continue;
                 }
-                let place = known.map(|it| (it.first_chunk, it.dead_bytes.min(it.length)));
+                let place = known.map(|it| (it.first_chunk, it.dead));
                 let id = kept.segment.id();
                 let mut waiting = self.waiting.iter();
                 let segment = match waiting.find(|waiting| waiting.segment.id() == id) {
                     Some(waiting) => waiting.segment.clone(),
                     None => replay::open(self.vfs, kept, self.options)?,
                 };
-                let end = kept.content_end;
+                let known = Recovered {
+                    sealed: Sealed {
+                        records_end: kept.content_end,
+                        totals: kept.totals,
+                    },
+                    place,
+                    footer_is_durable: self.survey.is_known_complete(id),
+                };
                 let guard = epoch::pin();
-                let live = self.segments.add_recovered(segment, end, place, &guard)?;
+                let live = self.segments.add_recovered(segment, known, &guard)?;
                 *entry = Some((live, kept.end));
             }
         }
@@ -95,10 +104,18 @@ impl Filling<'_> {
             ..options.clone()
         };
         let index = Index::with_room_for_at_most(most, &prepared, self.segments.clone())?;
-        let maker = self.maker(&index, false);
+        // Fresh segments come in commit order. Compaction keeps the sequence numbers of records, but not their places.
+        let graves = self.survey.has_compacted().then(Graves::default);
+        let maker = Maker {
+            graves: graves.as_ref(),
+            ..self.maker(&index, graves.is_some())
+        };
         pipeline::make_changes(maker, self.deserves_thread(0), |sink| {
             self.read(log, 0, &index, sink, report)
         })?;
+        if let Some(graves) = graves {
+            graves.clear(&index, self.segments)?;
+        }
         if options.expected_keys <= most {
             index.trim();
         }
@@ -155,6 +172,7 @@ impl Filling<'_> {
             segments: self.segments,
             location_bits: self.segments.location_bits(),
             may_know_newer,
+            graves: None,
         }
     }
 
