@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{FOOTER_LEN, Footer, Totals};
 use crate::log::hints;
+use crate::log::manifest::Manifest;
 use crate::log::record::{self, ALIGNMENT, EncodedHead, Fields, Kind, MARK_LEN};
 use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
@@ -73,6 +74,34 @@ impl SegmentWriter {
         size: u64,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
+        let created = Self::create_unnamed(vfs, directory, header, size, read_mode)?;
+        let new_path = directory.join(segment_name::new_file_name(header.segment_id));
+        sabotage!(RenamedBeforeSync, {
+            let path = directory.join(segment_name::file_name(header.segment_id));
+            let _ = (vfs.rename(&new_path, &path), vfs.sync_directory(directory));
+            return Ok(created);
+        });
+        let named = created
+            .1
+            .sync()
+            .and_then(|()| give_name(vfs, directory, header.segment_id));
+        if let Err(error) = named {
+            // The first failure is the one to report; recovery removes what stays behind.
+            let _ = vfs.remove(&new_path);
+            return Err(error);
+        }
+        Ok(created)
+    }
+
+    /// As [`Self::create`], but the file does not get its name, nothing of it is durable, and the header is all that is in
+    /// it: for a segment that is to appear complete, see [`give_name`].
+    pub fn create_unnamed(
+        vfs: &dyn Vfs,
+        directory: &Path,
+        header: &SegmentHeader,
+        size: u64,
+        read_mode: ReadMode,
+    ) -> Result<(Self, Arc<Segment>)> {
         if SegmentHeader::decode(&header.encode()).is_err() {
             let message = "a segment's id and base sequence begin with 1 and end before 2^63";
             return Err(Error::new(ErrorKind::Invalid, message));
@@ -88,31 +117,10 @@ impl SegmentWriter {
             .create_new(&new_path)
             .map_err(|error| Error::io("create", &new_path, &error))?;
         let created = Self::begin(Arc::from(file), &path, header, size, read_mode);
-        let named = created.and_then(|created| {
-            sabotage!(RenamedBeforeSync, {
-                let _ = (vfs.rename(&new_path, &path), vfs.sync_directory(directory));
-                return Ok(created);
-            });
-            created.1.sync()?;
-            refuse_taken_name(vfs, &path)?;
-            vfs.rename(&new_path, &path)
-                .map_err(|error| Error::io("rename", &new_path, &error))?;
-            sabotage!(NoDirectorySync, return Ok(created));
-            sabotage!(
-                FirstDirectorySyncOnly,
-                if header.segment_id > 1 {
-                    return Ok(created);
-                }
-            );
-            vfs.sync_directory(directory)
-                .map_err(|error| Error::io("sync directory", directory, &error))?;
-            Ok(created)
-        });
-        if named.is_err() {
-            // The first failure is the one to report; recovery removes what stays behind.
+        if created.is_err() {
             let _ = vfs.remove(&new_path);
         }
-        named
+        created
     }
 
     fn begin(
@@ -256,6 +264,21 @@ impl SegmentWriter {
         self.append(&mark).map(|_| true)
     }
 
+    /// Appends the manifest, which is the first record of a segment that compaction writes. Errors as [`Self::append`].
+    pub fn append_manifest(&mut self, manifest: &Manifest) -> Result<()> {
+        let value = manifest.encode()?;
+        let fields = Fields {
+            kind: Kind::Manifest,
+            continues: false,
+            follows_durable: false,
+            expires_at_ms: None,
+            sequence: self.segment.header().base_sequence,
+            key: &[],
+            value: &value,
+        };
+        self.append(&fields).map(|_| ())
+    }
+
     // Whether a record may follow those that amount to `before`.
     fn check_sequence(&self, fields: &Fields<'_>, before: &Totals) -> Result<()> {
         let header = self.segment.header();
@@ -265,7 +288,8 @@ impl SegmentWriter {
         };
         let fits = match (fields.kind, header.origin) {
             (Kind::Mark, _) => true,
-            (Kind::Footer | Kind::Hints, _) => false,
+            (Kind::Footer | Kind::Hints, _) | (Kind::Manifest, Origin::Fresh) => false,
+            (Kind::Manifest, Origin::Compaction) => self.end == HEADER_LEN as u64,
             (_, Origin::Fresh) => fields.sequence == next,
             (_, Origin::Compaction) => fields.sequence >= next,
         };
@@ -391,6 +415,25 @@ impl SegmentWriter {
         written.map_err(|error| Error::io("write the hints", self.segment.path(), &error))?;
         Ok(self.end + len)
     }
+}
+
+/// Gives the file of segment `id`, which is durable, its name in `directory`, and makes that durable. After an error it
+/// may have either name, or, after a crash, any.
+pub fn give_name(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
+    let new_path = directory.join(segment_name::new_file_name(id));
+    let path = directory.join(segment_name::file_name(id));
+    refuse_taken_name(vfs, &path)?;
+    vfs.rename(&new_path, &path)
+        .map_err(|error| Error::io("rename", &new_path, &error))?;
+    sabotage!(NoDirectorySync, return Ok(()));
+    sabotage!(
+        FirstDirectorySyncOnly,
+        if id > 1 {
+            return Ok(());
+        }
+    );
+    vfs.sync_directory(directory)
+        .map_err(|error| Error::io("sync directory", directory, &error))
 }
 
 /// A rename would replace a segment of the same name. The lock on the directory keeps others from creating one meanwhile.

@@ -89,6 +89,7 @@ fn run(shared: &Shared, signal: &Signal) {
             let synced = log.sync(Scope::FullSegments);
             if synced.is_ok() {
                 image::write_if_due(shared);
+                shared.compactor.wake();
             }
             synced
         } else {

@@ -16,8 +16,8 @@ use super::report::VerifyReport;
 use crate::error::{Error, Result};
 use crate::index::Location;
 use crate::memory::epoch;
+use crate::store::live_segment::LiveSegment;
 use crate::store::recovery::{Examined, View};
-use crate::store::segment_set::LiveSegment;
 
 /// Keys whose newest record in the log is not the newest that there was.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use crate::log::{Event, Scanner};
 use crate::memory::epoch;
 use crate::memory::reserve;
 use crate::store::Shared;
-use crate::store::segment_set::LiveSegment;
+use crate::store::live_segment::LiveSegment;
 
 /// A running thread that loads absent shards and missing keys; dropping it stops and joins it.
 pub struct Loader {
@@ -80,6 +80,11 @@ fn supply_keys_of(shared: &Shared, live: &LiveSegment, go_on: &impl Fn() -> bool
                 let location = live.location(record.offset)?;
                 let hash = shared.index.hash(record.key);
                 let guard = epoch::pin();
+                // Compaction may have removed the segment, and its locations may mean other records by now.
+                let here = shared.segments.find(location, &guard);
+                if here.is_none_or(|here| here.segment.id() != live.segment.id()) {
+                    return Ok(());
+                }
                 shared.index.make_present(&guard, hash)?;
                 shared
                     .index

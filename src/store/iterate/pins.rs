@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::index::Location;
 use crate::memory::epoch::Guard;
-use crate::store::segment_set::{LiveSegment, SegmentSet, chunk_of};
+use crate::store::live_segment::LiveSegment;
+use crate::store::segment_set::{SegmentSet, chunk_of};
 
 /// The segments that some locations lie in, by rising locations.
 #[derive(Default)]

@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::{OpenedSegment, ReadMode, Segment};
 use crate::memory::epoch;
 use crate::store::commit_log::is_shortage;
-use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::store::live_segment::{LiveSegment, Sealed};
+use crate::store::segment_set::SegmentSet;
 use crate::vfs::Vfs;
 
 /// An unsealed segment that counts.
@@ -134,7 +135,14 @@ fn adopt(
         .iter()
         .filter(|live| live.segment.id() == segment.id());
     if let Some(live) = same.next() {
-        let live: LiveSegment = live.replaced_by(sealed, footer.records_end());
+        let live: LiveSegment = live.replaced_by(
+            sealed,
+            Sealed {
+                records_end: footer.records_end(),
+                totals: footer.totals,
+            },
+        );
+        live.usage.set_footer_durable();
         segments.replace(Arc::new(live), &epoch::pin());
     }
     Ok(())

@@ -27,6 +27,13 @@ pub fn mend(
     unborn: &[PathBuf],
     may_wait: bool,
 ) -> Result<Vec<Adoptee>> {
+    if !survey.gone.is_empty() {
+        // What has replaced them may have got its name just before the last crash.
+        sync_directory(vfs, directory)?;
+        for path in &survey.gone {
+            remove(vfs, path)?;
+        }
+    }
     // From the end backwards and before the torn segment is sealed, so that at no moment a later segment
     // follows a gap that looks complete.
     for path in survey.rejected.iter().rev() {

@@ -10,6 +10,8 @@ mod changes;
 mod examine;
 mod extent;
 mod fill;
+mod graves;
+mod in_force;
 mod mend;
 mod pipeline;
 mod replay;

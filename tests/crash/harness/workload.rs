@@ -172,12 +172,30 @@ impl Workload {
                 self.open()?;
             }
             Operation::FailedSync(caches_drop) => self.failed_sync(caches_drop)?,
+            Operation::Compact => {
+                let compacted = self.store()?.compact(|_| true);
+                compacted.map_err(|error| error.to_string())?;
+                self.unchanged("compacting")?;
+            }
+            Operation::Maintain => {
+                let maintained = self.store()?.maintain();
+                maintained.map_err(|error| error.to_string())?;
+                self.unchanged("maintenance")?;
+            }
         }
         self.add_pictures(Promises {
             newest: self.history.states.len() - 1,
             ..before
         });
         Ok(())
+    }
+
+    /// What was done has changed nothing that can be seen.
+    fn unchanged(&self, what: &str) -> Told<()> {
+        let found = content(self.store()?)?;
+        expect(found == self.readable(), || {
+            format!("{what} changed what is found")
+        })
     }
 
     /// A put was acknowledged, or a delete.
