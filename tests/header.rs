@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 21] = [
     "limits",
     "version",
     "status",
@@ -16,13 +16,16 @@ const SOURCES: [&str; 18] = [
     "db",
     "batch",
     "write",
+    "put_buf",
     "read",
     "read_many",
+    "iterate",
     "buffer",
+    "pool",
     "location",
     "progress",
-    "backup",
     "compaction",
+    "backup",
     "stats",
     "failure",
     "verify",

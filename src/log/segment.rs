@@ -12,6 +12,7 @@ use crate::log::record_view::RecordView;
 use crate::log::segment_header::{HEADER_LEN, HeaderFault, SegmentHeader};
 use crate::log::segment_name;
 use crate::memory::prefetch::prefetch;
+use crate::memory::reserve;
 use crate::vfs::{Access, File, Mapping, Vfs};
 
 /// How segments are read.
@@ -82,6 +83,8 @@ impl Segment {
     /// Opens the segment in the file `path` for reading. The file must not be changed or cut while it is open.
     /// Errors: `Version` if a newer version wrote it, `Corrupt` if it is not the segment that its name says, `Io`.
     pub fn open(vfs: &dyn Vfs, path: &Path, read_mode: ReadMode) -> Result<OpenedSegment> {
+        // An open of a store opens any number of segments.
+        reserve::check()?;
         let failed = |doing: &str, error: io::Error| Error::io(doing, path, &error);
         let file = vfs
             .open(path, Access::Read)

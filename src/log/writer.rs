@@ -349,11 +349,11 @@ impl SegmentWriter {
         written.map_err(|error| self.write_failed(&error))
     }
 
-    // A full disk leaves at most a part of the record behind; cut off again, it never was there.
+    // A full disk, or a limit on the size of files, leaves at most a part of the record behind; cut off again, it never was there.
     fn write_failed(&mut self, error: &io::Error) -> Error {
         let full = matches!(
             error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         );
         self.failed = !(full && self.cut_back());
         Error::io("write", self.segment.path(), error)

@@ -478,7 +478,7 @@ impl CommitLog {
             let sequence = self.end_active()?;
             self.sync_as_leader(Scope::FullSegments)?;
             // Nobody else seals a segment before this ends.
-            sealed = Some((sequence, self.segments.members()));
+            sealed = Some((sequence, self.segments.members()?));
             Ok(())
         })?;
         let (sequence, members) = sealed.unwrap_or_default();
@@ -579,10 +579,13 @@ impl CommitLog {
         self.sealed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lets the active segment count as full if anything in it is dead, so that it can be sealed and compacted.
+    /// Lets the active segment count as full if anything in it is dead or may have expired, so that it can be sealed and
+    /// compacted.
     pub fn retire_active_with_garbage(&self) -> Result<()> {
         let mut tail = self.open_tail(1)?;
-        let has_garbage = |active: &mut OpenSegment| active.live.dead().bytes() > 0;
+        let has_garbage = |active: &mut OpenSegment| {
+            active.live.dead().bytes() > 0 || active.live.segment.may_expire()
+        };
         let full = tail.active.take_if(has_garbage);
         tail.full.extend(full);
         Ok(())
@@ -594,7 +597,8 @@ impl CommitLog {
     }
 }
 
-/// Whether `error` says that something has run out. Creating a segment has then changed nothing, and may succeed later.
+/// Whether `error` says that something has run out. Opening or creating a segment has then changed nothing, and may succeed
+/// later.
 pub fn is_shortage(error: &Error) -> bool {
     let shortages = [
         libc::ENOSPC,

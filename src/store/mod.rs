@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
+use crate::memory::reserve;
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
@@ -49,8 +50,8 @@ pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
 pub use compaction::CompactionProgress;
 pub use examination::{
-    Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport, repair, repair_on,
-    verify, verify_on,
+    Finding, FindingKind, Pair, RepairReport, Salvage, Severity, VerifyReport, repair, repair_on,
+    salvage, salvage_on, verify, verify_on,
 };
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
@@ -114,7 +115,7 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
-        Ok(())
+        reserve::check()
     }
 
     fn log(&self) -> Result<&CommitLog> {

@@ -23,6 +23,7 @@ use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexOptions;
 use crate::log::segment_name;
+use crate::memory::reserve;
 use crate::vfs::{DirectoryLock, LockMode, Vfs};
 
 /// Name of the file through which a store's directory is locked.
@@ -41,9 +42,10 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
 
 /// Refuses a store that was never finished.
 pub fn refuse_incomplete(vfs: &dyn Vfs, path: &Path) -> Result<()> {
-    let Ok(entries) = vfs.list(path) else {
-        // Whoever goes on says what is wrong with the directory.
-        return Ok(());
+    let entries = match vfs.list(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("list", path, &error)),
     };
     if entries.iter().all(|entry| entry.name != INCOMPLETE_FILE) {
         return Ok(());
@@ -60,6 +62,7 @@ pub fn refuse_incomplete(vfs: &dyn Vfs, path: &Path) -> Result<()> {
 /// As [`open`], also if the store is still being made.
 pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
     options.check()?;
+    reserve::check()?;
     let read_only = options.mode == OpenMode::ReadOnly;
     prepare_directory(&*vfs, path, options.mode)?;
     let present = is_store(&*vfs, path)?;

@@ -257,13 +257,13 @@ impl SegmentSet {
     }
 
     /// All segments, in the order of their ids.
-    pub fn members(&self) -> Vec<Arc<LiveSegment>> {
+    pub fn members(&self) -> Result<Vec<Arc<LiveSegment>>> {
         let members = self.members.lock();
-        members
-            .by_id
-            .values()
-            .map(|(live, _)| live.clone())
-            .collect()
+        let mut all = Vec::new();
+        all.try_reserve_exact(members.by_id.len())
+            .map_err(|_| Error::memory("the list of segments"))?;
+        all.extend(members.by_id.values().map(|(live, _)| live.clone()));
+        Ok(all)
     }
 
     /// Puts `live` in the place of the member with the same segment id.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::choice::Plan;
-use super::merge::{Found, Merge};
+use super::merge::{Found, Merge, unreadable};
 use super::moves::Moves;
 use super::pace::Pace;
 use super::{Step, Stop, Work};
@@ -40,7 +40,7 @@ impl Output {
     /// Begins the segment `id` that is to replace the victims of `plan`.
     pub fn begin(work: &Work<'_>, plan: &Plan, id: u64) -> Result<Self> {
         let place = work.log.place();
-        let manifest = manifest(&work.shared.segments, plan, id);
+        let manifest = manifest(&work.shared.segments, plan, id)?;
         let victims = plan.victims.iter();
         let base = victims.clone().map(|it| it.segment.header().base_sequence);
         let header = SegmentHeader {
@@ -118,7 +118,8 @@ impl Output {
         kind: Kind,
         scratch: &mut Vec<u8>,
     ) -> Step<()> {
-        let record = live.segment.record(found.offset, scratch)?;
+        let record = live.segment.record(found.offset, scratch);
+        let record = record.map_err(|error| unreadable(live, error))?;
         // The very bytes that get a new checksum.
         let verified = record.verify();
         #[cfg(feature = "sabotage")]
@@ -159,18 +160,18 @@ fn is_live(index: &Index, live: &LiveSegment, found: &Found) -> Result<bool> {
 }
 
 /// What is there besides the victims and the segment `id`, and before it.
-fn manifest(segments: &SegmentSet, plan: &Plan, id: u64) -> Manifest {
+fn manifest(segments: &SegmentSet, plan: &Plan, id: u64) -> Result<Manifest> {
     let is_victim = |other: u64| plan.victims.iter().any(|it| it.segment.id() == other);
-    let members = segments.members();
+    let members = segments.members()?;
     let others = members
         .iter()
         .filter(|live| live.segment.id() < id && !is_victim(live.segment.id()));
-    Manifest {
+    Ok(Manifest {
         members: others
             .map(|live| Member {
                 id: live.segment.id(),
                 is_complete: live.sealed().is_some() && live.usage.footer_is_durable(),
             })
             .collect(),
-    }
+    })
 }

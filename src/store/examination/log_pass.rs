@@ -40,7 +40,7 @@ pub fn for_each_segment(
     view: &View,
     mut visit: impl FnMut(&Kept, &Arc<LiveSegment>) -> Result<()>,
 ) -> Result<()> {
-    let members = view.segments.members();
+    let members = view.segments.members()?;
     for kept in &examined.survey.kept {
         let id = kept.segment.id();
         if let Ok(position) = members.binary_search_by_key(&id, |live| live.segment.id()) {
@@ -357,24 +357,33 @@ impl<'p> LogPass<'p> {
 
     fn lost_record(&mut self, span: &PendingSpan, lost: &LostRecord, end: u64) -> Result<()> {
         self.report.lost_records += 1;
-        let members = self.view.segments.members();
+        let members = self.view.segments.members()?;
         let position = members.binary_search_by_key(&span.segment, |live| live.segment.id());
         let is_newest = match position.ok().map(|position| &members[position]) {
             Some(live) => !lost.deletes && self.is_newest(live, lost.offset, &lost.key)?,
             None => false,
         };
-        let (severity, message) = match (is_newest, lost.deletes) {
-            (true, _) => (
+        let (severity, message) = match (is_newest, lost.deletes, lost.certain) {
+            (true, _, true) => (
                 Severity::Loss,
                 "the newest record of this key is lost; put the key again, or restore it from a backup",
             ),
-            (false, true) => (
+            (true, _, false) => (
+                Severity::Loss,
+                "the newest record of this key is lost, if its damaged bytes tell the key; put the key again, or restore it \
+                 from a backup",
+            ),
+            (false, true, _) => (
                 Severity::Damage,
                 "the record deleted this key, which is known",
             ),
-            (false, false) => (
+            (false, false, true) => (
                 Severity::Damage,
                 "the key has a newer record, so nothing is lost",
+            ),
+            (false, false, false) => (
+                Severity::Damage,
+                "the key has a newer record, so nothing is lost if its damaged bytes tell the key",
             ),
         };
         if is_newest {

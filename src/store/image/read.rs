@@ -105,6 +105,8 @@ fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
         .collect();
     let mut previous_id = 0;
     let mut places = Vec::new();
+    let reserved = places.try_reserve_exact(directory.segments.len());
+    reserved.map_err(|_| ImageFault::Damaged)?;
     for segment in &directory.segments {
         if segment.id <= previous_id {
             return Err(ImageFault::Damaged);

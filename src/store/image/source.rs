@@ -100,9 +100,13 @@ impl ShardSource for LogSource {
                 Kind::Tombstone => None,
                 _ => Some(live.location(offset)?),
             };
-            let reserved = versions.try_reserve(1);
-            reserved.map_err(|_| Error::memory("rebuilding a shard"))?;
-            versions.insert(key.to_vec(), Version { sequence, location });
+            let mut copy = Vec::new();
+            let reserved = versions.try_reserve(1).is_ok();
+            if !reserved || copy.try_reserve_exact(key.len()).is_err() {
+                return Err(Error::memory("rebuilding a shard"));
+            }
+            copy.extend_from_slice(key);
+            versions.insert(copy, Version { sequence, location });
             Ok(())
         };
         for (live, end) in &self.log {

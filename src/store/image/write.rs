@@ -139,11 +139,10 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         ..Directory::default()
     };
     // Taken before the shards, because recovery counts what later records supersede.
-    let members = shared.segments.members();
-    let dead: HashMap<u64, Dead> = members
-        .iter()
-        .map(|live| (live.segment.id(), live.dead()))
-        .collect();
+    let members = shared.segments.members()?;
+    let mut dead: HashMap<u64, Dead> = HashMap::new();
+    dead.try_reserve(members.len()).map_err(|_| memory())?;
+    dead.extend(members.iter().map(|live| (live.segment.id(), live.dead())));
     let vfs = &log.place().vfs;
     let file = vfs
         .create_new(path)
@@ -160,10 +159,7 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         bytes.clear();
         let summary = shared.index.export_shard(hash, &mut bytes)?;
         next = following(hash, summary.depth);
-        directory
-            .shards
-            .try_reserve(1)
-            .map_err(|_| Error::memory("the directory of an index image"))?;
+        directory.shards.try_reserve(1).map_err(|_| memory())?;
         directory.shards.push(ImageShard {
             summary,
             checksum: crc32fast::hash(&bytes),
@@ -173,18 +169,18 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         output.append(&bytes, path)?;
     }
     directory.newest_sequence = log.last_sequence();
-    directory.segments = shared
+    let members = shared.segments.members()?;
+    let reserved = directory.segments.try_reserve_exact(members.len());
+    reserved.map_err(|_| memory())?;
+    directory
         .segments
-        .members()
-        .iter()
-        .map(|live| ImageSegment {
+        .extend(members.iter().map(|live| ImageSegment {
             id: live.segment.id(),
             salt: live.segment.header().salt,
             first_chunk: live.first_chunk(),
             length: live.content_end(),
             dead: dead.get(&live.segment.id()).copied().unwrap_or_default(),
-        })
-        .collect();
+        }));
     if !closing {
         log.sync(Scope::Everything)?;
     }
@@ -197,4 +193,8 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         .sync()
         .map_err(|error| Error::io("sync", path, &error))?;
     Ok((directory.covered_sequence, output.end))
+}
+
+fn memory() -> Error {
+    Error::memory("the directory of an index image")
 }

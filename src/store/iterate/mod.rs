@@ -96,11 +96,11 @@ impl Store {
     ///
     /// # Errors
     /// `Closed`.
-    pub fn iter(&self, options: &IterOptions) -> Result<Iter> {
+    pub fn iter(&self, options: IterOptions) -> Result<Iter> {
         self.shared.check_open()?;
         Ok(Iter {
             shared: self.shared.clone(),
-            options: options.clone(),
+            options,
             next_hash: Some(0),
             pass: Pass::default(),
             position: 0,

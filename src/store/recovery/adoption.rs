@@ -14,6 +14,7 @@ use super::mend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{OpenedSegment, ReadMode, Segment};
 use crate::memory::epoch;
+use crate::store::commit_log::is_shortage;
 use crate::store::live_segment::{LiveSegment, Sealed};
 use crate::store::segment_set::SegmentSet;
 use crate::vfs::Vfs;
@@ -90,18 +91,25 @@ fn adopt(
     let Adoptee { segment, extent } = adoptee;
     mend::adopt(vfs, directory, segment, extent)?;
     let path = segment.path();
+    let opened = match Segment::open(vfs, path, read_mode) {
+        // It is durable and sealed, and stays readable as it was opened for recovery.
+        Err(error) if is_shortage(&error) => return Ok(()),
+        opened => opened?,
+    };
     let OpenedSegment::Sealed {
         segment: sealed,
         footer,
         ..
-    } = Segment::open(vfs, path, read_mode)?
+    } = opened
     else {
         return Err(Error::new(
             ErrorKind::Corrupt,
             format!("{}: has changed while it was adopted", path.display()),
         ));
     };
-    let members = segments.members();
+    let Ok(members) = segments.members() else {
+        return Ok(());
+    };
     let mut same = members
         .iter()
         .filter(|live| live.segment.id() == segment.id());

@@ -12,7 +12,9 @@ use crate::log::writer::write_footer;
 use crate::log::{Segment, segment_name};
 use crate::vfs::{Access, File, Vfs};
 
+/// What is copied at a time, and what will do where memory is short: failing here would stop all writing.
 const PIECE: usize = 1 << 20;
+const SMALL_PIECE: usize = 16 << 10;
 
 /// Carries out what `survey` decided and removes `unborn` files, whose creation was cut short. Repeating it after a crash
 /// in between comes to the same result. If `may_wait`, unsealed segments from the first on that must be copied are not adopted
@@ -48,6 +50,8 @@ pub fn mend(
         };
         if may_wait && (must_copy(&extent) || !waiting.is_empty()) {
             kept.segment.limit(extent.end);
+            let reserved = waiting.try_reserve(1);
+            reserved.map_err(|_| Error::memory("the list of segments"))?;
             waiting.push(Adoptee {
                 segment: kept.segment.clone(),
                 extent,
@@ -139,12 +143,13 @@ fn replace_by_copy(
 fn copy(segment: &Segment, to: &dyn File, to_path: &Path, end: u64) -> Result<()> {
     // The padding behind the last record may be missing.
     let end = end.min(segment.readable_end());
-    let mut piece = Vec::new();
-    piece
-        .try_reserve_exact(end.min(PIECE as u64) as usize)
-        .map_err(|_| Error::memory("recovery"))?;
-    for offset in (0..end).step_by(PIECE) {
-        piece.resize((end - offset).min(PIECE as u64) as usize, 0);
+    let mut piece: Vec<u8> = Vec::new();
+    let wanted = [PIECE, SMALL_PIECE].map(|length| (length as u64).min(end) as usize);
+    let mut had = wanted.into_iter();
+    let length = had.find(|length| piece.try_reserve_exact(*length).is_ok());
+    let length = length.ok_or_else(|| Error::memory("recovery"))?.max(1);
+    for offset in (0..end).step_by(length) {
+        piece.resize((end - offset).min(length as u64) as usize, 0);
         segment.read_exact_at(&mut piece, offset)?;
         to.write_all_at(&piece, offset)
             .map_err(|error| Error::io("write", to_path, &error))?;

@@ -95,6 +95,8 @@ pub fn survey(
     report: &mut RecoveryReport,
 ) -> Result<Survey> {
     let mut candidates = Vec::new();
+    let reserved = candidates.try_reserve_exact(files.len());
+    reserved.map_err(|_| many_segments())?;
     let mut troubles = Vec::new();
     for (id, path) in files {
         let candidate = open(vfs, path, report, &mut troubles)?;
@@ -148,6 +150,8 @@ pub fn survey(
         gap_explained: false,
         torn: false,
     };
+    let reserved = walk.survey.kept.try_reserve_exact(candidates.len());
+    reserved.map_err(|_| many_segments())?;
     for position in 0..candidates.len() {
         let (id, path, candidate) = &candidates[position];
         let mut following = candidates[position + 1..].iter();
@@ -163,6 +167,10 @@ pub fn survey(
         .kept
         .sort_by_key(|kept| kept.segment.header().base_sequence);
     Ok(survey)
+}
+
+fn many_segments() -> Error {
+    Error::memory("the list of segments")
 }
 
 impl Survey {
