@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 21] = [
     "limits",
     "version",
     "status",
@@ -26,7 +26,6 @@ const SOURCES: [&str; 22] = [
     "progress",
     "compaction",
     "backup",
-    "compaction",
     "stats",
     "failure",
     "verify",

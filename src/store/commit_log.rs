@@ -588,10 +588,13 @@ impl CommitLog {
         self.sealed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lets the active segment count as full if anything in it is dead, so that it can be sealed and compacted.
+    /// Lets the active segment count as full if anything in it is dead or may have expired, so that it can be sealed and
+    /// compacted.
     pub fn retire_active_with_garbage(&self) -> Result<()> {
         let mut tail = self.open_tail(1)?;
-        let has_garbage = |active: &mut OpenSegment| active.live.dead().bytes() > 0;
+        let has_garbage = |active: &mut OpenSegment| {
+            active.live.dead().bytes() > 0 || active.live.segment.may_expire()
+        };
         let full = tail.active.take_if(has_garbage);
         tail.full.extend(full);
         Ok(())

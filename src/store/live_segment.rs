@@ -60,6 +60,10 @@ pub struct Usage {
     damaged: AtomicBool,
     /// The footer is known to be on the disk.
     footer_is_durable: AtomicBool,
+    /// Bytes of puts, dead ones among them, that had expired when somebody looked.
+    expired_bytes: AtomicU64,
+    /// When to look again, in milliseconds since 1970-01-01 UTC.
+    look_at_ms: AtomicU64,
 }
 
 impl Usage {
@@ -70,6 +74,8 @@ impl Usage {
             tombstone_bytes: AtomicU64::new(dead.tombstone_bytes),
             damaged: AtomicBool::new(false),
             footer_is_durable: AtomicBool::new(footer_is_durable),
+            expired_bytes: AtomicU64::new(0),
+            look_at_ms: AtomicU64::new(0),
         }
     }
 
@@ -106,6 +112,22 @@ impl Usage {
     /// Takes note that the segment is damaged.
     pub fn set_damaged(&self) {
         self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of puts, dead ones among them, that had expired when somebody looked last.
+    pub fn expired_bytes(&self) -> u64 {
+        self.expired_bytes.load(Ordering::Relaxed)
+    }
+
+    /// When it is time to look again what has expired, in milliseconds since 1970-01-01 UTC.
+    pub fn look_at_ms(&self) -> u64 {
+        self.look_at_ms.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that `bytes` have expired, and when to look again.
+    pub fn set_expired(&self, bytes: u64, look_at_ms: u64) {
+        self.expired_bytes.store(bytes, Ordering::Relaxed);
+        self.look_at_ms.store(look_at_ms, Ordering::Relaxed);
     }
 
     /// Whether the footer is known to be on the disk.

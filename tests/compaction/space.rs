@@ -135,3 +135,30 @@ fn progress_is_told_and_can_end_the_compaction() {
         assert_eq!(store.get(&key(number)).unwrap(), Some(vec![2; 60]));
     }
 }
+
+#[test]
+fn what_has_expired_gives_its_space_back_and_nothing_older_returns() {
+    let disk = SimulatedDisk::new(5);
+    disk.set_wall_clock_ms(1000);
+    let store = open(&disk);
+    store.put(b"shadowed", b"old").unwrap();
+    fill_segment(&store, 1);
+    store.put_expiring(b"shadowed", b"new", 2000).unwrap();
+    for number in 0..1000 {
+        store.put_expiring(&key(number), &[1; 60], 2000).unwrap();
+    }
+    compact(&store);
+    assert_eq!(store.stats().compactions, 0, "nothing has expired");
+    disk.set_wall_clock_ms(3000);
+    compact(&store);
+    let stats = store.stats();
+    assert!(stats.live_bytes < 16_000, "{} bytes", stats.live_bytes);
+    assert_eq!(store.count(), 60);
+    // Neither the old version nor what hid it is left.
+    assert_eq!((stats.dead_puts, stats.tombstone_bytes), (0, 0));
+    disk.set_wall_clock_ms(1500);
+    let store = crate::reopen(store, &disk);
+    assert_eq!(store.count(), 60);
+    assert_eq!(store.get(b"shadowed").unwrap(), None);
+    assert_eq!(store.get(&key(7)).unwrap(), None);
+}

@@ -129,7 +129,7 @@ pub fn choose(
         }
     };
     let content: u64 = members.iter().map(|live| live.content_end()).sum();
-    let dead: u64 = members.iter().map(|live| live.dead().bytes()).sum();
+    let dead: u64 = members.iter().map(|live| garbage(live)).sum();
     let mut blocked_bytes = 0;
     let mut blocked_until = 0;
     let mut candidates = Vec::new();
@@ -147,6 +147,9 @@ pub fn choose(
             blocked_bytes += dead.tombstone_bytes;
             blocked_until = blocked_until.max(sealed.totals.last_sequence);
         }
+        let expired = garbage(live) - dead.bytes();
+        reclaimable += expired;
+        blocked_bytes += if may_go { 0 } else { expired };
         let size = sealed.records_end.saturating_sub(HEADER_LEN as u64).max(1);
         candidates.push(Candidate {
             live,
@@ -175,6 +178,13 @@ pub fn choose(
         wanted_bytes: wanted.iter().map(|candidate| candidate.size).sum(),
         victims,
     })
+}
+
+/// Bytes of dead records, and about those of expired ones.
+fn garbage(live: &LiveSegment) -> u64 {
+    let dead = live.dead().bytes();
+    let others = live.content_end().saturating_sub(dead);
+    dead + live.usage.expired_bytes().min(others)
 }
 
 fn is_above_bound(content: u64, dead: u64, options: &Options) -> bool {

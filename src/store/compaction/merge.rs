@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::{Step, Stop};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::index::Index;
 use crate::log::record::Kind;
 use crate::log::scan_event::DamagedSpan;
@@ -97,7 +97,8 @@ impl<'v> Merge<'v> {
     fn advance(&mut self, victim: usize) -> Step<()> {
         let live = &self.victims[victim];
         loop {
-            let found = match self.scanners[victim].next_event()? {
+            let event = self.scanners[victim].next_event();
+            let found = match event.map_err(|error| unreadable(live, error))? {
                 Event::Record(record) => Found {
                     victim,
                     offset: record.offset,
@@ -117,6 +118,14 @@ impl<'v> Merge<'v> {
             self.next.push(Reverse(Next(found)));
             return Ok(());
         }
+    }
+}
+
+/// Why a merge ends that could not read `live`: for want of memory, or because of the segment.
+pub fn unreadable(live: &Arc<LiveSegment>, error: Error) -> Stop {
+    match error.kind() {
+        ErrorKind::Io | ErrorKind::Corrupt => Stop::Damaged(live.clone(), error),
+        _ => Stop::Failed(error),
     }
 }
 

@@ -11,6 +11,7 @@
 //!    segments, and their files are removed. Who reads them meanwhile goes on doing so.
 
 mod choice;
+mod expiry;
 mod merge;
 mod moves;
 mod output;
@@ -35,6 +36,12 @@ use choice::{Aim, Plan};
 use output::Output;
 
 pub use worker::Worker;
+
+/// How many epochs a removed segment waits: for who may still look its locations up, and then for who may be reading it.
+const EPOCHS: usize = 8;
+
+/// A second look frees the tombstones that the first pass still needed.
+const PASSES: usize = 2;
 
 /// How a call of [`Store::compact`] gets on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +153,10 @@ impl Work<'_> {
             return Err(error.clone());
         }
         self.check()?;
+        if aim == Aim::Bound && self.choose(aim)?.is_none() {
+            // Before anything is loaded that nobody has asked for yet.
+            return Ok(None);
+        }
         self.shared.failure.check_writable()?;
         self.log.finish_adoption()?;
         self.shared
@@ -164,9 +175,18 @@ impl Work<'_> {
         Ok(None)
     }
 
+    /// What is to be merged as far as is known.
+    fn choose(&self, aim: Aim) -> Result<Option<Plan>> {
+        let members = self.shared.segments.members()?;
+        expiry::look(self, members.iter().map(|live| &**live))?;
+        let newest = self.log.last_sequence();
+        let options = &self.shared.options;
+        Ok(choice::choose(&members, aim, options, newest, true))
+    }
+
     fn plan(&self, aim: Aim) -> Result<Option<Plan>> {
-        let segments = &self.shared.segments;
-        let members = segments.members()?;
+        let members = self.shared.segments.members()?;
+        expiry::look(self, members.iter().map(|live| &**live))?;
         let newest = self.log.last_sequence();
         let options = &self.shared.options;
         let choose = |counted| choice::choose(&members, aim, options, newest, counted);
@@ -221,6 +241,13 @@ impl Work<'_> {
     }
 }
 
+/// Helps the epoch on, so that the disk gets back at once what no reader holds any more.
+fn let_go() {
+    for _ in 0..EPOCHS {
+        epoch::pin().flush();
+    }
+}
+
 impl Store {
     /// Merges all segments for which that pays, beside reads and writes; `progress` hears how far it has come after every
     /// merge and ends it by answering `false`. Deleted and superseded records vanish from the disk, and what is left keeps its
@@ -241,22 +268,29 @@ impl Store {
         shared.index.make_all_present(|| true)?;
         log.retire_active_with_garbage()?;
         log.sync(Scope::FullSegments)?;
-        let below = log.next_segment_id();
         let mut done = CompactionProgress::default();
-        while let Some(step) = work.merge(Aim::All(below))? {
-            if done.segments_replaced == 0 {
-                done.bytes_wanted = step.bytes_wanted;
+        for _ in 0..PASSES {
+            let before = done.segments_replaced;
+            let below = log.next_segment_id();
+            while let Some(step) = work.merge(Aim::All(below))? {
+                if done.segments_replaced == 0 {
+                    done.bytes_wanted = step.bytes_wanted;
+                }
+                done.segments_replaced += step.segments_replaced;
+                done.bytes_replaced += step.bytes_replaced;
+                done.bytes_written += step.bytes_written;
+                if !progress(done) {
+                    let cancelled = std::io::Error::from_raw_os_error(libc::ECANCELED);
+                    return Err(Error::io("compact", &log.place().directory, &cancelled));
+                }
             }
-            done.segments_replaced += step.segments_replaced;
-            done.bytes_replaced += step.bytes_replaced;
-            done.bytes_written += step.bytes_written;
-            if !progress(done) {
-                let cancelled = std::io::Error::from_raw_os_error(libc::ECANCELED);
-                return Err(Error::io("compact", &log.place().directory, &cancelled));
+            if done.segments_replaced == before {
+                break;
             }
         }
         if done.segments_replaced > 0 {
             image::write_now(shared);
+            let_go();
         }
         match shared
             .segments
@@ -296,8 +330,9 @@ impl Store {
             }
             Compaction::Manual => false,
         };
-        if !merged {
-            image::write_if_due(shared);
+        match merged {
+            true => let_go(),
+            false => image::write_if_due(shared),
         }
         Ok(merged)
     }

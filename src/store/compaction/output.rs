@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::choice::Plan;
-use super::merge::{Found, Merge};
+use super::merge::{Found, Merge, unreadable};
 use super::moves::Moves;
 use super::pace::Pace;
 use super::{Step, Stop, Work};
@@ -118,7 +118,8 @@ impl Output {
         kind: Kind,
         scratch: &mut Vec<u8>,
     ) -> Step<()> {
-        let record = live.segment.record(found.offset, scratch)?;
+        let record = live.segment.record(found.offset, scratch);
+        let record = record.map_err(|error| unreadable(live, error))?;
         // The very bytes that get a new checksum.
         let verified = record.verify();
         #[cfg(feature = "sabotage")]

@@ -92,6 +92,7 @@ fn run(shared: &Shared, stop: &AtomicBool) {
         }
         if merged && !is_cancelled() {
             image::write_if_due(shared);
+            super::let_go();
         }
         shared.compactor.wish.wait();
     }
