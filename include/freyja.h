@@ -1660,6 +1660,39 @@ int freyja_backup(struct freyja_db *db,
                   struct freyja_error *err);
 
 /**
+ * Gives back the space of deleted, superseded and expired pairs: merges all segment files for which that pays, beside reads and
+ * writes. By default the store does as much as is needed in the background; this does all at once. What it has done stays
+ * done, whatever ends it.
+ *
+ * @param db        the store.
+ * @param progress  told after every merge how many of the bytes that are worth merging it has come past, may cancel; may be
+ *                  NULL.
+ * @param user      passed to `progress`.
+ * @param[out] err  details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK; FREYJA_CORRUPT if a segment file is damaged, which is left as it is, after all others were dealt with;
+ *         ENOSPC if there is no room for a merge, which changes nothing; ECANCELED if `progress` cancelled;
+ *         FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED, FREYJA_MEMORY; another errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_compact(struct freyja_db *db,
+                   freyja_progress progress,
+                   void *user,
+                   struct freyja_error *err);
+
+/**
+ * Does a bounded part of the work that is otherwise done in the background: for programs that set background_threads to 0.
+ * Syncs when the interval has passed, merges segment files once if there is too much garbage, brings the image of the
+ * index up to date. It takes as long as reading and writing one segment file.
+ *
+ * @return FREYJA_OK if more is to be done at once; FREYJA_DONE if not; FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED,
+ *         FREYJA_MEMORY; an errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_maintain(struct freyja_db *db);
+
+/**
  * Tells what a store holds and what it has done.
  *
  * @param[out] out     the statistics.

@@ -176,11 +176,13 @@ impl Workload {
                 let compacted = self.store()?.compact(|_| true);
                 compacted.map_err(|error| error.to_string())?;
                 self.unchanged("compacting")?;
+                self.may_have_synced()?;
             }
             Operation::Maintain => {
                 let maintained = self.store()?.maintain();
                 maintained.map_err(|error| error.to_string())?;
                 self.unchanged("maintenance")?;
+                self.may_have_synced()?;
             }
         }
         self.add_pictures(Promises {
@@ -196,6 +198,15 @@ impl Workload {
         expect(found == self.readable(), || {
             format!("{what} changed what is found")
         })
+    }
+
+    /// If the store says that everything is durable, it is, and the next interval may have begun now.
+    fn may_have_synced(&mut self) -> Told<()> {
+        let stats = self.store()?.stats();
+        if stats.durable_sequence == stats.last_sequence {
+            self.all_is_durable();
+        }
+        Ok(())
     }
 
     /// A put was acknowledged, or a delete.
