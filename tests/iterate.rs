@@ -273,6 +273,41 @@ fn what_was_collected_stays_readable_when_it_is_overwritten_and_deleted() {
 }
 
 #[test]
+fn an_iterator_goes_on_over_segments_that_compaction_removes() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        segment_size: 1 << 16,
+        background_threads: 0,
+        ..options()
+    };
+    let store = Store::open(directory.path(), &options).unwrap();
+    for iter_options in [IterOptions::default(), little_memory(), keys_only()] {
+        let pairs = filled(&store, 20_000);
+        let mut iter = store.iter(iter_options.clone()).unwrap();
+        let mut met = BTreeSet::new();
+        let before = store.stats();
+        while let Some(key) = iter
+            .next_with(|key, value| {
+                assert!(iter_options.keys_only || pairs[key] == value);
+                key.to_vec()
+            })
+            .unwrap()
+        {
+            assert!(met.insert(key));
+            if met.len() % 4000 == 1 {
+                // The same values again, so that segments die, and each must be met with this value.
+                for (key, value) in pairs.iter().take(5000) {
+                    store.put(key, value).unwrap();
+                }
+                store.compact(|_| true).unwrap();
+            }
+        }
+        assert!(store.stats().compactions > before.compactions);
+        assert_eq!(met, pairs.into_keys().collect());
+    }
+}
+
+#[test]
 fn keys_that_stay_are_met_once_with_a_value_they_had_while_others_come_and_go() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &options()).unwrap();
