@@ -49,6 +49,8 @@ enum Output {
         /// Set where the file system reserves space.
         space: Option<Space>,
         assembly: Vec<u8>,
+        /// Set where readers read through a mapping: it tells them how far.
+        readers: Option<MappingWriter>,
     },
 }
 
@@ -150,11 +152,12 @@ impl SegmentWriter {
             space => {
                 file.write_all_at(&header_bytes, 0)
                     .map_err(|error| failed("write", error))?;
-                let assembly = Vec::new();
-                (
-                    Output::File { space, assembly },
-                    Content::File(AtomicU64::new(end)),
-                )
+                let output = Output::File {
+                    space,
+                    assembly: Vec::new(),
+                    readers: None,
+                };
+                (output, Content::File(AtomicU64::new(end)))
             }
         };
         let segment = Segment::with_content(
@@ -175,6 +178,21 @@ impl SegmentWriter {
             failed: false,
         };
         Ok((writer, segment))
+    }
+
+    /// The same writer, but one that writes by calls, even where readers read through a mapping: for segments that are
+    /// synced after few records. A page dirtied through a mapping is written back with all of its folio, which may be
+    /// 128 KiB, and has to be protected and faulted in once more for every sync; a call dirties the blocks it writes.
+    pub fn writing_by_calls(self) -> Self {
+        let output = match self.output {
+            Output::Mapped { writer, space } => Output::File {
+                space: Some(space),
+                assembly: Vec::new(),
+                readers: Some(writer),
+            },
+            file => file,
+        };
+        Self { output, ..self }
     }
 
     /// The segment that is being written.
@@ -230,8 +248,14 @@ impl SegmentWriter {
     fn publish_up_to(&mut self, end: u64) {
         self.end = end;
         match &mut self.output {
-            Output::Mapped { writer, .. } => writer.publish(end as usize),
-            Output::File { .. } => self.segment.publish(end),
+            Output::Mapped {
+                writer: readers, ..
+            }
+            | Output::File {
+                readers: Some(readers),
+                ..
+            } => readers.publish(end as usize),
+            Output::File { readers: None, .. } => self.segment.publish(end),
         }
     }
 
@@ -325,7 +349,13 @@ impl SegmentWriter {
         space
             .grow(self.segment.file(), needed, self.size)
             .map_err(|error| Error::io("allocate", path, &error))?;
-        if let Output::Mapped { writer, space } = &mut self.output {
+        if let Output::Mapped { writer, space }
+        | Output::File {
+            readers: Some(writer),
+            space: Some(space),
+            ..
+        } = &mut self.output
+        {
             writer.set_limit(space.allocated as usize);
         }
         Ok(())

@@ -19,7 +19,7 @@ use crate::memory::epoch_table::EpochTable;
 /// Locations count in units of this many bytes; every record begins at a multiple of it.
 pub(super) const UNIT: u64 = crate::log::record::ALIGNMENT;
 /// A segment occupies whole chunks of the location space, so that a chunk number leads to its segment.
-pub(super) const CHUNK_BITS: u32 = 16;
+pub const CHUNK_BITS: u32 = 16;
 const CHUNK_BYTES: u64 = UNIT << CHUNK_BITS;
 /// How many chunks the location space has.
 pub const CHUNKS: u64 = 1 << (Location::BITS - CHUNK_BITS);
