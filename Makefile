@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library tool demo test crash-test fault-test damage-test model miri lint clean
+.PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean
 .PHONY: bench bench-index bench-memory bench-reopen bench-durable
 
 help: ## say what there is (the default)
@@ -43,10 +43,31 @@ crash-test: ## crash a simulated disk at every call of endless workloads; MINUTE
 	FREYJA_SEED=$(SEED) $(CARGO) test --test kills -- --ignored --nocapture
 
 fault-test: ## let every call of the disk fail in every way; some ten minutes
-	$(CARGO) test --test fault_sweep -- --include-ignored --nocapture
+	$(CARGO) test --test fault_sweep --test failing_system -- --include-ignored --nocapture
 
 damage-test: ## flip every bit of a store, cut every file to every length, damage every block; a few minutes
 	$(CARGO) test --test damage -- --ignored --nocapture
+
+concurrency-test: ## check that what threads see at the same time has an order; MINUTES=10 SEED=1000
+	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --test linearizable -- --ignored --nocapture
+
+# libFuzzer on the stable compiler: coverage comes from LLVM's pass, the loop from the crate libfuzzer-sys. What is found
+# lies in the folder that is named then, and is replayed by the target's program with its path.
+TARGET ?= record segment hints image options calls
+fuzz_target_triple := $(shell rustc -vV | sed -n 's/host: //p')
+fuzz_programs = $(target)/fuzz/$(fuzz_target_triple)/release
+fuzz_flags := -Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing $(addprefix -Cllvm-args=-sanitizer-coverage-,\
+	level=4 inline-8bit-counters pc-table trace-compares)
+
+fuzz: ## feed parsers and C calls what a fuzzer finds; TARGET="record segment hints image options calls" MINUTES=10 each
+	RUSTFLAGS="$(fuzz_flags)" $(CARGO) build --release --manifest-path fuzz/Cargo.toml --target-dir $(target)/fuzz \
+		--target $(fuzz_target_triple)
+	$(fuzz_programs)/seeds $(target)/fuzz/corpus
+	@for name in $(TARGET); do \
+		mkdir -p $(target)/fuzz/found/$$name; \
+		$(fuzz_programs)/$$name -max_total_time=$$(( $(MINUTES) * 60 )) -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 \
+			-verbosity=0 -artifact_prefix=$(target)/fuzz/found/$$name/ $(target)/fuzz/corpus/$$name || exit 1; \
+	done
 
 # Loom's atomics take the place of the real ones in all that is built, hence a directory of its own.
 model: ## try with loom what threads may do to each other where no lock keeps them apart

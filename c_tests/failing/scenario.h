@@ -181,8 +181,11 @@ static void write_batch(freyja_db *db, int first, int version) {
         status = PROPER(freyja_batch_delete(batch, key, key_len));
         if (status == FREYJA_OK) {
             status = PROPER(freyja_write(db, batch));
-            for (int number = first; number < first + 3; number++)
+            int was_stopped = stopped;
+            for (int number = first; number < first + 3; number++) {
+                stopped = was_stopped;
                 note(&books[number], status, number == first + 2 ? MISSING : version);
+            }
         }
     }
     CHECK_OK(freyja_batch_free(batch));

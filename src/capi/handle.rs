@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::{self, EpochCell, Guard};
+use crate::memory::reserve;
 
 #[cfg(target_pointer_width = "64")]
 const SLOT_BITS: u32 = 20;
@@ -68,6 +69,7 @@ impl<T: Send + Sync + 'static, const KIND: usize> HandleTable<T, KIND> {
 
     /// A new handle to `value`.
     pub fn insert(&self, value: T) -> Result<usize> {
+        reserve::check()?;
         let (number, slot) = self.claim_slot()?;
         let generation = slot.generation.fetch_add(1, Ordering::Relaxed);
         let handle = KIND << KIND_SHIFT | generation << SLOT_BITS | number;

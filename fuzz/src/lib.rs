@@ -1,0 +1,5 @@
+//! What the fuzzing targets share.
+
+pub mod c;
+pub mod input;
+pub mod stores;
