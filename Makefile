@@ -11,7 +11,7 @@ library := $(target)/library/release/libfreyja.a
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
 .PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean
-.PHONY: bench bench-index bench-memory bench-reopen bench-durable
+.PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ bench-reopen: ## measure how long opening takes after close and kill, with and w
 
 bench-durable: ## measure durable puts beside LevelDB, RocksDB and bare fdatasync; BENCH_ARGUMENTS="--rounds 3" for a quick look
 	$(CARGO) run --release --package freyja-peers --bin durable -- $(BENCH_ARGUMENTS)
+
+bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look
+	$(CARGO) run --release --package freyja-peers --bin peers -- $(BENCH_ARGUMENTS)
 
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --all --check

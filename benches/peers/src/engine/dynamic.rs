@@ -1,6 +1,6 @@
 //! Shared libraries, loaded at run time.
 
-use std::ffi::{CStr, OsStr, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -64,4 +64,15 @@ pub fn version_of(file: &str) -> String {
         .split_once(".so.")
         .map_or("unknown", |(_, version)| version);
     version.to_owned()
+}
+
+/// The text that the library has under this name, such as its version; empty if it has none.
+pub fn text(library: &'static Library, name: &str) -> String {
+    // SAFETY: the callers name variables that are pointers to NUL-terminated texts in the libraries' headers.
+    unsafe {
+        let text = library.get::<*const *const c_char>(name.as_bytes());
+        text.map_or(String::new(), |text| {
+            CStr::from_ptr(**text).to_string_lossy().into_owned()
+        })
+    }
 }

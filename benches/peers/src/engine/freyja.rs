@@ -8,17 +8,18 @@ use std::process::Command;
 use std::ptr::null_mut;
 
 use super::dynamic::{functions, load};
-use super::{Durability, Engine, Kind, Opened, Session};
+use super::{Durability, Engine, Kind, Opened, Opening, Session};
 
 /// Freyja.
 pub const KIND: Kind = Kind {
     name: "Freyja",
     options: "the defaults; synced: FREYJA_SYNC_ALWAYS, else FREYJA_SYNC_NONE",
     open,
+    answers: true,
 };
 
 /// Names the shared library for processes that a benchmark starts.
-const LIBRARY: &str = "FREYJA_LIBRARY";
+pub const FREYJA_LIBRARY: &str = "FREYJA_LIBRARY";
 
 const OK: c_int = 0;
 const NOT_FOUND: c_int = -1;
@@ -73,9 +74,9 @@ struct FreyjaSession<'e> {
 }
 
 /// Builds the shared library, alone, because link-time optimisation does not reach it when other crate types are built
-/// with it, unless [`LIBRARY`] names one. To be called before any thread is started.
+/// with it, unless [`FREYJA_LIBRARY`] names one. To be called before any thread is started.
 pub fn build() -> PathBuf {
-    if let Some(path) = env::var_os(LIBRARY) {
+    if let Some(path) = env::var_os(FREYJA_LIBRARY) {
         return path.into();
     }
     let executable = env::current_exe().expect("the benchmark knows where it is");
@@ -101,7 +102,7 @@ pub fn build() -> PathBuf {
         .join(format!("{prefix}freyja{suffix}"))
 }
 
-fn open(directory: &Path, durability: Durability) -> Opened {
+fn open(directory: &Path, opening: &Opening) -> Opened {
     let library = build();
     let functions = Functions::of(load(&[library.to_str().expect("a path in Unicode")])?)?;
     let path = CString::new(directory.as_os_str().as_bytes()).expect("paths hold no NUL");
@@ -120,7 +121,7 @@ fn open(directory: &Path, durability: Durability) -> Opened {
     // SAFETY: init is told the size of the options and fills them.
     let status = unsafe { (functions.freyja_options_init)(&mut options, size_of::<Options>()) };
     check(&functions, status, "options");
-    options.sync_mode = match durability {
+    options.sync_mode = match opening.durability {
         Durability::Synced => SYNC_ALWAYS,
         Durability::Cached => SYNC_NONE,
     };
@@ -153,7 +154,7 @@ impl Engine for Freyja {
     fn session(&self) -> Box<dyn Session + '_> {
         Box::new(FreyjaSession {
             engine: self,
-            buffer: vec![0; 4096],
+            buffer: vec![0; 8192],
         })
     }
 

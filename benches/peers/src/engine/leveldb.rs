@@ -7,13 +7,14 @@ use std::ptr::null_mut;
 
 use super::dynamic::{functions, load};
 use super::failure::check_text;
-use super::{Durability, Engine, Kind, Opened, Session};
+use super::{Durability, Engine, Kind, Opened, Opening, Session};
 
 /// LevelDB.
 pub const KIND: Kind = Kind {
     name: "LevelDB",
     options: "64 MiB write buffer, 256 MiB block cache, Bloom filter of 10 bits a key, no compression, checksums verified; synced: sync=1",
     open,
+    answers: true,
 };
 
 type Pointer = *mut c_void;
@@ -54,7 +55,7 @@ unsafe impl Send for LevelDb {}
 // SAFETY: as above.
 unsafe impl Sync for LevelDb {}
 
-fn open(directory: &Path, durability: Durability) -> Opened {
+fn open(directory: &Path, opening: &Opening) -> Opened {
     let functions = Functions::of(load(&[
         "libleveldb.so.1d",
         "libleveldb.so.1",
@@ -79,7 +80,7 @@ fn open(directory: &Path, durability: Durability) -> Opened {
         let writing = (functions.leveldb_writeoptions_create)();
         (functions.leveldb_writeoptions_set_sync)(
             writing,
-            u8::from(durability == Durability::Synced),
+            u8::from(opening.durability == Durability::Synced),
         );
         LevelDb {
             functions,

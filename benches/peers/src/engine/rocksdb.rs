@@ -7,13 +7,14 @@ use std::ptr::null_mut;
 
 use super::dynamic::{functions, load};
 use super::failure::check_text;
-use super::{Durability, Engine, Kind, Opened, Session};
+use super::{Durability, Engine, Kind, Opened, Opening, Session};
 
 /// RocksDB.
 pub const KIND: Kind = Kind {
     name: "RocksDB",
     options: "Debian's build, which has assertions; 64 MiB write buffer, 256 MiB block cache, Bloom filter of 10 bits a key, no compression, logs recycled, 2 background jobs; synced: sync=1",
     open,
+    answers: true,
 };
 
 type Pointer = *mut c_void;
@@ -57,7 +58,7 @@ unsafe impl Send for RocksDb {}
 // SAFETY: as above.
 unsafe impl Sync for RocksDb {}
 
-fn open(directory: &Path, durability: Durability) -> Opened {
+fn open(directory: &Path, opening: &Opening) -> Opened {
     let names = [
         "librocksdb.so.7.8",
         "librocksdb.so.9",
@@ -85,7 +86,7 @@ fn open(directory: &Path, durability: Durability) -> Opened {
         let writing = (functions.rocksdb_writeoptions_create)();
         (functions.rocksdb_writeoptions_set_sync)(
             writing,
-            u8::from(durability == Durability::Synced),
+            u8::from(opening.durability == Durability::Synced),
         );
         RocksDb {
             functions,

@@ -5,10 +5,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use freyja_peers::engine::{Durability, Engine, KINDS, Kind};
+use freyja_peers::engine::{Durability, Engine, KINDS, Kind, Opening};
 use freyja_peers::pairs::Pairs;
 
 use crate::raw::{RECORD_LEN, Raw, Way};
+use crate::rounds::VALUE_LEN;
 
 /// What takes its turn.
 pub struct Contender {
@@ -55,8 +56,13 @@ impl Contender {
             new(name.to_owned(), "", Work::Raw(raw))
         });
         let mut contenders = Vec::from(raw);
+        let opening = Opening {
+            durability: Durability::Synced,
+            pairs: 1_000_000,
+            value_len: VALUE_LEN,
+        };
         for kind in kinds() {
-            match kind.open(&directory.join(kind.name), Durability::Synced) {
+            match kind.open(&directory.join(kind.name), &opening) {
                 Ok(engine) => {
                     let name = format!("{} {}", kind.name, engine.version());
                     contenders.push(new(name, kind.options, Work::Store(engine)));
