@@ -198,7 +198,8 @@ typedef enum freyja_open_flag {
      */
     FREYJA_MUST_BE_NEW = 2,
     /**
-     * The store must exist and is opened for reading only: writing calls answer FREYJA_READ_ONLY.
+     * The store must exist and is opened for reading only, also while another process writes it: writing calls answer
+     * FREYJA_READ_ONLY, and nothing in the directory is changed.
      */
     FREYJA_READ_ONLY_STORE = 4,
 } freyja_open_flag;
@@ -1123,7 +1124,8 @@ FREYJA_API int freyja_options_init(struct freyja_options *o, size_t struct_size)
 /**
  * Opens the store in the directory `path`, by default creating it if it does not exist.
  *
- * A store is open once for writing, or any number of times for reading only, whether in this process or another.
+ * A store is open for writing once at a time, whether in this process or another. Any number of handles, in any processes, may
+ * read it meanwhile: opened with FREYJA_READ_ONLY_STORE they see it as it was then, and as it is when they call freyja_refresh.
  * Recovery after a crash happens in here; freyja_stats tells what it found.
  *
  * @param path      path of the directory, ended by NUL.
@@ -1598,6 +1600,20 @@ int freyja_locate(struct freyja_db *db,
                   size_t key_len,
                   struct freyja_location *out,
                   size_t struct_size);
+
+/**
+ * Lets a store that was opened with FREYJA_READ_ONLY_STORE see what another process has written since it was opened or last refreshed:
+ * everything up to some write, every batch whole or not at all. The writes may not be durable yet. While this runs, other
+ * threads may see some of the writes before the others. With a store that is open for writing it does nothing.
+ *
+ * @return FREYJA_OK; FREYJA_FAILED if this handle cannot go on from where it is, so that the store is to be closed and opened
+ *         again: it was refreshed so late that compaction had taken away what it had not read, or the store has lost, by a failure
+ *         of its disk, what this handle saw; FREYJA_CORRUPT if records that were durable are missing; FREYJA_INVALID,
+ *         FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY; an errno. What was seen before stays. freyja_failure tells more.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_refresh(struct freyja_db *db);
 
 /**
  * Gives back the space of deleted, superseded and expired pairs: merges all segment files for which that pays, beside reads and

@@ -17,7 +17,7 @@ pub enum ErrorKind {
     Invalid,
     /// A buffer is too small for the answer.
     Range,
-    /// Another opener holds the store.
+    /// Another opener writes the store.
     Busy,
     /// The store, or the handle, has been closed.
     Closed,

@@ -400,6 +400,22 @@ fn a_later_backup_cut_short_anywhere_is_the_older_one_or_can_be_finished() {
 }
 
 #[test]
+fn a_backup_follows_compaction_and_brings_nothing_back_wherever_it_is_cut_short() {
+    let disk = SimulatedDisk::new(7);
+    let store = open(&disk);
+    write(&store, 1);
+    back_up(&store);
+    let older = content(&store);
+    write(&store, 2);
+    for number in 0..KEYS / 2 {
+        store.delete(&key(number)).unwrap();
+    }
+    store.compact(|_| true).unwrap();
+    crash_everywhere(Some(older), &disk, &store);
+    assert_eq!(segments(&disk, COPY), segments(&disk, STORE));
+}
+
+#[test]
 fn whatever_call_fails_during_a_backup_the_store_keeps_everything_and_the_copy_is_right_or_refused()
 {
     for errno in [libc::EIO, libc::ENOSPC, libc::EMFILE] {

@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     "limits",
     "version",
     "status",
@@ -23,6 +23,7 @@ const SOURCES: [&str; 21] = [
     "buffer",
     "pool",
     "location",
+    "refresh",
     "progress",
     "compaction",
     "backup",

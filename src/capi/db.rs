@@ -18,7 +18,8 @@ pub struct freyja_db {
 
 /// Opens the store in the directory `path`, by default creating it if it does not exist.
 ///
-/// A store is open once for writing, or any number of times for reading only, whether in this process or another.
+/// A store is open for writing once at a time, whether in this process or another. Any number of handles, in any processes, may
+/// read it meanwhile: opened with FREYJA_READ_ONLY_STORE they see it as it was then, and as it is when they call freyja_refresh.
 /// Recovery after a crash happens in here; freyja_stats tells what it found.
 ///
 /// @param path      path of the directory, ended by NUL.

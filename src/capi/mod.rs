@@ -28,6 +28,7 @@ mod progress;
 mod put_buf;
 mod read;
 mod read_many;
+mod refresh;
 mod staging;
 mod stats;
 mod status;

@@ -22,7 +22,8 @@ pub enum freyja_open_flag {
     FREYJA_MUST_EXIST = 1,
     /// The store must not exist, else FREYJA_EXISTS.
     FREYJA_MUST_BE_NEW = 2,
-    /// The store must exist and is opened for reading only: writing calls answer FREYJA_READ_ONLY.
+    /// The store must exist and is opened for reading only, also while another process writes it: writing calls answer
+    /// FREYJA_READ_ONLY, and nothing in the directory is changed.
     FREYJA_READ_ONLY_STORE = 4,
 }
 

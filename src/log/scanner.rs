@@ -82,6 +82,29 @@ impl<'s> Scanner<'s> {
         })
     }
 
+    /// A scan from `offset` on, behind a record or mark, where `last_sequence` is that of the last put or tombstone before, or the
+    /// segment's base sequence less one. Errors: `Memory`.
+    pub fn from(segment: &'s Segment, offset: u64, last_sequence: u64) -> Result<Self> {
+        Ok(Self {
+            valid_end: offset,
+            resume: offset,
+            last_sequence,
+            ..Self::new(segment)?
+        })
+    }
+
+    /// What comes next if it is valid. `None` where it is not: in a segment that another process is writing that means no more than
+    /// that it has not come further, and a search for what follows would be in vain. Errors as [`Self::next_event`].
+    pub fn next_in_line(&mut self) -> Result<Option<Event<'_>>> {
+        if self.end.is_none()
+            && self.resume < self.source.end()
+            && self.check(self.resume, Look::Along)?.is_err()
+        {
+            return Ok(None);
+        }
+        self.next_event().map(Some)
+    }
+
     /// What comes next; after the end, the end again. Invalid bytes are events, not errors.
     /// Errors: `Memory`, `Io`, and `Corrupt` if the file was cut during the scan.
     pub fn next_event(&mut self) -> Result<Event<'_>> {

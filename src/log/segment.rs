@@ -203,6 +203,22 @@ impl Segment {
         )
     }
 
+    /// The same segment, through the same open file, for reading all that the file has now by calls: another process may be writing
+    /// it, so that what is behind the last complete record may change.
+    pub fn as_it_is_now(&self) -> Result<Arc<Self>> {
+        let len = self.file.len();
+        let len = len.map_err(|error| Error::io("take the length", &self.path, &error))?;
+        Self::new(
+            self.path.clone(),
+            self.header.clone(),
+            self.header_bytes,
+            self.file.clone(),
+            ReadMode::Pread,
+            len,
+            true,
+        )
+    }
+
     /// The segment's id.
     pub fn id(&self) -> u64 {
         self.header.segment_id
@@ -243,6 +259,14 @@ impl Segment {
     pub fn limit(&self, end: u64) {
         if let Content::File(readable) = &self.content {
             readable.fetch_min(end, Ordering::AcqRel);
+        }
+    }
+
+    /// Takes the bytes up to `end`, which are there and change no more, as readable in a segment that is read by calls and that
+    /// another process writes.
+    pub fn extend(&self, end: u64) {
+        if let Content::File(readable) = &self.content {
+            readable.fetch_max(end, Ordering::AcqRel);
         }
     }
 

@@ -10,6 +10,7 @@ mod compaction;
 mod counters;
 mod examination;
 mod failure;
+mod follow;
 mod image;
 mod iterate;
 mod live_segment;
@@ -42,6 +43,7 @@ use commit_log::{CommitLog, Scope};
 use compaction::{Compactor, Worker};
 use counters::{Counters, Operation};
 use failure::Failure;
+use follow::Follower;
 use image::{ImageKeeper, Loader};
 use publication::Publication;
 use segment_set::SegmentSet;
@@ -97,6 +99,8 @@ struct Shared {
     failure: Arc<Failure>,
     /// Absent in a store opened read-only.
     log: Option<CommitLog>,
+    /// Present in a store opened read-only.
+    follower: Option<Follower>,
     options: Options,
     counters: Counters,
     publication: Publication,
@@ -128,7 +132,7 @@ impl Shared {
 impl Store {
     /// Opens the store in the directory `path` on the real file system.
     ///
-    /// Fails with [`ErrorKind::Busy`] if another opener holds it, [`ErrorKind::Version`] if a newer
+    /// Fails with [`ErrorKind::Busy`] if it is to be written and another opener writes it, [`ErrorKind::Version`] if a newer
     /// format wrote it, and as the [`OpenMode`] says.
     pub fn open(path: &Path, options: &Options) -> Result<Self> {
         Self::open_on(Arc::new(RealVfs), path, options)
@@ -178,6 +182,7 @@ impl Store {
         let (shards_loaded, shards_rebuilt) = shared.index.loaded_shards();
         let (images_written, image_failures) = shared.images.counts();
         let log = shared.log.as_ref();
+        let seen = shared.follower.as_ref();
         let compaction = shared.compactor.counts();
         Stats {
             keys: index.keys,
@@ -196,7 +201,10 @@ impl Store {
             gets: shared.counters.total(Operation::Get),
             deletes: shared.counters.total(Operation::Delete),
             syncs: log.map_or(0, CommitLog::syncs),
-            last_sequence: log.map_or(report.last_sequence, CommitLog::last_sequence),
+            last_sequence: log.map_or_else(
+                || seen.map_or(report.last_sequence, Follower::last_sequence),
+                CommitLog::last_sequence,
+            ),
             durable_sequence: log.map_or(report.last_sequence, CommitLog::durable_sequence),
             recovered_records: report.records,
             recovery_cut_bytes: report.cut_bytes,

@@ -13,6 +13,7 @@ use super::commit_log::{CommitLog, Place};
 use super::compaction::{Compactor, Worker};
 use super::counters::Counters;
 use super::failure::Failure;
+use super::follow::Follower;
 use super::image::{ImageKeeper, Loader};
 use super::options::{Compaction, OpenMode, Options, SyncMode};
 use super::publication::Publication;
@@ -69,7 +70,11 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     if !present && matches!(options.mode, OpenMode::MustExist | OpenMode::ReadOnly) {
         return Err(absent(path));
     }
-    let lock = lock(&*vfs, path, read_only)?;
+    let lock = match read_only {
+        // What is only read is checked as it is read, whoever may be writing it.
+        true => None,
+        false => lock(&*vfs, path, false)?,
+    };
     let recovery = Recovery::list(&*vfs, path, options)?;
     if options.mode == OpenMode::MustBeNew && (present || recovery.found_segments()) {
         return Err(Error::new(
@@ -95,6 +100,17 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     if let Some(error) = recovered.report.first_failure() {
         failure.record(&error);
     }
+    let follower = match read_only {
+        true => Some(Follower::new(
+            vfs.clone(),
+            path.to_path_buf(),
+            recovered.store_id,
+            &segments.members()?,
+            &recovered.growing,
+            recovered.report.last_sequence,
+        )),
+        false => None,
+    };
     let clock = Arc::new(ExpiryClock::new(vfs.clone(), recovered.expired_until_ms));
     let log = (!read_only).then(|| {
         let place = Place {
@@ -128,6 +144,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         segments,
         failure,
         log,
+        follower,
         options: options.clone(),
         counters: Counters::default(),
         publication: Publication::default(),

@@ -14,7 +14,8 @@ pub enum OpenMode {
     MustExist,
     /// Creates the store; [`ErrorKind::Exists`] if there is one.
     MustBeNew,
-    /// Opens an existing store for reading; nothing on disk is changed.
+    /// Opens an existing store for reading, also while another process writes it; nothing on disk is changed.
+    /// [`Store::refresh`](crate::store::Store::refresh) shows what has been written since.
     ReadOnly,
 }
 

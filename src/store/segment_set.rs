@@ -29,6 +29,11 @@ pub fn chunks_for(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES).max(1)
 }
 
+/// How many bytes of a segment lie in so many chunks.
+pub fn bytes_in(chunks: u32) -> u64 {
+    u64::from(chunks) * CHUNK_BYTES
+}
+
 /// The chunk that `location` lies in.
 #[inline]
 pub fn chunk_of(location: Location) -> u64 {
@@ -178,6 +183,68 @@ impl SegmentSet {
             None => self.reserve(capacity)?,
         };
         Ok(self.publish_at(reservation, live, guard))
+    }
+
+    /// Adds a `segment` of a store that another process writes. Its records all begin below `capacity` bytes; `first_chunk` is its
+    /// place in the location space, which must be free, if an index image knows it.
+    pub fn add_growing(
+        &self,
+        segment: Arc<Segment>,
+        capacity: u64,
+        first_chunk: Option<u32>,
+        guard: &Guard,
+    ) -> Result<Arc<LiveSegment>> {
+        let live = |first_chunk| LiveSegment {
+            segment,
+            usage: Arc::default(),
+            first_chunk,
+            sealed: None,
+            is_recovered: true,
+        };
+        let reservation = match first_chunk {
+            Some(first) => {
+                let chunks = self.members.lock().take_at(first as usize, capacity);
+                self.checked(chunks)?
+            }
+            None => self.reserve(capacity)?,
+        };
+        Ok(self.publish_at(reservation, live, guard))
+    }
+
+    /// The segment with that id.
+    pub fn member(&self, id: u64) -> Option<Arc<LiveSegment>> {
+        let members = self.members.lock();
+        members.by_id.get(&id).map(|(live, _)| live.clone())
+    }
+
+    /// Makes room, at its place, for records of the segment `id` that begin below `capacity` bytes; answers how many bytes it has
+    /// room for then. Errors: `Failed` if something else lies behind it.
+    pub fn enlarge(&self, id: u64, capacity: u64, guard: &Guard) -> Result<u64> {
+        let mut members = self.members.lock();
+        let unknown = || Error::new(ErrorKind::Closed, "the segment is no longer there");
+        let (live, chunks) = members.by_id.get(&id).ok_or_else(unknown)?;
+        let count = usize::try_from(chunks_for(capacity)).unwrap_or(usize::MAX);
+        if count <= chunks.len() {
+            return Ok(chunks.len() as u64 * CHUNK_BYTES);
+        }
+        let enlarged = chunks.start..chunks.start.saturating_add(count);
+        if members
+            .taken
+            .range(chunks.end..enlarged.end)
+            .next()
+            .is_some()
+        {
+            let path = live.segment.path().display();
+            let message = format!(
+                "{path}: has outgrown its place in the index; close the store and open it again"
+            );
+            return Err(Error::new(ErrorKind::Failed, message));
+        }
+        let live = live.clone();
+        self.by_chunk.reserve(enlarged.clone())?;
+        members.taken.insert(enlarged.start, enlarged.end);
+        self.publish(&mut members, live, enlarged, guard);
+        Ok(count as u64 * CHUNK_BYTES)
     }
 
     /// Reserves a place for a segment whose records all begin below `capacity` bytes, so that nothing can fail when it is

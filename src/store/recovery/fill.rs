@@ -7,7 +7,7 @@ use super::changes::{Change, Maker};
 use super::graves::Graves;
 use super::pipeline::{self, Sink};
 use super::replay;
-use super::survey::Survey;
+use super::survey::{Kept, Survey};
 use super::tail::Tail;
 use crate::error::{Error, Result};
 use crate::index::image::ShardSummary;
@@ -16,9 +16,9 @@ use crate::log::record::ALIGNMENT;
 use crate::memory::epoch;
 use crate::store::image::{Image, LogSource};
 use crate::store::live_segment::{LiveSegment, Sealed};
-use crate::store::options::Options;
+use crate::store::options::{OpenMode, Options};
 use crate::store::report::RecoveryReport;
-use crate::store::segment_set::{Recovered, SegmentSet};
+use crate::store::segment_set::{Recovered, SegmentSet, bytes_in};
 use crate::vfs::Vfs;
 
 /// A second thread is worth starting for so many bytes of log.
@@ -68,6 +68,11 @@ impl Filling<'_> {
                     continue;
                 }
                 let place = known.map(|it| (it.first_chunk, it.dead));
+                if self.is_growing(kept) {
+                    let known = known.map(|it| it.first_chunk);
+                    *entry = Some((self.open_growing(kept, image, known)?, kept.end));
+                    continue;
+                }
                 let id = kept.segment.id();
                 let mut waiting = self.waiting.iter();
                 let segment = match waiting.find(|waiting| waiting.segment.id() == id) {
@@ -90,6 +95,33 @@ impl Filling<'_> {
         let mut opened = reserved_vec(kept.len())?;
         opened.extend(log.into_iter().flatten());
         Ok(opened)
+    }
+
+    /// Whether another process may be writing the segment.
+    fn is_growing(&self, kept: &Kept) -> bool {
+        self.options.mode == OpenMode::ReadOnly && kept.unsealed.is_some()
+    }
+
+    /// Opens such a segment, in which more may be found later. Not mapped: it may be cut behind what counts.
+    fn open_growing(
+        &self,
+        kept: &Kept,
+        image: Option<&Image>,
+        first_chunk: Option<u32>,
+    ) -> Result<Arc<LiveSegment>> {
+        let expected = self.options.segment_size.max(kept.segment.disk_bytes());
+        let capacity = match (image, first_chunk) {
+            (Some(image), Some(first)) => {
+                let places = image.directory.segments.iter().map(|it| it.first_chunk);
+                let next = places.filter(|place| *place > first).min();
+                next.map_or(expected, |next| expected.min(bytes_in(next - first)))
+            }
+            _ => expected,
+        };
+        kept.segment.limit(kept.content_end);
+        let segment = kept.segment.clone();
+        self.segments
+            .add_growing(segment, capacity, first_chunk, &epoch::pin())
     }
 
     fn read_log(

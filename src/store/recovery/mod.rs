@@ -28,19 +28,23 @@ use super::image::{self, Names};
 use super::options::{OpenMode, Options};
 use super::report::{RecoveryReport, RecoveryWay};
 use super::segment_set::SegmentSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, IndexOptions};
 use crate::log::segment_name;
 use crate::vfs::{EntryKind, Vfs};
 
 pub use adoption::Adoption;
-pub use changes::Maker;
+pub use changes::{Change, Changes, Maker};
 pub use examine::{Examined, View};
+pub use extent::Extent;
 pub use survey::{Kept, Survey};
 pub use tail::Tail;
 pub use trouble::{Trouble, TroubleKind};
 
 use fill::Filling;
+
+/// How often a store that another process writes is looked at until what is seen is taken for what is there.
+pub const LOOKS: usize = 8;
 
 /// What is said of an entry of the directory that has a segment's name and is not one.
 pub const NOT_A_FILE: &str =
@@ -54,6 +58,8 @@ pub struct Recovered {
     pub adoption: Adoption,
     /// The store's identity, unless it has no segment yet.
     pub store_id: Option<[u8; 16]>,
+    /// In a store opened read-only: the segments without a footer, and how far they counted.
+    pub growing: Vec<(u64, Extent)>,
     /// Pairs with an expiry up to this moment have expired for good.
     pub expired_until_ms: u64,
     /// What was found.
@@ -124,6 +130,27 @@ impl<'r> Recovery<'r> {
         })
     }
 
+    /// A survey of a store that another process may be writing: what looks like damage may be something that is just being written, or
+    /// a file that has been removed since the listing. Damage that is seen twice is damage.
+    fn settled_survey(&mut self) -> Result<(Survey, RecoveryReport)> {
+        let mut before = None;
+        for _ in 0..LOOKS {
+            let mut report = RecoveryReport::default();
+            match survey::survey(self.vfs, &self.files, &mut report) {
+                Ok(survey) if report.first_failure().is_none() => return Ok((survey, report)),
+                Ok(survey) if before.as_ref() == Some(&report) => return Ok((survey, report)),
+                Ok(_) => before = Some(report),
+                Err(error) if may_pass(&error) => {}
+                Err(error) => return Err(error),
+            }
+            let Self { files, images, .. } = Self::list(self.vfs, self.directory, self.options)?;
+            (self.files, self.images) = (files, images);
+        }
+        let mut report = RecoveryReport::default();
+        let survey = survey::survey(self.vfs, &self.files, &mut report)?;
+        Ok((survey, report))
+    }
+
     /// Whether there is anything with a segment's name.
     pub fn found_segments(&self) -> bool {
         !self.files.is_empty() || !self.strange.is_empty()
@@ -137,12 +164,18 @@ impl<'r> Recovery<'r> {
         segments: &Arc<SegmentSet>,
     ) -> Result<Recovered> {
         let begun = self.vfs.monotonic();
-        let mut report = RecoveryReport::default();
         if let Some(path) = self.strange.first() {
             return Err(Error::corrupt(path, 0, NOT_A_FILE));
         }
-        let survey = survey::survey(self.vfs, &self.files, &mut report)?;
         let read_only = self.options.mode == OpenMode::ReadOnly;
+        let (survey, mut report) = match read_only {
+            true => self.settled_survey()?,
+            false => {
+                let mut report = RecoveryReport::default();
+                let survey = survey::survey(self.vfs, &self.files, &mut report)?;
+                (survey, report)
+            }
+        };
         let mut waiting = Vec::new();
         if !read_only {
             let may_wait = self.options.background_threads > 0;
@@ -186,7 +219,12 @@ impl<'r> Recovery<'r> {
         let index = filling.fill(image, index_options, &mut report)?;
         report.last_sequence = survey.last_sequence;
         report.microseconds = elapsed_since(self.vfs, begun);
+        let growing = survey.kept.iter().filter_map(|kept| {
+            let extent = kept.unsealed.filter(|_| read_only)?;
+            Some((kept.segment.id(), extent))
+        });
         Ok(Recovered {
+            growing: growing.collect(),
             resume: Resume {
                 last_sequence: survey.last_sequence,
                 next_sequence: survey.highest_sequence + 1,
@@ -203,6 +241,11 @@ impl<'r> Recovery<'r> {
             image_bytes,
         })
     }
+}
+
+/// Whether `error` may come from reading what another process is changing, so that it is gone at the next look.
+pub fn may_pass(error: &Error) -> bool {
+    error.kind() == ErrorKind::Corrupt || error.os_code() == libc::ENOENT
 }
 
 fn elapsed_since(vfs: &dyn Vfs, begun: std::time::Duration) -> u64 {

@@ -14,9 +14,13 @@ use crate::store::options::Options;
 use crate::store::report::{DamagedSpan, RecoveryReport};
 use crate::vfs::Vfs;
 
-/// Opens the segment that `kept` describes for reading by calls.
+/// Opens the segment that `kept` describes for reading as the options say.
 pub fn open(vfs: &dyn Vfs, kept: &Kept, options: &Options) -> Result<Arc<Segment>> {
     let path = kept.segment.path();
+    // Through the open file: where another process writes the store, the name may be gone by now.
+    if let Some(footer) = &kept.footer {
+        return kept.segment.reopen_sealed(footer, options.read_mode);
+    }
     match Segment::open(vfs, path, options.read_mode)? {
         OpenedSegment::Sealed { segment, .. } | OpenedSegment::Unsealed { segment } => Ok(segment),
         OpenedSegment::Headless { .. } => Err(Error::corrupt(

@@ -1,0 +1,484 @@
+//! Brings a store that was opened read-only up to date with the process that writes it.
+//!
+//! What the writer appends is valid or it is not yet there: checksums and sequence numbers decide, as they do in recovery. Records are
+//! taken in commit order, batches whole, so that what is seen is always a prefix of what was written, durable or not.
+//!
+//! Only fresh segments are followed. What compaction writes says nothing new: the segments that it replaces stay readable, as long as
+//! they are open here. A reader that comes so late that it never opened them has to begin anew.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::backup;
+use super::live_segment::{LiveSegment, Sealed};
+use super::recovery::{Change, Changes, Extent, LOOKS, Maker, may_pass};
+use super::segment_set::Recovered;
+use super::{Shared, Store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::footer::Footer;
+use crate::log::record::{ALIGNMENT, Kind, MARK_LEN};
+use crate::log::scan_event::ScannedRecord;
+use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
+use crate::log::{Event, OpenedSegment, ReadMode, Scanner, Segment, segment_name};
+use crate::memory::epoch;
+use crate::vfs::Vfs;
+
+/// How far a store that another process writes has been read.
+pub struct Follower {
+    vfs: Arc<dyn Vfs>,
+    directory: PathBuf,
+    state: Mutex<State>,
+    last_sequence: AtomicU64,
+}
+
+struct State {
+    /// The store's identity, unless it had no segment so far.
+    store_id: Option<[u8; 16]>,
+    /// Id of the last segment that was taken.
+    newest_id: u64,
+    /// Ids of the segments that are not to be looked at again.
+    known: BTreeSet<u64>,
+    /// Up to which sequence number what is not seen here may have been taken away by compaction.
+    compacted_until: u64,
+    /// Segments that had no footer when they were read last, in the order of their ids.
+    growing: Vec<Growing>,
+}
+
+struct Growing {
+    live: Arc<LiveSegment>,
+    /// Offset in bytes up to which it has been read.
+    end: u64,
+    /// Sequence number of the last record before.
+    last_sequence: u64,
+}
+
+impl Store {
+    /// Lets a store opened read-only see what another process has written since; answers the sequence number of the last record that
+    /// is seen now. In a store that is open for writing there is nothing to do.
+    ///
+    /// What is seen is a prefix of the writes in their order, with no batch in part. The writes may not be durable yet. While this runs,
+    /// other threads see one write after the other take place. After an error less may have been brought up to date.
+    ///
+    /// Errors: [`ErrorKind::Failed`] if this reader cannot go on and the store is to be opened again: it came so late that compaction
+    /// had taken away what it had not read, or the store has lost, by a failure of the disk, what was seen before; `Corrupt` if what is
+    /// missing was durable; `Memory`; `Io`. What was seen before stays.
+    pub fn refresh(&self) -> Result<u64> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        match (&shared.follower, &shared.log) {
+            (Some(follower), _) => follower.refresh(shared),
+            (None, Some(log)) => Ok(log.last_sequence()),
+            (None, None) => Ok(shared.report.last_sequence),
+        }
+    }
+}
+
+impl Follower {
+    /// A follower of the store `store_id` in `directory`, of which `shared` members have been read, all up to `last_sequence`; `growing`
+    /// are those without a footer.
+    pub fn new(
+        vfs: Arc<dyn Vfs>,
+        directory: PathBuf,
+        store_id: Option<[u8; 16]>,
+        members: &[Arc<LiveSegment>],
+        growing: &[(u64, Extent)],
+        last_sequence: u64,
+    ) -> Self {
+        let extent = |live: &LiveSegment| {
+            let found = growing.iter().find(|(id, _)| *id == live.segment.id());
+            found.map(|(_, extent)| extent)
+        };
+        let growing = members.iter().filter_map(|live| {
+            let extent = extent(live)?;
+            Some(Growing {
+                live: live.clone(),
+                end: extent.end.next_multiple_of(ALIGNMENT),
+                last_sequence: match extent.totals.records {
+                    0 => live.segment.header().base_sequence - 1,
+                    _ => extent.totals.last_sequence,
+                },
+            })
+        });
+        Self {
+            vfs,
+            directory,
+            state: Mutex::new(State {
+                store_id,
+                newest_id: members.last().map_or(0, |live| live.segment.id()),
+                known: members.iter().map(|live| live.segment.id()).collect(),
+                compacted_until: 0,
+                growing: growing.collect(),
+            }),
+            last_sequence: AtomicU64::new(last_sequence),
+        }
+    }
+
+    /// Sequence number of the last record that is seen.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence.load(Ordering::Acquire)
+    }
+
+    fn refresh(&self, shared: &Shared) -> Result<u64> {
+        let mut state = self.state.lock();
+        let mut outcome = self.look(&mut state, shared);
+        for _ in 1..LOOKS {
+            if !outcome.as_ref().is_err_and(may_pass) {
+                break;
+            }
+            outcome = self.look(&mut state, shared);
+        }
+        outcome.inspect_err(|error| shared.failure.record(error))?;
+        Ok(self.last_sequence())
+    }
+
+    fn look(&self, state: &mut State, shared: &Shared) -> Result<()> {
+        // Listed first: a segment before one that is listed is complete.
+        let new = self.open_new(state)?;
+        for growing in &mut state.growing {
+            self.catch_up(growing, shared)?;
+        }
+        for (segment, footer) in new {
+            if !self.comes_next(segment.header(), state.compacted_until)? {
+                break;
+            }
+            let taken = match footer {
+                Some(footer) => self.take_sealed(&segment, &footer, shared)?,
+                None => self.take_growing(segment.clone(), state, shared)?,
+            };
+            if !taken {
+                break;
+            }
+            state.newest_id = segment.id();
+            state.known.insert(segment.id());
+            state.store_id = Some(segment.header().store_id);
+        }
+        self.take_footers(state, shared);
+        // All that is listed and was not compacted has been read.
+        match state.compacted_until > self.last_sequence() {
+            true => Err(compacted_before_read(&self.directory)),
+            false => Ok(()),
+        }
+    }
+
+    /// The fresh segments that have come since, in the order of their ids, with the footers of those that are sealed. Takes note of how
+    /// far compaction may have taken segments away.
+    fn open_new(&self, state: &mut State) -> Result<Vec<(Arc<Segment>, Option<Footer>)>> {
+        let entries = self.vfs.list(&self.directory);
+        let entries = entries.map_err(|error| Error::io("list", &self.directory, &error))?;
+        if entries.iter().any(|it| it.name == backup::UNFINISHED) {
+            return Err(backup::cut_short(&self.directory));
+        }
+        let ids = entries
+            .iter()
+            .filter_map(|it| segment_name::parse(&it.name));
+        let mut ids: Vec<u64> = ids.filter(|id| !state.known.contains(id)).collect();
+        ids.sort_unstable();
+        let mut new = Vec::new();
+        for id in ids {
+            let path = self.directory.join(segment_name::file_name(id));
+            // A fresh segment has a higher id than all that were there before it: others are what compaction wrote, or of no use.
+            let is_late = id <= state.newest_id;
+            let (segment, footer) = match Segment::open(&*self.vfs, &path, ReadMode::Pread) {
+                Ok(OpenedSegment::Sealed {
+                    segment, footer, ..
+                }) => (segment, Some(footer)),
+                Ok(OpenedSegment::Unsealed { segment }) => (segment, None),
+                Ok(OpenedSegment::Headless { .. }) if is_late => {
+                    state.known.insert(id);
+                    continue;
+                }
+                Ok(OpenedSegment::Headless { fault, .. }) => return Err(fault.into_error(&path)),
+                Err(error) => return Err(error),
+            };
+            let header = segment.header();
+            if header.store_id != state.store_id.unwrap_or(header.store_id) {
+                let what = "the segment belongs to another store; move it away";
+                return Err(Error::corrupt(&path, 0, what));
+            }
+            if header.origin == Origin::Compaction {
+                let until = &mut state.compacted_until;
+                *until = header.durable_sequence.max(*until);
+            } else if !is_late {
+                new.push((segment, footer));
+                continue;
+            }
+            state.known.insert(id);
+        }
+        Ok(new)
+    }
+
+    /// Whether everything before the segment with this header has been taken. If not, it was cut off by a crash, and nothing
+    /// counts from there on until a writer has mended the store.
+    fn comes_next(&self, header: &SegmentHeader, compacted_until: u64) -> Result<bool> {
+        let last = self.last_sequence();
+        let path = self
+            .directory
+            .join(segment_name::file_name(header.segment_id));
+        if header.predecessor_sequence < last {
+            return Err(begin_anew(
+                &path,
+                "the store has lost writes that were seen here",
+            ));
+        }
+        if header.predecessor_sequence > last && compacted_until > last {
+            return Err(compacted_before_read(&path));
+        }
+        if header.predecessor_sequence > last && header.durable_sequence > last {
+            let what = format!(
+                "records before this segment are missing, from {} on",
+                last + 1
+            );
+            return Err(Error::corrupt(&path, 0, what));
+        }
+        Ok(header.predecessor_sequence == last)
+    }
+
+    /// Takes all of a sealed segment, in which everything invalid is damage. Always answers `true`.
+    fn take_sealed(&self, segment: &Segment, footer: &Footer, shared: &Shared) -> Result<bool> {
+        let end = footer.records_end();
+        // An earlier attempt may have added it before it failed.
+        let live = match shared.segments.member(segment.id()) {
+            Some(live) => live,
+            None => {
+                let segment = segment.reopen_sealed(footer, shared.options.read_mode)?;
+                let guard = epoch::pin();
+                let known = Recovered {
+                    sealed: sealed_with(footer),
+                    place: None,
+                    footer_is_durable: false,
+                };
+                shared.segments.add_recovered(segment, known, &guard)?
+            }
+        };
+        let mut batch = Batch::new(self, shared, &live);
+        let mut scanner = Scanner::until(&live.segment, end)?;
+        loop {
+            match scanner.next_event()? {
+                Event::Record(record) => batch.add(&record)?,
+                Event::Damaged(span) => {
+                    let what = "the bytes are damaged; restore the file from a backup";
+                    let damage = Error::corrupt(segment.path(), span.offset, what);
+                    shared.failure.record(&damage);
+                    // Who asks for the key that the record seems to have had hears of the damage.
+                    if let Some(record) = span.probable {
+                        batch.push(span.offset, Kind::Put, record.sequence, record.key)?;
+                    }
+                }
+                Event::End(_) => break,
+                Event::Mark { .. } | Event::Hints { .. } | Event::Manifest { .. } => {}
+            }
+        }
+        batch.apply()?;
+        self.advance(footer.totals.last_sequence);
+        Ok(true)
+    }
+
+    /// Takes what there is of a segment that is being written. Answers whether there is anything: else it is left for the next time.
+    fn take_growing(
+        &self,
+        segment: Arc<Segment>,
+        state: &mut State,
+        shared: &Shared,
+    ) -> Result<bool> {
+        let header = segment.header();
+        let (begin, before) = (HEADER_LEN as u64, header.base_sequence - 1);
+        let first = Scanner::from(&segment, begin, before)?
+            .next_in_line()?
+            .is_some_and(|event| matches!(event, Event::Record(_) | Event::Mark { .. }));
+        if !first {
+            return Ok(false);
+        }
+        let capacity = shared.options.segment_size.max(segment.disk_bytes());
+        // Readable as far as it has been taken.
+        segment.limit(begin);
+        let guard = epoch::pin();
+        let live = shared
+            .segments
+            .add_growing(segment, capacity, None, &guard)?;
+        state.growing.push(Growing {
+            live,
+            end: begin,
+            last_sequence: before,
+        });
+        match state.growing.last_mut() {
+            Some(growing) => self.catch_up(growing, shared).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes what has come in a segment that is being written, up to the last complete batch.
+    fn catch_up(&self, growing: &mut Growing, shared: &Shared) -> Result<()> {
+        let now = growing.live.segment.as_it_is_now()?;
+        let mut scanner = Scanner::from(&now, growing.end, growing.last_sequence)?;
+        let live = growing.live.clone();
+        let mut batch = Batch::new(self, shared, &live);
+        let mut room = 0;
+        loop {
+            match scanner.next_in_line()? {
+                Some(Event::Record(record)) => {
+                    let end = record.offset + record.len;
+                    if end > room {
+                        let guard = epoch::pin();
+                        room = shared.segments.enlarge(now.id(), end, &guard)?;
+                    }
+                    // Before it can be found.
+                    if !record.continues {
+                        live.segment.extend(end);
+                    }
+                    batch.add(&record)?;
+                    if !record.continues {
+                        (growing.end, growing.last_sequence) = (end, record.sequence);
+                    }
+                }
+                Some(Event::Mark { offset, .. }) if batch.is_empty() => {
+                    growing.end = offset + MARK_LEN;
+                }
+                Some(Event::Mark { .. } | Event::Manifest { .. }) => {}
+                // Nothing, or something that is not complete yet; or the end.
+                None | Some(Event::Damaged(_) | Event::Hints { .. } | Event::End(_)) => {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Reads segments that have got their footers as sealed ones from now on.
+    fn take_footers(&self, state: &mut State, shared: &Shared) {
+        state
+            .growing
+            .retain_mut(|growing| match self.sealed_form(growing, shared) {
+                Ok(Some(live)) => {
+                    shared.segments.replace(Arc::new(live), &epoch::pin());
+                    false
+                }
+                // Compacted: what is open here is complete.
+                Err(error) if error.os_code() == libc::ENOENT => {
+                    self.catch_up(growing, shared).is_err()
+                }
+                // What cannot be opened now is read as it is.
+                Ok(None) | Err(_) => true,
+            });
+    }
+
+    /// `growing` as a sealed segment, if it is one now and has been read to its end.
+    fn sealed_form(&self, growing: &Growing, shared: &Shared) -> Result<Option<LiveSegment>> {
+        let segment = &growing.live.segment;
+        // Not mapped before it is known to be sealed.
+        let OpenedSegment::Sealed {
+            segment: sealed,
+            footer,
+            ..
+        } = Segment::open(&*self.vfs, segment.path(), ReadMode::Pread)?
+        else {
+            return Ok(None);
+        };
+        let end = footer.records_end();
+        if sealed.header() != segment.header() || end > growing.end {
+            return Ok(None);
+        }
+        let sealed = sealed.reopen_sealed(&footer, shared.options.read_mode)?;
+        Ok(Some(growing.live.replaced_by(sealed, sealed_with(&footer))))
+    }
+
+    fn advance(&self, sequence: u64) {
+        self.last_sequence.fetch_max(sequence, Ordering::AcqRel);
+    }
+}
+
+fn sealed_with(footer: &Footer) -> Sealed {
+    Sealed {
+        records_end: footer.records_end(),
+        totals: footer.totals,
+    }
+}
+
+fn compacted_before_read(path: &Path) -> Error {
+    begin_anew(path, "segments were compacted before they were read here")
+}
+
+/// Says that a reader cannot go on from where it is.
+fn begin_anew(path: &Path, why: &str) -> Error {
+    let message = format!(
+        "{}: {why}; close the store and open it again",
+        path.display()
+    );
+    Error::new(ErrorKind::Failed, message)
+}
+
+/// The changes of a batch, until it is complete.
+struct Batch<'f> {
+    follower: &'f Follower,
+    shared: &'f Shared,
+    live: &'f LiveSegment,
+    changes: Changes,
+    last_sequence: u64,
+}
+
+impl<'f> Batch<'f> {
+    fn new(follower: &'f Follower, shared: &'f Shared, live: &'f LiveSegment) -> Self {
+        Self {
+            follower,
+            shared,
+            live,
+            changes: Changes::default(),
+            last_sequence: 0,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changes.len() == 0
+    }
+
+    /// Adds `record`, and makes the changes if it completes a batch, be it of one.
+    fn add(&mut self, record: &ScannedRecord<'_>) -> Result<()> {
+        self.push(record.offset, record.kind, record.sequence, record.key)?;
+        match record.continues {
+            true => Ok(()),
+            false => self.apply(),
+        }
+    }
+
+    fn push(&mut self, offset: u64, kind: Kind, sequence: u64, key: &[u8]) -> Result<()> {
+        self.last_sequence = sequence;
+        self.changes.push(&Change {
+            hash: self.shared.index.hash(key),
+            location: self.live.location(offset)?,
+            sequence,
+            removes: kind == Kind::Tombstone,
+            key,
+        })
+    }
+
+    fn apply(&mut self) -> Result<()> {
+        let shared = self.shared;
+        let guard = epoch::pin();
+        let changes = (0..self.changes.len()).filter_map(|position| self.changes.get(position));
+        for change in changes {
+            shared.index.make_present(&guard, change.hash)?;
+        }
+        let maker = Maker {
+            index: &*shared.index,
+            segments: &shared.segments,
+            location_bits: shared.segments.location_bits(),
+            // After a failed attempt the same changes come again.
+            may_know_newer: true,
+            graves: None,
+        };
+        match self.changes.get(0) {
+            Some(change) if self.changes.len() == 1 => maker.make(&change, &guard)?,
+            _ => {
+                let mut made = Ok(());
+                let publication = &shared.publication;
+                publication.publish(|| made = maker.make_all(&self.changes));
+                made?;
+            }
+        }
+        self.changes.clear();
+        self.follower.advance(self.last_sequence);
+        Ok(())
+    }
+}
