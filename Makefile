@@ -11,7 +11,7 @@ library := $(target)/library/release/libfreyja.a
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
 .PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean
-.PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers
+.PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,10 +99,13 @@ bench-durable: ## measure durable puts beside LevelDB, RocksDB and bare fdatasyn
 bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look
 	$(CARGO) run --release --package freyja-peers --bin peers -- $(BENCH_ARGUMENTS)
 
+bench-pool: ## measure the buffer pool beside other allocators; BENCH_ARGUMENTS="--rounds 3" for a quick look
+	$(CARGO) run --release --package freyja-pool-benchmark -- $(BENCH_ARGUMENTS)
+
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets --features tool -- -D warnings
-	$(CARGO) clippy --package freyja-peers --all-targets -- -D warnings
+	$(CARGO) clippy --package freyja-peers --package freyja-pool-benchmark --all-targets -- -D warnings
 	$(CARGO) clippy --features sabotage --test sabotage -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps
 

@@ -166,6 +166,13 @@ impl BufferPool {
         }
     }
 
+    /// How many bytes a buffer for `length` has; `None` if `length` is more than the largest class holds.
+    #[inline]
+    pub fn class_size(&self, length: usize) -> Option<usize> {
+        let classes = self.shared.classes();
+        Some(classes.get(classes.class_for(length)?).size)
+    }
+
     /// A buffer of `length` bytes that are 0.
     pub fn get_zeroed(&self, length: usize) -> Result<Buffer<'_>> {
         let buffer = self.get(length)?;
