@@ -29,6 +29,11 @@ impl<'l> Store<'l> {
         }
     }
 
+    /// An iterator with these flags, before the first pair.
+    pub fn iterator(&self, flags: u32) -> Handle {
+        self.library.new_iterator(self.handle, flags)
+    }
+
     pub fn close(self) {
         self.library.close(self.handle);
     }

@@ -11,6 +11,7 @@ type Bytes = *const c_void;
 
 pub const OK: c_int = 0;
 pub const NOT_FOUND: c_int = -1;
+pub const DONE: c_int = -2;
 pub const SYNC_ALWAYS: u32 = 0;
 pub const SYNC_NONE: u32 = 2;
 
@@ -32,6 +33,27 @@ struct Error {
     message: [c_char; 496],
 }
 
+/// `freyja_slice` of include/freyja.h.
+#[repr(C)]
+pub struct Slice {
+    data: Bytes,
+    len: usize,
+}
+
+impl Slice {
+    pub const EMPTY: Slice = Slice {
+        data: std::ptr::null(),
+        len: 0,
+    };
+
+    /// # Safety
+    /// The library has filled this in, and has not been called with the same iterator since.
+    pub unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: as promised.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) }
+    }
+}
+
 /// The exported functions that the benchmark calls.
 pub struct Library {
     pub path: PathBuf,
@@ -51,6 +73,11 @@ pub struct Library {
     pub batch_clear: unsafe extern "C" fn(Handle) -> c_int,
     pub batch_free: unsafe extern "C" fn(Handle) -> c_int,
     pub write: unsafe extern "C" fn(Handle, Handle) -> c_int,
+    iter_new_ex: unsafe extern "C" fn(Handle, Bytes, usize, u32, usize, *mut Handle) -> c_int,
+    pub iter_next: unsafe extern "C" fn(Handle, *mut Slice, *mut Slice) -> c_int,
+    pub iter_next_batch:
+        unsafe extern "C" fn(Handle, *mut c_void, usize, *mut usize, *mut usize) -> c_int,
+    iter_free: unsafe extern "C" fn(Handle) -> c_int,
     pub get_many: unsafe extern "C" fn(
         Handle,
         Bytes,
@@ -130,6 +157,10 @@ impl Library {
             batch_clear: function!(c"freyja_batch_clear"),
             batch_free: function!(c"freyja_batch_free"),
             write: function!(c"freyja_write"),
+            iter_new_ex: function!(c"freyja_iter_new_ex"),
+            iter_next: function!(c"freyja_iter_next"),
+            iter_next_batch: function!(c"freyja_iter_next_batch"),
+            iter_free: function!(c"freyja_iter_free"),
             get_many: function!(c"freyja_get_many"),
         }
     }
@@ -175,6 +206,19 @@ impl Library {
         // SAFETY: the handle is of the type that the function writes.
         self.check(unsafe { (self.batch_new)(&mut batch) }, "batch_new");
         batch
+    }
+
+    pub fn new_iterator(&self, store: Handle, flags: u32) -> Handle {
+        let mut iter = std::ptr::null_mut();
+        // SAFETY: the handle is checked by the library; the new one is of the type that it writes.
+        let status = unsafe { (self.iter_new_ex)(store, std::ptr::null(), 0, flags, 0, &mut iter) };
+        self.check(status, "iter_new_ex");
+        iter
+    }
+
+    pub fn free_iterator(&self, iter: Handle) {
+        // SAFETY: handles are checked by the library.
+        self.check(unsafe { (self.iter_free)(iter) }, "iter_free");
     }
 
     pub fn close(&self, handle: Handle) {

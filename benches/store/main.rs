@@ -15,6 +15,7 @@ mod groups;
 mod library;
 mod report;
 mod rounds;
+mod scans;
 mod workload;
 
 use arguments::{Arguments, Child};

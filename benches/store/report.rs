@@ -10,6 +10,7 @@ use crate::contenders::{Contender, Map, Store};
 use crate::groups::{self, BATCH, GROUP, MEASURED};
 use crate::library::{Library, SYNC_NONE};
 use crate::rounds::{self, DURABLE_PAIRS, PHASES, Phase};
+use crate::scans;
 use crate::workload::{KEY_LEN, VALUE_LEN, Workload};
 
 /// The rounds' results of one measurement.
@@ -42,6 +43,8 @@ struct Results {
     map: [Series; PHASES.len()],
     log: Series,
     groups: [Series; MEASURED.len()],
+    scans: [Series; scans::MEASURED.len()],
+    map_scan: Series,
     durable_store: Series,
     durable_log: Series,
     reopen_clean: Series,
@@ -86,6 +89,11 @@ fn run_round(library: &Library, workload: &Workload, place: &Path, results: &mut
         &mut results.groups,
         groups::measure(library, &place.join("groups"), workload),
     );
+    add_all(
+        &mut results.scans,
+        scans::measure(library, &place.join("scans"), workload),
+    );
+    results.map_scan.0.push(scans::measure_map(workload));
     results
         .log
         .0
@@ -163,6 +171,15 @@ fn print_rates(results: &Results) {
             "{name:34}{:24}{}",
             group.text(1e6),
             compared(group, single, 1e6)
+        );
+    }
+    println!("\nall pairs, beside going over the HashMap, and nanoseconds a pair");
+    for (name, scan) in scans::MEASURED.iter().zip(&results.scans) {
+        println!(
+            "{name:34}{:24}{}{:9.1} ns",
+            scan.text(1e6),
+            compared(scan, &results.map_scan, 1e6),
+            1e9 / scan.median()
         );
     }
     println!(
