@@ -17,32 +17,43 @@ use crate::vfs::{
 };
 
 /// The ways of writing and reading that must give the same results.
-pub const WAYS: [Way; 4] = [
+pub const WAYS: [Way; 5] = [
     Way {
         reserves: true,
         read_mode: ReadMode::Mapped,
+        by_calls: false,
     },
     Way {
         reserves: true,
         read_mode: ReadMode::Pread,
+        by_calls: false,
     },
     Way {
         reserves: false,
         read_mode: ReadMode::Mapped,
+        by_calls: false,
     },
     Way {
         reserves: false,
         read_mode: ReadMode::Pread,
+        by_calls: false,
+    },
+    Way {
+        reserves: true,
+        read_mode: ReadMode::Mapped,
+        by_calls: true,
     },
 ];
 
-/// What the file system can do and how the store reads.
+/// What the file system can do and how the store reads and writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
     /// Whether space can be reserved, which is what mapped writing needs.
     pub reserves: bool,
     /// How segments are read.
     pub read_mode: ReadMode,
+    /// Whether the writer is told to write by calls even where it could through a mapping.
+    pub by_calls: bool,
 }
 
 /// Faults to inject and counts to read back.
@@ -92,7 +103,12 @@ impl TestDisk {
         size: u64,
         way: Way,
     ) -> Result<(SegmentWriter, Arc<Segment>)> {
-        SegmentWriter::create(self, self.directory(), header, size, way.read_mode)
+        let created = SegmentWriter::create(self, self.directory(), header, size, way.read_mode);
+        let (writer, segment) = created?;
+        match way.by_calls {
+            true => Ok((writer.writing_by_calls(), segment)),
+            false => Ok((writer, segment)),
+        }
     }
 
     /// Opens what stands in the file of `segment`.

@@ -18,6 +18,8 @@ use crate::vfs::{Access, Allocation, File, MappingWriter, Vfs};
 mod chain;
 
 const FIRST_STEP: u64 = 256 << 10;
+// What a segment begins with where there is no room for the first step.
+const SMALLEST_STEP: u64 = 4 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
 // A record up to this long is assembled and written by one call; a longer one is worth several calls, not a copy.
 const LARGEST_ASSEMBLED: usize = 64 << 10;
@@ -47,6 +49,8 @@ enum Output {
         /// Set where the file system reserves space.
         space: Option<Space>,
         assembly: Vec<u8>,
+        /// Set where readers read through a mapping: it tells them how far.
+        readers: Option<MappingWriter>,
     },
 }
 
@@ -148,11 +152,12 @@ impl SegmentWriter {
             space => {
                 file.write_all_at(&header_bytes, 0)
                     .map_err(|error| failed("write", error))?;
-                let assembly = Vec::new();
-                (
-                    Output::File { space, assembly },
-                    Content::File(AtomicU64::new(end)),
-                )
+                let output = Output::File {
+                    space,
+                    assembly: Vec::new(),
+                    readers: None,
+                };
+                (output, Content::File(AtomicU64::new(end)))
             }
         };
         let segment = Segment::with_content(
@@ -173,6 +178,21 @@ impl SegmentWriter {
             failed: false,
         };
         Ok((writer, segment))
+    }
+
+    /// The same writer, but one that writes by calls, even where readers read through a mapping: for segments that are
+    /// synced after few records. A page dirtied through a mapping is written back with all of its folio, which may be
+    /// 128 KiB, and has to be protected and faulted in once more for every sync; a call dirties the blocks it writes.
+    pub fn writing_by_calls(self) -> Self {
+        let output = match self.output {
+            Output::Mapped { writer, space } => Output::File {
+                space: Some(space),
+                assembly: Vec::new(),
+                readers: Some(writer),
+            },
+            file => file,
+        };
+        Self { output, ..self }
     }
 
     /// The segment that is being written.
@@ -228,8 +248,14 @@ impl SegmentWriter {
     fn publish_up_to(&mut self, end: u64) {
         self.end = end;
         match &mut self.output {
-            Output::Mapped { writer, .. } => writer.publish(end as usize),
-            Output::File { .. } => self.segment.publish(end),
+            Output::Mapped {
+                writer: readers, ..
+            }
+            | Output::File {
+                readers: Some(readers),
+                ..
+            } => readers.publish(end as usize),
+            Output::File { readers: None, .. } => self.segment.publish(end),
         }
     }
 
@@ -323,7 +349,13 @@ impl SegmentWriter {
         space
             .grow(self.segment.file(), needed, self.size)
             .map_err(|error| Error::io("allocate", path, &error))?;
-        if let Output::Mapped { writer, space } = &mut self.output {
+        if let Output::Mapped { writer, space }
+        | Output::File {
+            readers: Some(writer),
+            space: Some(space),
+            ..
+        } = &mut self.output
+        {
             writer.set_limit(space.allocated as usize);
         }
         Ok(())
@@ -351,11 +383,7 @@ impl SegmentWriter {
 
     // A full disk, or a limit on the size of files, leaves at most a part of the record behind; cut off again, it never was there.
     fn write_failed(&mut self, error: &io::Error) -> Error {
-        let full = matches!(
-            error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        );
-        self.failed = !(full && self.cut_back());
+        self.failed = !(is_full(error) && self.cut_back());
         Error::io("write", self.segment.path(), error)
     }
 
@@ -487,8 +515,14 @@ fn put_footer(segment: &Segment, file: &dyn File, footer: Footer) -> Result<Foot
 impl Space {
     // `None` where the file system reserves nothing.
     fn begin(file: &dyn File, size: u64) -> io::Result<Option<Self>> {
-        let allocated = FIRST_STEP.min(size);
-        Ok(match file.allocate(allocated)? {
+        let first = FIRST_STEP.min(size);
+        let (allocated, allocation) = match file.allocate(first) {
+            Err(error) if is_full(&error) && first > SMALLEST_STEP => {
+                (SMALLEST_STEP, file.allocate(SMALLEST_STEP)?)
+            }
+            allocation => (first, allocation?),
+        };
+        Ok(match allocation {
             Allocation::Reserved => Some(Self {
                 allocated,
                 step: FIRST_STEP,
@@ -502,7 +536,7 @@ impl Space {
         let step = (self.step * 2).min(LARGEST_STEP);
         let wanted = (self.allocated + step).min(size).max(needed);
         let allocated = match allocate(file, wanted) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && wanted > needed => {
+            Err(error) if is_full(&error) && wanted > needed => {
                 allocate(file, needed).map(|()| needed)
             }
             answer => answer.map(|()| wanted),
@@ -511,6 +545,14 @@ impl Space {
         self.step = step;
         Ok(())
     }
+}
+
+/// Whether `error` says that there is no room: on the disk, for this user, or in a file of limited size.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 fn allocate(file: &dyn File, len: u64) -> io::Result<()> {

@@ -10,7 +10,7 @@ use super::clock::ExpiryClock;
 use super::commit::GroupCommit;
 use super::failure::Failure;
 use super::live_segment::{LiveSegment, Sealed};
-use super::options::Options;
+use super::options::{Options, SyncMode};
 use super::recovery::Adoption;
 use super::segment_set::{SegmentSet, location_limit};
 use crate::error::{Error, ErrorKind, Result};
@@ -270,7 +270,8 @@ impl CommitLog {
         }
     }
 
-    /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing.
+    /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing, unless
+    /// something has run out that may be there again the next time.
     pub fn finish_adoption(&self) -> Result<()> {
         let Place {
             vfs,
@@ -281,7 +282,10 @@ impl CommitLog {
         let finished = self
             .adoption
             .finish(&**vfs, directory, &self.segments, options.read_mode);
-        finished.map_err(|error| self.stop(error))
+        finished.map_err(|error| match self.adoption.has_failed() {
+            true => self.stop(error),
+            false => error,
+        })
     }
 
     /// Whether [`Self::finish_adoption`] has something to do.
@@ -335,6 +339,10 @@ impl CommitLog {
             true => error,
             false => self.stop(error),
         })?;
+        let writer = match options.sync_mode {
+            SyncMode::Always => writer.writing_by_calls(),
+            SyncMode::Interval | SyncMode::None => writer,
+        };
         self.syncs.fetch_add(1, Ordering::Relaxed);
         match self.segments.add(segment.clone(), size, &epoch::pin()) {
             Ok(live) => Ok(OpenSegment {
@@ -369,8 +377,9 @@ impl CommitLog {
 
     /// Returns when everything up to `sequence` is durable, sharing syncs with other waiting writers.
     pub fn wait(&self, sequence: u64) -> Result<()> {
+        let clock = || self.place.vfs.monotonic();
         self.commit
-            .wait(sequence, || self.sync_as_leader(Scope::Everything))
+            .wait(sequence, clock, || self.sync_as_leader(Scope::Everything))
     }
 
     /// Makes what `scope` covers durable, and seals full segments.

@@ -56,8 +56,13 @@ impl Adoption {
         (!self.done.load(Ordering::Acquire)).then_some(self.proven)
     }
 
-    /// Returns when all is durable and sealed. The first caller does the work, others wait for him; after an error the same
-    /// error comes again.
+    /// Whether [`Self::finish`] has failed in a way that repeating it does not help.
+    pub fn has_failed(&self) -> bool {
+        matches!(&*self.state.lock(), State::Finished(Err(_)))
+    }
+
+    /// Returns when all is durable and sealed. The first caller does the work, others wait for him. If something has run out,
+    /// a full disk say, the next caller goes on; after any other error the same error comes again.
     pub fn finish(
         &self,
         vfs: &dyn Vfs,
@@ -69,11 +74,26 @@ impl Adoption {
             return Ok(());
         }
         let mut state = self.state.lock();
-        let result = match &*state {
+        let mut sync_failed = false;
+        let result = match &mut *state {
             State::Finished(result) => return result.clone(),
-            State::Waiting(adoptees) => adoptees
-                .iter()
-                .try_for_each(|adoptee| adopt(vfs, directory, segments, read_mode, adoptee)),
+            State::Waiting(adoptees) => loop {
+                let Some(adoptee) = adoptees.first() else {
+                    break Ok(());
+                };
+                match adopt(
+                    vfs,
+                    directory,
+                    segments,
+                    read_mode,
+                    adoptee,
+                    &mut sync_failed,
+                ) {
+                    Ok(()) => drop(adoptees.remove(0)),
+                    Err(error) if is_shortage(&error) && !sync_failed => return Err(error),
+                    Err(error) => break Err(error),
+                }
+            },
         };
         self.done.store(result.is_ok(), Ordering::Release);
         *state = State::Finished(result.clone());
@@ -87,9 +107,10 @@ fn adopt(
     segments: &SegmentSet,
     read_mode: ReadMode,
     adoptee: &Adoptee,
+    sync_failed: &mut bool,
 ) -> Result<()> {
     let Adoptee { segment, extent } = adoptee;
-    mend::adopt(vfs, directory, segment, extent)?;
+    mend::adopt(vfs, directory, segment, extent, sync_failed)?;
     let path = segment.path();
     let opened = match Segment::open(vfs, path, read_mode) {
         // It is durable and sealed, and stays readable as it was opened for recovery.

@@ -1,6 +1,7 @@
 //! Makes what counts durable and seals it; removes what does not count. Nothing durable is derived from the adopted tail
 //! before that: its bytes may be in the page cache only.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::adoption::Adoptee;
@@ -57,7 +58,7 @@ pub fn mend(
                 extent,
             });
         } else {
-            adopt(vfs, directory, &kept.segment, &extent)?;
+            adopt(vfs, directory, &kept.segment, &extent, &mut false)?;
         }
     }
     // An open that was cut short may have left names that are not durable.
@@ -79,8 +80,15 @@ fn sync_directory(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
         .map_err(|error| Error::io("sync directory", directory, &error))
 }
 
-/// Makes what counts of `segment` durable and seals it there.
-pub fn adopt(vfs: &dyn Vfs, directory: &Path, segment: &Segment, extent: &Extent) -> Result<()> {
+/// Makes what counts of `segment` durable and seals it there. After an error it may be repeated, unless a sync of the segment
+/// has failed, which `sync_failed` tells.
+pub fn adopt(
+    vfs: &dyn Vfs,
+    directory: &Path,
+    segment: &Segment,
+    extent: &Extent,
+    sync_failed: &mut bool,
+) -> Result<()> {
     if must_copy(extent) {
         match replace_by_copy(vfs, directory, segment, extent) {
             Err(error) if error.os_code() == libc::ENOSPC => {}
@@ -91,14 +99,15 @@ pub fn adopt(vfs: &dyn Vfs, directory: &Path, segment: &Segment, extent: &Extent
     let file = vfs
         .open(path, Access::Write)
         .map_err(|error| Error::io("open for writing", path, &error))?;
-    sync(&*file, path)?;
+    let mut sync_once = || sync(&*file, path).inspect_err(|_| *sync_failed = true);
+    sync_once()?;
     if extent.has_footer {
         file.set_len(extent.end + FOOTER_LEN as u64)
             .map_err(|error| Error::io("cut to length", path, &error))?;
     } else {
         write_footer(segment, &*file, &extent.totals, extent.end, 0)?;
     }
-    sync(&*file, path)
+    sync_once()
 }
 
 fn sync(file: &dyn File, path: &Path) -> Result<()> {
@@ -123,9 +132,15 @@ fn replace_by_copy(
         ))
     );
     let new_path = directory.join(segment_name::new_file_name(segment.id()));
-    let file = vfs
-        .create_new(&new_path)
-        .map_err(|error| Error::io("create", &new_path, &error))?;
+    let created = match vfs.create_new(&new_path) {
+        // An attempt before this one could not even remove what it began.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            remove(vfs, &new_path)?;
+            vfs.create_new(&new_path)
+        }
+        created => created,
+    };
+    let file = created.map_err(|error| Error::io("create", &new_path, &error))?;
     let result = copy(segment, &*file, &new_path, extent.end)
         .and_then(|()| write_footer(segment, &*file, &extent.totals, extent.end, 0))
         .and_then(|_| sync(&*file, &new_path))
