@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library demo test crash-test fault-test power-test damage-test model miri lint clean
+.PHONY: help library tool demo test crash-test fault-test power-test damage-test model miri lint clean
 .PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers
 
 help: ## say what there is (the default)
@@ -21,13 +21,17 @@ help: ## say what there is (the default)
 library: ## build the static library, optimised
 	$(CARGO) rustc --release --lib --crate-type staticlib --target-dir $(target)/library
 
+tool: ## build the command line program, optimised: docs/tool.md
+	$(CARGO) build --release --features tool --bin freyja
+	@echo $(target)/release/freyja
+
 demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUMENTS="--help" tells more
 	@mkdir -p $(target)/examples
 	$(CC) $(C_WARNINGS) $(CFLAGS) -Iinclude examples/owner.c $(link) -o $(target)/examples/owner
 	$(target)/examples/owner $(DEMO_ARGUMENTS)
 
 test: ## run every test: Rust, and C against the shared and the static library
-	$(CARGO) test --no-fail-fast
+	$(CARGO) test --no-fail-fast --features tool
 	$(CARGO) test --features sabotage --test sabotage
 
 # What follows is part of make test; here it runs longer, with other seeds.
@@ -82,7 +86,7 @@ bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--s
 
 lint: ## check formatting, lints, and the documentation's links
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --features tool -- -D warnings
 	$(CARGO) clippy --package freyja-peers --all-targets -- -D warnings
 	$(CARGO) clippy --features sabotage --test sabotage -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --no-deps

@@ -7,16 +7,17 @@
  * 1. Status. Functions return an int: 0 (FREYJA_OK), a negative code of Freyja, or a positive errno of the
  *    operating system. freyja_strerror has a text for each. What a function answers besides goes through
  *    pointers, which are written only on success unless the function says otherwise.
- * 2. Memory. What freyja_get and freyja_get_many hand out belongs to the caller, who frees it with
- *    freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as the
- *    call returns.
+ * 2. Memory. What freyja_get, freyja_get_many and freyja_buf_alloc hand out belongs to the caller, who frees it
+ *    with freyja_free_buf and nothing else. Everything passed in stays the caller's and may be reused as soon as
+ *    the call returns, but for the buffer of freyja_put_buf.
  * 3. Lengths and NULL. Keys and values are any bytes, with a length; a length of 0 is the empty key or value,
  *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
  *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
  * 4. Threads. A freyja_db may be used by any number of threads at the same time, and closed by any. A
- *    freyja_batch is used by one thread at a time, whichever.
- * 5. Lifetimes. A handle is valid until freyja_close or freyja_batch_free; then it answers FREYJA_CLOSED, also
- *    while other threads are in a call. Buffers outlive the handle they came from, batches know no store.
+ *    freyja_batch and a freyja_iter are used by one thread at a time, whichever.
+ * 5. Lifetimes. A handle is valid until freyja_close, freyja_batch_free or freyja_iter_free; then it answers
+ *    FREYJA_CLOSED, also while other threads are in a call. Buffers outlive the handle they came from, batches know
+ *    no store. Iterators answer FREYJA_CLOSED once their store is closed, and are to be freed all the same.
  * 6. Fork. A handle belongs to the process that opened it. In a forked child every call with it answers
  *    FREYJA_FORKED and touches nothing, and freyja_free_buf ignores buffers of the parent. Open stores after
  *    fork, not before.
@@ -87,7 +88,7 @@
 #endif
 
 /** The default options: freyja_options o = FREYJA_OPTIONS_INIT; */
-#define FREYJA_OPTIONS_INIT {(uint32_t)sizeof(freyja_options), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}
+#define FREYJA_OPTIONS_INIT {(uint32_t)sizeof(freyja_options), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /**
  * Longest key in bytes. The shortest has 0.
@@ -135,7 +136,7 @@ typedef enum freyja_status {
      */
     FREYJA_RANGE = -4,
     /**
-     * In use elsewhere: the store is open, in this process or another; another thread is using the batch.
+     * In use elsewhere: the store is open, in this process or another; another thread is using the batch or iterator.
      */
     FREYJA_BUSY = -5,
     /**
@@ -274,6 +275,17 @@ typedef enum freyja_image_fault {
 } freyja_image_fault;
 
 /**
+ * Flags of freyja_iter_new_ex.
+ */
+typedef enum freyja_iter_flag {
+    /**
+     * Leave out the values, which are empty then. Keys in memory are given without reading the disk, unless pairs that
+     * expire were written to the same segment file; other keys are read without their values.
+     */
+    FREYJA_ITER_KEYS_ONLY = 1,
+} freyja_iter_flag;
+
+/**
  * Values of freyja_options.key_storage: where the keys are kept besides the log.
  */
 typedef enum freyja_key_storage {
@@ -301,6 +313,20 @@ typedef enum freyja_read_mode {
      */
     FREYJA_READ_PREAD = 1,
 } freyja_read_mode;
+
+/**
+ * Values of freyja_options.compaction: when the space of deleted and superseded pairs is given back.
+ */
+typedef enum freyja_compaction {
+    /**
+     * In the background, when there is too much; with background_threads 0, by freyja_maintain. The default.
+     */
+    FREYJA_COMPACTION_AUTOMATIC = 0,
+    /**
+     * Only by freyja_compact.
+     */
+    FREYJA_COMPACTION_MANUAL = 1,
+} freyja_compaction;
 
 /**
  * Values of freyja_finding.kind. Later versions may add some.
@@ -410,6 +436,13 @@ typedef struct freyja_batch freyja_batch;
 typedef struct freyja_db freyja_db;
 
 /**
+ * Goes over the pairs of a store. The pointer is a handle, not an address: it is checked at every call, and one that has
+ * been freed answers FREYJA_CLOSED, as does one whose store was closed. An iterator is used by one thread at a time,
+ * whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
+ */
+typedef struct freyja_iter freyja_iter;
+
+/**
  * Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
  * that is said to have a default takes it when it is 0.
  */
@@ -463,6 +496,19 @@ typedef struct freyja_options {
      * How many keys are to be expected, so that the index is made large enough at once; default unknown.
      */
     uint64_t expected_keys;
+    /**
+     * FREYJA_COMPACTION_AUTOMATIC or FREYJA_COMPACTION_MANUAL.
+     */
+    uint32_t compaction;
+    /**
+     * How large the segment files may become, in percent of what is live in them, before they are compacted: 110 to 1000;
+     * default 140. A store of a few segment files may be larger, since the one that is written is not compacted.
+     */
+    uint32_t space_amplification;
+    /**
+     * How many bytes compaction may read and write in a second; 0 is no limit.
+     */
+    uint64_t compaction_bytes_per_second;
 } freyja_options;
 
 /**
@@ -486,6 +532,121 @@ typedef struct freyja_error {
      */
     char message[496];
 } freyja_error;
+
+/**
+ * Bytes that belong to an iterator.
+ */
+typedef struct freyja_slice {
+    /**
+     * Where they begin; not NULL, even if there are none. Not aligned.
+     */
+    const void *data;
+    /**
+     * How many they are.
+     */
+    size_t len;
+} freyja_slice;
+
+/**
+ * Counts of the buffer pool, which all stores of the process share. While other threads use it the fields may be of
+ * slightly different moments, but none is ever below or above what happened.
+ */
+typedef struct freyja_pool_stats_t {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * Size classes; see freyja_pool_class_stats.
+     */
+    uint32_t classes;
+    /**
+     * Buffers handed out so far.
+     */
+    uint64_t gets;
+    /**
+     * Of these, how many came from the magazine of the thread, or were large and had been used before.
+     */
+    uint64_t hits;
+    /**
+     * The others.
+     */
+    uint64_t misses;
+    /**
+     * Buffers that callers hold.
+     */
+    uint64_t in_use;
+    /**
+     * Buffers that wait in magazines, and large ones that wait.
+     */
+    uint64_t pooled;
+    /**
+     * Requests for more than the largest class holds.
+     */
+    uint64_t oversize;
+    /**
+     * Bytes of the large buffers that callers hold: those of oversize requests.
+     */
+    uint64_t large_bytes;
+    /**
+     * Pointers that freyja_free_buf refused.
+     */
+    uint64_t refused;
+    /**
+     * Bytes that wait for their next use: room of magazines, empty spans that keep their memory, large buffers.
+     */
+    uint64_t idle_bytes;
+    /**
+     * Bytes that may wait at most; see freyja_pool_set_idle_limit.
+     */
+    uint64_t idle_limit;
+    /**
+     * Bytes of addresses that classes have taken so far; memory is behind at most these.
+     */
+    uint64_t span_bytes;
+    /**
+     * Threads that have magazines.
+     */
+    uint64_t threads;
+} freyja_pool_stats_t;
+
+/**
+ * Counts of one size class of the buffer pool.
+ */
+typedef struct freyja_pool_class_t {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * Bytes of a buffer of this class: the longest request that it serves.
+     */
+    uint64_t size;
+    /**
+     * Buffers handed out so far.
+     */
+    uint64_t gets;
+    /**
+     * Of these, how many came from the magazine of the thread.
+     */
+    uint64_t hits;
+    /**
+     * The others.
+     */
+    uint64_t misses;
+    /**
+     * Buffers that callers hold.
+     */
+    uint64_t in_use;
+    /**
+     * Buffers that wait in magazines.
+     */
+    uint64_t pooled;
+} freyja_pool_class_t;
 
 /**
  * Where the newest record of a key lies. The place may change at any time; it is for tools and tests.
@@ -698,6 +859,35 @@ typedef struct freyja_stats_t {
      * may still see. With index_bytes and slab_allocated_bytes it makes up the index's RAM.
      */
     uint64_t index_idle_bytes;
+    /**
+     * Bytes in the segment files that the keys of the store need. disk_bytes over this is the space amplification.
+     */
+    uint64_t live_bytes;
+    /**
+     * Of dead_bytes, those of records that say that a key was deleted, which go when nothing older is left.
+     */
+    uint64_t tombstone_bytes;
+    /**
+     * Superseded and deleted pairs that are still in the segment files.
+     */
+    uint64_t dead_pairs;
+    /**
+     * Bytes written by puts, deletes and batches since the store was opened. What compaction wrote over this, and one more,
+     * is the write amplification.
+     */
+    uint64_t written_bytes;
+    /**
+     * Merges of segment files since the store was opened.
+     */
+    uint64_t compactions;
+    /**
+     * Bytes that they read.
+     */
+    uint64_t compaction_bytes_read;
+    /**
+     * Bytes that they wrote.
+     */
+    uint64_t compaction_bytes_written;
 } freyja_stats_t;
 
 /**
@@ -855,6 +1045,11 @@ typedef struct freyja_repair_report {
      */
     uint64_t keys_left_out;
     /**
+     * Keys left out because their pair had expired, and that had been noticed. Others that have expired are saved with
+     * their expiry.
+     */
+    uint64_t keys_expired;
+    /**
      * As in freyja_verify_report, of the original.
      */
     uint64_t keys_in_doubt;
@@ -875,6 +1070,20 @@ typedef struct freyja_repair_report {
      */
     uint64_t losses;
 } freyja_repair_report;
+
+/**
+ * What stands before each pair that freyja_iter_next_batch stores: then comes the key, and right behind it the value.
+ */
+typedef struct freyja_pair {
+    /**
+     * Length of the key in bytes.
+     */
+    uint32_t key_len;
+    /**
+     * Length of the value in bytes.
+     */
+    uint32_t val_len;
+} freyja_pair;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1114,6 +1323,26 @@ int freyja_write(struct freyja_db *db,
 FREYJA_API FREYJA_MUST_USE int freyja_sync(struct freyja_db *db);
 
 /**
+ * Stores the content of a buffer of freyja_buf_alloc, freyja_get or freyja_get_many under a key as freyja_put does, and
+ * with FREYJA_OK gives the buffer back; with any other answer it stays the caller's, unchanged. The value is copied
+ * once, to where it goes in the log. No other thread may write to the buffer or free it meanwhile; that such a free is
+ * refused is all that happens.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes, not in the buffer.
+ * @param buf           the buffer, from its beginning; `val_len` bytes of it are filled.
+ * @param val_len       0 to FREYJA_MAX_VALUE_LEN, and no more than the buffer has.
+ * @return FREYJA_OK; FREYJA_INVALID also if `buf` is not that of a buffer in use, or one that is shorter; otherwise as
+ *         freyja_put.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_put_buf(struct freyja_db *db,
+                   const void *key,
+                   size_t key_len,
+                   void *buf,
+                   size_t val_len);
+
+/**
  * Gets a copy of the value of a key. An empty value is FREYJA_OK with length 0 and a pointer that is not NULL.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
@@ -1198,17 +1427,162 @@ int freyja_get_many(struct freyja_db *db,
                     int *states);
 
 /**
- * Frees a buffer that a function of Freyja handed out, from any thread, also after the store is closed. NULL is
- * ignored.
+ * Makes an iterator over all pairs of a store, in no particular order, before the first.
  *
- * A pointer that did not come from Freyja, that points into a buffer, or that was freed before is recognised
- * without touching what it points to; nothing happens, and freyja_stats counts it as buffers_refused. Only a
- * pointer freed before whose memory has been handed out again is not recognised: it frees the new buffer.
+ * Each key that is in the store from the first step to the last comes exactly once, with a value that it had meanwhile. A
+ * key that is put or deleted on the way comes once or not at all. The operations of a batch may be seen in part. Writers
+ * are not held up, and may be the same thread. The iterator takes about 16 MiB of memory at most, however large the store
+ * is. Until it is freed or done, segment files that compaction has removed may keep their space on the disk.
  *
- * @param buf  the buffer, or NULL.
+ * @param[out] out  the iterator; free it with freyja_iter_free.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_new(struct freyja_db *db,
+                    struct freyja_iter **out);
+
+/**
+ * Makes an iterator as freyja_iter_new does, but not over everything, or with another amount of memory.
+ *
+ * @param prefix, prefix_len  only keys that begin with these bytes, 0 to FREYJA_MAX_KEY_LEN; nothing is read for other
+ *                            keys that are in memory.
+ * @param flags               0 or FREYJA_ITER_KEYS_ONLY.
+ * @param memory              about how many bytes of memory the iterator may take; 0 for 16 MiB. It goes through the
+ *                            segment files once for every memory / 16 keys of the store: more is worth while where
+ *                            these do not fit into RAM.
+ * @param[out] out            the iterator; free it with freyja_iter_free.
+ * @return as freyja_iter_new; FREYJA_TOO_LARGE for a prefix that no key can have; FREYJA_INVALID for unknown flags.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_new_ex(struct freyja_db *db,
+                       const void *prefix,
+                       size_t prefix_len,
+                       uint32_t flags,
+                       size_t memory,
+                       struct freyja_iter **out);
+
+/**
+ * Goes on to the next pair. Its bytes are checked. They belong to the iterator, and stay until the next call with it.
+ *
+ * @param[out] key  the key.
+ * @param[out] val  the value; may be NULL if it is not wanted.
+ * @return FREYJA_OK; FREYJA_DONE if there is none left; FREYJA_CORRUPT or an errno for a pair that cannot be read, and the
+ *         next call goes on behind it; FREYJA_MEMORY, and the next call tries again; FREYJA_INVALID, FREYJA_BUSY,
+ *         FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_next(struct freyja_iter *it,
+                     struct freyja_slice *key,
+                     struct freyja_slice *val);
+
+/**
+ * Copies as many of the next pairs as fit into memory of the caller: far faster than one after the other. Each is a
+ * freyja_pair, the key, the value; the first begins at `buf`, each next one at the next multiple of 8 bytes from there:
+ *
+ *     for (size_t at = 0; at < used; at += (sizeof pair + pair.key_len + pair.val_len + 7) / 8 * 8) {
+ *         memcpy(&pair, buf + at, sizeof pair);
+ *         ... key at buf + at + sizeof pair, value behind it
+ *     }
+ *
+ * @param buf, cap    where the pairs go, and how many bytes fit.
+ * @param[out] used   where the last pair ends, in bytes from `buf`; with FREYJA_RANGE how much room the next pair needs.
+ * @param[out] count  number of pairs; may be NULL if it is not wanted.
+ * @return FREYJA_OK if there is a pair at least; FREYJA_RANGE if the next one does not fit, which is not lost;
+ *         otherwise as freyja_iter_next.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_iter_next_batch(struct freyja_iter *it,
+                           void *buf,
+                           size_t cap,
+                           size_t *used,
+                           size_t *count);
+
+/**
+ * Frees an iterator. Freeing NULL does nothing. A call that another thread is in ends safely.
+ *
+ * @return FREYJA_OK; FREYJA_CLOSED if it was freed before; FREYJA_INVALID, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_iter_free(struct freyja_iter *it);
+
+/**
+ * Makes a buffer, of the same kind as those of freyja_get. Its content is anything. Fill it and store it with
+ * freyja_put_buf, or give it back with freyja_free_buf; or use it for what you like.
+ *
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc(size_t size, void **buf);
+
+/**
+ * Makes a buffer as freyja_buf_alloc does, with `size` bytes that are 0.
+ *
+ * @param size      bytes, from 0.
+ * @param[out] buf  the buffer, aligned to 16 bytes; never NULL.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API FREYJA_MUST_USE int freyja_buf_alloc_zeroed(size_t size, void **buf);
+
+/**
+ * Gives a buffer back, once; any thread may do that, also after the store was closed. NULL does nothing. Any other
+ * pointer that is not that of a buffer in use is refused: nothing happens but that freyja_stats counts it. A
+ * buffer that a parent process got is not freed in the child.
  */
 FREYJA_API
 void freyja_free_buf(void *buf);
+
+/**
+ * Tells what went through the buffer pool of the process. Takes some microseconds.
+ *
+ * @param[out] out     the counts.
+ * @param struct_size  sizeof(freyja_pool_stats_t).
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API int freyja_pool_stats(struct freyja_pool_stats_t *out, size_t struct_size);
+
+/**
+ * Tells what went through one size class of the buffer pool.
+ *
+ * @param number       0 for the smallest class, and so on.
+ * @param[out] out     the counts.
+ * @param struct_size  sizeof(freyja_pool_class_t).
+ * @return FREYJA_OK; FREYJA_DONE if there are not so many classes; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API int freyja_pool_class_stats(size_t number, struct freyja_pool_class_t *out, size_t struct_size);
+
+/**
+ * Gives the memory that waits in the buffer pool for its next use back to the system, also what other threads keep
+ * for themselves. Buffers in use stay as they are.
+ *
+ * @return FREYJA_OK; FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_pool_trim(void);
+
+/**
+ * Bounds the memory that waits in the buffer pool for its next use; at first 16 MiB. What waits above the bound is given
+ * back now. With 0 every buffer costs a lock, and a large one a system call.
+ *
+ * @return FREYJA_OK; FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_pool_set_idle_limit(size_t bytes);
+
+/**
+ * Replaces the size classes of the buffer pool, before the process has its first buffer. A request is served by the
+ * smallest class that holds it. By default there are 57: 64 bytes, and four for each doubling up to 1 MiB.
+ *
+ * @param sizes  their sizes in bytes, each larger than the one before: multiples of 16 from 64 to 1048576.
+ * @param count  1 to 64.
+ * @return FREYJA_OK; FREYJA_BUSY if the pool has been used; FREYJA_INVALID, FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_pool_set_classes(const size_t *sizes,
+                            size_t count);
 
 /**
  * Tells where the newest record of a key lies.
@@ -1224,6 +1598,39 @@ int freyja_locate(struct freyja_db *db,
                   size_t key_len,
                   struct freyja_location *out,
                   size_t struct_size);
+
+/**
+ * Gives back the space of deleted, superseded and expired pairs: merges all segment files for which that pays, beside reads and
+ * writes. By default the store does as much as is needed in the background; this does all at once. What it has done stays
+ * done, whatever ends it.
+ *
+ * @param db        the store.
+ * @param progress  told after every merge how many of the bytes that are worth merging it has come past, may cancel; may be
+ *                  NULL.
+ * @param user      passed to `progress`.
+ * @param[out] err  details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK; FREYJA_CORRUPT if a segment file is damaged, which is left as it is, after all others were dealt with;
+ *         ENOSPC if there is no room for a merge, which changes nothing; ECANCELED if `progress` cancelled;
+ *         FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED, FREYJA_MEMORY; another errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_compact(struct freyja_db *db,
+                   freyja_progress progress,
+                   void *user,
+                   struct freyja_error *err);
+
+/**
+ * Does a bounded part of the work that is otherwise done in the background: for programs that set background_threads to 0.
+ * Syncs when the interval has passed, merges segment files once if there is too much garbage, brings the image of the
+ * index up to date. It takes as long as reading and writing one segment file.
+ *
+ * @return FREYJA_OK if more is to be done at once; FREYJA_DONE if not; FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED,
+ *         FREYJA_MEMORY; an errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_maintain(struct freyja_db *db);
 
 /**
  * Makes the directory `dest` a copy of the store as it was at one moment during the call; reads and writes go on meanwhile.
@@ -1251,6 +1658,39 @@ int freyja_backup(struct freyja_db *db,
                   freyja_progress progress,
                   void *user,
                   struct freyja_error *err);
+
+/**
+ * Gives back the space of deleted, superseded and expired pairs: merges all segment files for which that pays, beside reads and
+ * writes. By default the store does as much as is needed in the background; this does all at once. What it has done stays
+ * done, whatever ends it.
+ *
+ * @param db        the store.
+ * @param progress  told after every merge how many of the bytes that are worth merging it has come past, may cancel; may be
+ *                  NULL.
+ * @param user      passed to `progress`.
+ * @param[out] err  details of a failure, written only then; may be NULL.
+ * @return FREYJA_OK; FREYJA_CORRUPT if a segment file is damaged, which is left as it is, after all others were dealt with;
+ *         ENOSPC if there is no room for a merge, which changes nothing; ECANCELED if `progress` cancelled;
+ *         FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED, FREYJA_MEMORY; another errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_compact(struct freyja_db *db,
+                   freyja_progress progress,
+                   void *user,
+                   struct freyja_error *err);
+
+/**
+ * Does a bounded part of the work that is otherwise done in the background: for programs that set background_threads to 0.
+ * Syncs when the interval has passed, merges segment files once if there is too much garbage, brings the image of the
+ * index up to date. It takes as long as reading and writing one segment file.
+ *
+ * @return FREYJA_OK if more is to be done at once; FREYJA_DONE if not; FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED,
+ *         FREYJA_MEMORY; an errno.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_maintain(struct freyja_db *db);
 
 /**
  * Tells what a store holds and what it has done.

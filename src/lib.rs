@@ -17,4 +17,9 @@ pub mod memory;
 pub mod store;
 pub mod vfs;
 
+/// See [`memory::reserve`].
+#[cfg(feature = "memory-reserve")]
+#[global_allocator]
+static ALLOCATOR: memory::reserve::Allocator = memory::reserve::Allocator;
+
 pub use error::{Error, ErrorKind, Result};

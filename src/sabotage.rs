@@ -55,6 +55,16 @@ mod switch {
         UncheckedRead,
         /// Checksums of an image's shards are not verified.
         UncheckedShard,
+        /// Compaction deletes what it replaces before that is durable.
+        ReplacedDeletedEarly,
+        /// Compaction drops every tombstone.
+        TombstonesDropped,
+        /// Compaction leaves records behind before what superseded them is durable.
+        CompactedAheadOfLog,
+        /// Compaction gives damaged records a new checksum.
+        DamageLaundered,
+        /// Recovery takes segments that were replaced for parts of the log.
+        ReplacedKept,
     }
 
     thread_local! {

@@ -35,8 +35,8 @@ macro_rules! programs {
 }
 
 programs! {
-    acknowledgements backup basics batch binary_keys buffers damage durability errors expiry fork get_many kill limits
-    locking misuse options persistence stats threads verify version
+    acknowledgements backup basics batch binary_keys buffers compaction damage durability errors expiry fork get_many
+    iterate kill limits locking misuse options persistence pool stats threads verify version
 }
 
 #[test]

@@ -585,3 +585,31 @@ fn a_segment_whose_creation_failed_at_the_last_step_is_no_damage() {
         store.close().unwrap();
     }
 }
+
+/// A full disk at the first write after a crash stopped all writing, though nothing had been lost.
+#[test]
+fn a_disk_that_is_full_when_a_crashed_store_is_adopted_stops_no_writing_for_good() {
+    use freyja::vfs::simulated::{Effect, Repeat};
+    let with_thread = Options {
+        background_threads: 1,
+        sync_mode: SyncMode::Always,
+        ..options()
+    };
+    let disk = killed_store(20, &options());
+    for failing in [Operation::CreateNew, Operation::Write] {
+        for errno in [libc::ENOSPC, libc::EDQUOT, libc::EMFILE] {
+            let disk = copy(&disk);
+            disk.fail_next(failing, errno, Repeat::SameOperation, Effect::Before);
+            let store = open_with(&disk, &with_thread);
+            let error = store.put(b"first", b"1").unwrap_err();
+            assert_eq!(error.os_code(), errno, "{error}");
+            assert_eq!(store.get(&key(7)).unwrap().unwrap(), b"value");
+            disk.clear_faults();
+            store.put(b"second", b"2").unwrap();
+            assert!(store.failure().is_none());
+            store.close().unwrap();
+            let store = open_with(&disk.crash(Crash::PowerLoss, 1), &with_thread);
+            assert_eq!(store.count(), 21);
+        }
+    }
+}

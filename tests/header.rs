@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 22] = [
     "limits",
     "version",
     "status",
@@ -16,12 +16,17 @@ const SOURCES: [&str; 17] = [
     "db",
     "batch",
     "write",
+    "put_buf",
     "read",
     "read_many",
+    "iterate",
     "buffer",
+    "pool",
     "location",
     "progress",
+    "compaction",
     "backup",
+    "compaction",
     "stats",
     "failure",
     "verify",

@@ -46,7 +46,7 @@ fn rest(iter: &mut Iter) -> Pairs {
 }
 
 fn all(store: &Store, options: &IterOptions) -> Pairs {
-    rest(&mut store.iter(options).unwrap())
+    rest(&mut store.iter(options.clone()).unwrap())
 }
 
 /// The least memory there is: a shard at a time.
@@ -188,7 +188,7 @@ fn pairs_come_in_the_order_of_the_disk_within_a_pass() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &options()).unwrap();
     filled(&store, 30_000);
-    let mut iter = store.iter(&IterOptions::default()).unwrap();
+    let mut iter = store.iter(IterOptions::default()).unwrap();
     let mut last = (0, 0);
     while let Some(key) = iter.next_with(|key, _| key.to_vec()).unwrap() {
         let place = store.locate(&key).unwrap().unwrap();
@@ -256,7 +256,7 @@ fn what_was_collected_stays_readable_when_it_is_overwritten_and_deleted() {
     };
     let store = Store::open(directory.path(), &options).unwrap();
     let pairs = filled(&store, 5000);
-    let mut iter = store.iter(&IterOptions::default()).unwrap();
+    let mut iter = store.iter(IterOptions::default()).unwrap();
     let first = iter
         .next_with(|key, value| (key.to_vec(), value.to_vec()))
         .unwrap();
@@ -335,7 +335,7 @@ fn keys_that_stay_are_met_once_with_a_value_they_had_while_others_come_and_go() 
                 1 => IterOptions::default(),
                 _ => keys_only(),
             };
-            let mut iter = store.iter(&options).unwrap();
+            let mut iter = store.iter(options.clone()).unwrap();
             let mut met: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
             while let Some((key, value)) = iter
                 .next_with(|key, value| (key.to_vec(), value.to_vec()))
@@ -384,7 +384,7 @@ fn shards_that_split_between_two_passes_lose_and_repeat_nothing() {
     for key in &staying {
         store.put(key, b"stays").unwrap();
     }
-    let mut iter = store.iter(&little_memory()).unwrap();
+    let mut iter = store.iter(little_memory()).unwrap();
     let mut met = BTreeSet::new();
     let mut added = 0;
     while let Some(key) = iter.next_with(|key, _| key.to_vec()).unwrap() {
@@ -424,7 +424,7 @@ fn a_damaged_record_is_told_once_and_the_others_are_met() {
     disk.overwrite_file(&path, &bytes).unwrap();
     let store = open(&disk);
 
-    let mut iter = store.iter(&IterOptions::default()).unwrap();
+    let mut iter = store.iter(IterOptions::default()).unwrap();
     let (mut met, mut damaged) = (BTreeSet::new(), 0);
     loop {
         match iter.next_with(|key, _| key.to_vec()) {
@@ -441,7 +441,7 @@ fn a_damaged_record_is_told_once_and_the_others_are_met() {
     assert_eq!(store.failure().unwrap().kind(), ErrorKind::Corrupt);
 
     // By many at a time, the error comes by itself.
-    let mut iter = store.iter(&IterOptions::default()).unwrap();
+    let mut iter = store.iter(IterOptions::default()).unwrap();
     let (mut taken, mut errors) = (0, 0);
     loop {
         match iter.next_many(|_, _| true) {
@@ -458,7 +458,7 @@ fn a_pair_that_is_refused_comes_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &options()).unwrap();
     let pairs = filled(&store, 3000);
-    let mut iter = store.iter(&IterOptions::default()).unwrap();
+    let mut iter = store.iter(IterOptions::default()).unwrap();
     assert_eq!(iter.next_many(|_, _| false).unwrap(), 0);
     let mut met = Pairs::new();
     loop {
@@ -483,7 +483,7 @@ fn after_close_an_iterator_answers_closed() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &options()).unwrap();
     filled(&store, 100);
-    let mut iter = store.iter(&IterOptions::default()).unwrap();
+    let mut iter = store.iter(IterOptions::default()).unwrap();
     iter.next_with(|_, _| ()).unwrap();
     store.close().unwrap();
     drop(store);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use freyja::ErrorKind;
 use freyja::log::record::Kind;
 use freyja::log::{Event, OpenedSegment, ReadMode, Scanner, Segment};
-use freyja::store::{KeyStorage, Options, RecoveryWay, Store, SyncMode};
+use freyja::store::{Compaction, KeyStorage, Options, RecoveryWay, Store, SyncMode};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
 
@@ -50,6 +50,8 @@ fn options() -> Options {
         background_threads: 0,
         segment_size: 64 << 10,
         image_segments: 0,
+        // What is in the files is compared with what was written.
+        compaction: Compaction::Manual,
         ..Options::default()
     }
 }
@@ -126,7 +128,7 @@ impl Truth {
                             None => continue,
                         }
                     }
-                    Event::Mark { .. } | Event::Hints { .. } => continue,
+                    Event::Mark { .. } | Event::Hints { .. } | Event::Manifest { .. } => continue,
                     Event::End(_) => break,
                 };
                 if let Some(length) = lengths.remove(key) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use freyja::log::{Event, OpenedSegment, ReadMode, Scanner, Segment};
 use freyja::store::{
-    Batch, Finding, FindingKind, OpenMode, Options, RepairOptions, RepairReport, Severity, Store,
+    Batch, Finding, FindingKind, OpenMode, Options, RepairReport, Salvage, Severity, Store,
     SyncMode, VerifyReport, repair_on, verify_on,
 };
 use freyja::vfs::simulated::{Crash, Effect, SimulatedDisk};
@@ -84,7 +84,7 @@ fn verified(disk: &SimulatedDisk) -> (VerifyReport, Vec<Finding>) {
     (report, findings)
 }
 
-fn repaired(disk: &SimulatedDisk, options: RepairOptions) -> (RepairReport, Vec<Finding>) {
+fn repaired(disk: &SimulatedDisk, options: Salvage) -> (RepairReport, Vec<Finding>) {
     let before = files(disk, STORE);
     let mut findings = Vec::new();
     let mut listener = |finding: &Finding| findings.push(finding.clone());
@@ -248,7 +248,7 @@ fn a_damaged_value_is_found_with_its_place_and_its_key_and_costs_that_key_only()
         (ErrorKind::Corrupt, place.start)
     );
 
-    let (report, _) = repaired(&disk, RepairOptions::default());
+    let (report, _) = repaired(&disk, Salvage::default());
     let mut pairs = expected();
     pairs.remove(&b"key 9"[..]);
     assert_eq!(saved(&disk), pairs);
@@ -263,7 +263,7 @@ fn an_older_version_is_saved_only_if_asked_for_and_is_named() {
         let place = newest(&disk, key);
         flip(&disk, &place.path, place.value_at);
     }
-    let options = RepairOptions {
+    let options = Salvage {
         older_versions: true,
     };
     let (report, findings) = repaired(&disk, options);
@@ -284,7 +284,7 @@ fn a_deleted_key_stays_deleted_also_in_older_versions() {
     let disk = filled(&options());
     let place = records(&disk, "key 3").remove(0);
     flip(&disk, &place.path, place.value_at);
-    let options = RepairOptions {
+    let options = Salvage {
         older_versions: true,
     };
     let (report, findings) = repaired(&disk, options);
@@ -302,7 +302,7 @@ fn damage_to_a_superseded_record_loses_nothing() {
     let (report, findings) = verified(&disk);
     assert_eq!((report.keys, report.lost_keys, report.losses), (19, 0, 0));
     assert_eq!(findings[0].severity, Severity::Damage);
-    repaired(&disk, RepairOptions::default());
+    repaired(&disk, Salvage::default());
     assert_eq!(saved(&disk), expected());
 }
 
@@ -346,7 +346,7 @@ fn an_image_tells_whose_a_record_was_of_which_nothing_can_be_made_out() {
     let keyed = |key: &[u8]| findings.iter().find(|it| it.key.as_deref() == Some(key));
     assert_eq!(keyed(b"key 9").unwrap().severity, Severity::Loss);
     assert_eq!(keyed(b"key 3").unwrap().severity, Severity::Damage);
-    let options = RepairOptions {
+    let options = Salvage {
         older_versions: true,
     };
     let (report, _) = repaired(&disk, options);
@@ -386,7 +386,7 @@ fn hints_tell_whose_the_records_were_that_a_destroyed_block_held() {
     assert_eq!(keys, [b"key 7", b"key 8", b"key 9"]);
     assert_eq!((report.lost_keys, report.unidentified_records), (3, 0));
     assert_eq!((report.keys, report.keys_in_doubt), (17, 0));
-    let (report, _) = repaired(&disk, RepairOptions::default());
+    let (report, _) = repaired(&disk, Salvage::default());
     assert_eq!((report.keys_saved, report.keys_left_out), (17, 3));
 }
 
@@ -414,7 +414,7 @@ fn a_damaged_header_is_found_and_loses_nothing_while_the_footer_has_its_copy() {
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].kind, FindingKind::DamagedHeader);
     assert_eq!((report.losses, report.keys), (0, 19));
-    repaired(&disk, RepairOptions::default());
+    repaired(&disk, Salvage::default());
     assert_eq!(saved(&disk), expected());
 }
 
@@ -574,7 +574,7 @@ fn a_torn_tail_is_no_damage_and_torn_batches_are_not_saved() {
     assert_eq!((report.damages, report.keys), (0, 1), "{findings:?}");
     assert_eq!(findings[0].kind, FindingKind::TornTail);
     assert_eq!(report.torn_bytes, findings[0].length);
-    repaired(&disk, RepairOptions::default());
+    repaired(&disk, Salvage::default());
     let pairs = BTreeMap::from([(b"key 1".to_vec(), b"one".to_vec())]);
     assert_eq!(saved(&disk), pairs);
 }
@@ -610,7 +610,7 @@ fn a_segment_of_another_store_and_a_second_copy_are_found() {
         [FindingKind::OtherStore, FindingKind::MissingRecords]
     );
     assert!(report.lost_records >= 11);
-    let (_, findings) = repaired(&disk, RepairOptions::default());
+    let (_, findings) = repaired(&disk, Salvage::default());
     assert_eq!(findings.len(), 2);
     assert!(
         saved(&disk)
@@ -679,7 +679,7 @@ fn a_newer_version_is_refused_by_both() {
 
 fn try_repair(disk: &SimulatedDisk) -> freyja::Result<RepairReport> {
     let (store, saved) = (Path::new(STORE), Path::new(SAVED));
-    let options = RepairOptions::default();
+    let options = Salvage::default();
     repair_on(Arc::new(disk.clone()), store, saved, &options, &mut |_| {})
 }
 
@@ -696,7 +696,7 @@ fn a_repair_writes_into_no_directory_in_which_there_is_something() {
 #[test]
 fn a_repair_of_a_sound_store_is_a_copy_of_its_pairs() {
     let disk = filled(&options());
-    let (report, findings) = repaired(&disk, RepairOptions::default());
+    let (report, findings) = repaired(&disk, Salvage::default());
     assert_eq!(findings, []);
     assert_eq!(saved(&disk), expected());
     assert_eq!((report.keys_saved, report.keys_left_out), (19, 0));
@@ -734,4 +734,34 @@ fn a_repair_that_a_crash_interrupts_leaves_nothing_that_opens_as_a_whole_store()
         }
     }
     assert!(refused > 5, "{refused}");
+}
+
+#[test]
+fn a_repair_keeps_expiries_and_leaves_out_what_was_found_expired() {
+    let disk = SimulatedDisk::new(1);
+    disk.set_wall_clock_ms(1000);
+    let store = open(&disk, &options());
+    store.put_expiring(b"key 1", b"long", 9000).unwrap();
+    store.put_expiring(b"key 2", b"short", 2000).unwrap();
+    store.put_expiring(b"key 3", b"shortest", 1500).unwrap();
+    store.put(b"key 4", b"for ever").unwrap();
+    disk.set_wall_clock_ms(1600);
+    assert_eq!(store.get(b"key 3").unwrap(), None);
+    store.close().unwrap();
+    let (report, findings) = repaired(&disk, Salvage::default());
+    assert_eq!(
+        (findings, report.keys_saved, report.keys_expired),
+        (vec![], 3, 1)
+    );
+    // Although the clock steps back.
+    disk.set_wall_clock_ms(1000);
+    let answers = |now| {
+        disk.set_wall_clock_ms(now);
+        let vfs = Arc::new(disk.clone());
+        let store = Store::open_on(vfs, Path::new(SAVED), &options()).unwrap();
+        ["key 1", "key 2", "key 3", "key 4"].map(|key| store.get(key.as_bytes()).unwrap().is_some())
+    };
+    assert_eq!(answers(1000), [true, true, false, true]);
+    assert_eq!(answers(2000), [true, false, false, true]);
+    assert_eq!(answers(9000), [false, false, false, true]);
 }

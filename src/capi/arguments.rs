@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::limits::{FREYJA_MAX_KEY_LEN, FREYJA_MAX_VALUE_LEN};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::buffer_pool::MOST_CLASSES;
 
 /// Where an answer is to be stored. Set on success only.
 pub struct Output<T>(NonNull<T>);
@@ -175,6 +176,63 @@ impl Room {
     }
 }
 
+/// Memory of a caller that is filled with pairs, one behind the other.
+pub struct PairRoom {
+    room: Room,
+    /// Where the last pair ends.
+    used: usize,
+    /// Where the first pair that did not fit would have ended.
+    needed: usize,
+}
+
+impl PairRoom {
+    /// Every pair begins at a multiple of so many bytes.
+    pub const ALIGNMENT: usize = 8;
+    const HEAD: usize = 8;
+
+    /// Room for pairs in `room`.
+    pub fn new(room: Room) -> Self {
+        Self {
+            room,
+            used: 0,
+            needed: 0,
+        }
+    }
+
+    /// Appends a pair, both lengths as `u32` before it, if there is room; tells whether there was.
+    #[inline]
+    pub fn push(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let start = self.used.next_multiple_of(Self::ALIGNMENT);
+        // No overflow: what is used is memory, and keys and values have their limits.
+        let end = start + Self::HEAD + key.len() + value.len();
+        if end > self.room.length {
+            self.needed = end;
+            return false;
+        }
+        let lengths = [key.len() as u32, value.len() as u32].map(u32::to_ne_bytes);
+        let place = self.room.start.cast::<u8>().wrapping_add(start);
+        // SAFETY: whoever made the room promised `length` bytes that nothing of Freyja overlaps, and `end` is not beyond them.
+        unsafe {
+            std::ptr::copy_nonoverlapping(lengths.as_ptr().cast(), place, Self::HEAD);
+            let place = place.add(Self::HEAD);
+            std::ptr::copy_nonoverlapping(key.as_ptr(), place, key.len());
+            std::ptr::copy_nonoverlapping(value.as_ptr(), place.add(key.len()), value.len());
+        }
+        self.used = end;
+        true
+    }
+
+    /// Where the last pair ends.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// How much room the first pair that did not fit needs with those before it.
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+}
+
 /// The room of `length` bytes at `start`; with length 0 the pointer does not matter.
 ///
 /// # Safety
@@ -230,6 +288,26 @@ unsafe fn bytes<'a>(
     // SAFETY: the pointer is not NULL, the length is below any slice's limit, and the caller vouches for
     // the bytes.
     Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), length) })
+}
+
+/// The sizes of classes that a caller passed, copied: how many there are is the second.
+///
+/// # Safety
+/// `pointer` is NULL or `count` numbers there, aligned or not, may be read.
+pub unsafe fn sizes(pointer: *const usize, count: usize) -> Result<([usize; MOST_CLASSES], usize)> {
+    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+    if pointer.is_null() {
+        return invalid("the array of sizes is NULL".into());
+    }
+    if count > MOST_CLASSES {
+        return invalid(format!("{count} size classes; give 1 to {MOST_CLASSES}"));
+    }
+    let mut sizes = [0; MOST_CLASSES];
+    for (number, size) in sizes[..count].iter_mut().enumerate() {
+        // SAFETY: as promised.
+        *size = unsafe { pointer.add(number).read_unaligned() };
+    }
+    Ok((sizes, count))
 }
 
 /// The path that a caller passed.
@@ -352,6 +430,28 @@ mod tests {
                 assert_eq!(kind_of(keys), Some(ErrorKind::Invalid));
             }
         }
+    }
+
+    #[test]
+    fn pairs_lie_aligned_behind_their_lengths_and_never_beyond_the_room() {
+        let mut bytes = [0xee_u8; 48];
+        // SAFETY: the array is longer than the room, and alone.
+        let room = unsafe { room(bytes.as_mut_ptr().cast(), 40) };
+        let mut pairs = PairRoom::new(room.unwrap());
+        assert!(pairs.push(b"key", b""));
+        assert_eq!(pairs.used(), 11);
+        assert!(!pairs.push(b"longer", &[0; 11]));
+        assert_eq!((pairs.used(), pairs.needed()), (11, 41));
+        assert!(pairs.push(b"longer", &[7; 10]));
+        assert_eq!(pairs.used(), 40);
+        assert!(!pairs.push(b"", b""));
+        assert_eq!(bytes[..8], [3_u32, 0].map(u32::to_ne_bytes).concat());
+        assert_eq!(bytes[16..24], [6_u32, 10].map(u32::to_ne_bytes).concat());
+        assert_eq!(bytes[8..16], *b"key\xee\xee\xee\xee\xee");
+        assert_eq!(
+            bytes[24..],
+            *b"longer\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\xee\xee\xee\xee\xee\xee\xee\xee"
+        );
     }
 
     #[test]

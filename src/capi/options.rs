@@ -8,7 +8,8 @@ use super::guard;
 use super::status::{code_of, freyja_status::*};
 use super::structs::{self, Growing};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+use crate::store::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+use freyja_compaction::*;
 use freyja_key_storage::*;
 use freyja_open_flag::*;
 use freyja_read_mode::*;
@@ -56,6 +57,15 @@ pub enum freyja_read_mode {
     FREYJA_READ_PREAD = 1,
 }
 
+/// Values of freyja_options.compaction: when the space of deleted and superseded pairs is given back.
+#[repr(C)]
+pub enum freyja_compaction {
+    /// In the background, when there is too much; with background_threads 0, by freyja_maintain. The default.
+    FREYJA_COMPACTION_AUTOMATIC = 0,
+    /// Only by freyja_compact.
+    FREYJA_COMPACTION_MANUAL = 1,
+}
+
 /// Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
 /// that is said to have a default takes it when it is 0.
 #[repr(C)]
@@ -86,15 +96,22 @@ pub struct freyja_options {
     pub memory_budget: u64,
     /// How many keys are to be expected, so that the index is made large enough at once; default unknown.
     pub expected_keys: u64,
+    /// FREYJA_COMPACTION_AUTOMATIC or FREYJA_COMPACTION_MANUAL.
+    pub compaction: u32,
+    /// How large the segment files may become, in percent of what is live in them, before they are compacted: 110 to 1000;
+    /// default 140. A store of a few segment files may be larger, since the one that is written is not compacted.
+    pub space_amplification: u32,
+    /// How many bytes compaction may read and write in a second; 0 is no limit.
+    pub compaction_bytes_per_second: u64,
 }
 
-// SAFETY: eight `u32` and four `u64` leave no padding.
+// SAFETY: eight `u32`, four `u64`, two `u32` and a `u64` leave no padding.
 unsafe impl Growing for freyja_options {
     const FIRST_SIZE: usize = 64;
     const NAME: &'static str = "freyja_options";
 }
 
-const _: () = assert!(size_of::<freyja_options>() == 64);
+const _: () = assert!(size_of::<freyja_options>() == 80);
 
 /// What FREYJA_OPTIONS_INIT is in the header.
 const DEFAULTS: freyja_options = freyja_options {
@@ -110,6 +127,9 @@ const DEFAULTS: freyja_options = freyja_options {
     slab_size: 0,
     memory_budget: 0,
     expected_keys: 0,
+    compaction: FREYJA_COMPACTION_AUTOMATIC as u32,
+    space_amplification: 0,
+    compaction_bytes_per_second: 0,
 };
 
 /// Fills in the default options; for languages that cannot use FREYJA_OPTIONS_INIT.
@@ -162,7 +182,10 @@ fn translate(options: &freyja_options) -> Result<Options> {
         slab_size: nonzero_or(options.slab_size, defaults.slab_size),
         memory_budget: options.memory_budget,
         expected_keys: options.expected_keys,
-        image_segments: defaults.image_segments,
+        compaction: compaction(options.compaction)?,
+        space_amplification: nonzero_or(options.space_amplification, defaults.space_amplification),
+        compaction_bytes_per_second: options.compaction_bytes_per_second,
+        ..defaults
     })
 }
 
@@ -210,6 +233,14 @@ fn read_mode(number: u32) -> Result<ReadMode> {
         n if n == FREYJA_READ_MAPPED as u32 => Ok(ReadMode::Mapped),
         n if n == FREYJA_READ_PREAD as u32 => Ok(ReadMode::Pread),
         _ => Err(invalid("read_mode", number)),
+    }
+}
+
+fn compaction(number: u32) -> Result<Compaction> {
+    match number {
+        n if n == FREYJA_COMPACTION_AUTOMATIC as u32 => Ok(Compaction::Automatic),
+        n if n == FREYJA_COMPACTION_MANUAL as u32 => Ok(Compaction::Manual),
+        _ => Err(invalid("compaction", number)),
     }
 }
 
@@ -262,6 +293,17 @@ mod tests {
         };
         assert_eq!(read(FREYJA_READ_MAPPED as u32), ReadMode::Mapped);
         assert_eq!(read(FREYJA_READ_PREAD as u32), ReadMode::Pread);
+        let compaction = |number| {
+            with(|options| options.compaction = number)
+                .unwrap()
+                .compaction
+        };
+        let automatic = compaction(FREYJA_COMPACTION_AUTOMATIC as u32);
+        assert_eq!(automatic, Compaction::Automatic);
+        assert_eq!(
+            compaction(FREYJA_COMPACTION_MANUAL as u32),
+            Compaction::Manual
+        );
     }
 
     #[test]
@@ -277,6 +319,7 @@ mod tests {
         refused(|options| options.key_storage = 2);
         refused(|options| options.read_mode = u32::MAX);
         refused(|options| options.reserved = 1);
+        refused(|options| options.compaction = 2);
     }
 
     #[test]
@@ -288,6 +331,8 @@ mod tests {
             options.slab_size = 8192;
             options.memory_budget = 9;
             options.expected_keys = 10;
+            options.space_amplification = 200;
+            options.compaction_bytes_per_second = 11;
         })
         .unwrap();
         assert_eq!(
@@ -296,5 +341,7 @@ mod tests {
         );
         assert_eq!((options.segment_size, options.slab_size), (1 << 20, 8192));
         assert_eq!((options.memory_budget, options.expected_keys), (9, 10));
+        assert_eq!(options.space_amplification, 200);
+        assert_eq!(options.compaction_bytes_per_second, 11);
     }
 }

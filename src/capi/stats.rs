@@ -104,6 +104,21 @@ pub struct freyja_stats_t {
     /// RAM of the index that holds nothing now: freed pages that are kept for reuse, and replaced tables that a reader
     /// may still see. With index_bytes and slab_allocated_bytes it makes up the index's RAM.
     pub index_idle_bytes: u64,
+    /// Bytes in the segment files that the keys of the store need. disk_bytes over this is the space amplification.
+    pub live_bytes: u64,
+    /// Of dead_bytes, those of records that say that a key was deleted, which go when nothing older is left.
+    pub tombstone_bytes: u64,
+    /// Superseded and deleted pairs that are still in the segment files.
+    pub dead_pairs: u64,
+    /// Bytes written by puts, deletes and batches since the store was opened. What compaction wrote over this, and one more,
+    /// is the write amplification.
+    pub written_bytes: u64,
+    /// Merges of segment files since the store was opened.
+    pub compactions: u64,
+    /// Bytes that they read.
+    pub compaction_bytes_read: u64,
+    /// Bytes that they wrote.
+    pub compaction_bytes_written: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -136,13 +151,13 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
 }
 
-// SAFETY: two `u32` and 40 `u64` leave no padding.
+// SAFETY: two `u32` and 47 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 328;
+    const FIRST_SIZE: usize = 384;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 328);
+const _: () = assert!(size_of::<freyja_stats_t>() == 384);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -223,6 +238,13 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         hints_unusable: stats.hints_unusable,
         image_bytes: stats.image_bytes,
         index_idle_bytes: stats.index_idle_bytes,
+        live_bytes: stats.live_bytes,
+        tombstone_bytes: stats.tombstone_bytes,
+        dead_pairs: stats.dead_puts,
+        written_bytes: stats.written_bytes,
+        compactions: stats.compactions,
+        compaction_bytes_read: stats.compaction_bytes_read,
+        compaction_bytes_written: stats.compaction_bytes_written,
     }
 }
 

@@ -21,7 +21,7 @@ pub enum freyja_status {
     FREYJA_INVALID = -3,
     /// The buffer is too small; the size needed has been stored.
     FREYJA_RANGE = -4,
-    /// In use elsewhere: the store is open, in this process or another; another thread is using the batch.
+    /// In use elsewhere: the store is open, in this process or another; another thread is using the batch or iterator.
     FREYJA_BUSY = -5,
     /// The handle has been closed.
     FREYJA_CLOSED = -6,

@@ -10,9 +10,7 @@ use super::guard;
 use super::status::freyja_status::*;
 use super::structs::{self, Growing};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{
-    self, Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport,
-};
+use crate::store::{self, Finding, FindingKind, RepairReport, Salvage, Severity, VerifyReport};
 use freyja_finding_kind::*;
 use freyja_repair_flag::*;
 use freyja_severity::*;
@@ -157,6 +155,9 @@ pub struct freyja_repair_report {
     pub older_versions: u64,
     /// Keys that are known and were left out, because their newest record is damaged. Each has a finding that names it.
     pub keys_left_out: u64,
+    /// Keys left out because their pair had expired, and that had been noticed. Others that have expired are saved with
+    /// their expiry.
+    pub keys_expired: u64,
     /// As in freyja_verify_report, of the original.
     pub keys_in_doubt: u64,
     /// As in freyja_verify_report, of the original.
@@ -175,14 +176,14 @@ unsafe impl Growing for freyja_verify_report {
     const NAME: &'static str = "freyja_verify_report";
 }
 
-// SAFETY: two `u32` and nine `u64` leave no padding.
+// SAFETY: two `u32` and ten `u64` leave no padding.
 unsafe impl Growing for freyja_repair_report {
-    const FIRST_SIZE: usize = 80;
+    const FIRST_SIZE: usize = 88;
     const NAME: &'static str = "freyja_repair_report";
 }
 
 const _: () =
-    assert!(size_of::<freyja_verify_report>() == 112 && size_of::<freyja_repair_report>() == 80);
+    assert!(size_of::<freyja_verify_report>() == 112 && size_of::<freyja_repair_report>() == 88);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -238,6 +239,7 @@ impl From<&RepairReport> for freyja_repair_report {
             bytes_saved: report.bytes_saved,
             older_versions: report.older_versions,
             keys_left_out: report.keys_left_out,
+            keys_expired: report.keys_expired,
             keys_in_doubt: report.found.keys_in_doubt,
             lost_records: report.found.lost_records,
             unidentified_records: report.found.unidentified_records,
@@ -382,7 +384,7 @@ pub unsafe extern "C" fn freyja_repair(
             let message = format!("the flags {flags:#x} have no meaning");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let options = RepairOptions {
+        let options = Salvage {
             older_versions: flags & FREYJA_REPAIR_OLDER_VERSIONS as u32 != 0,
         };
         let callback = Callback {

@@ -15,7 +15,7 @@ use super::table::{Position, Table};
 use super::{Index, Location, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::Guard;
-use crate::memory::key_slab::MAX_KEY_BYTES;
+use crate::memory::key_slab::check_key_length;
 
 /// How many changes ahead memory is brought near.
 const AHEAD: usize = 12;
@@ -67,8 +67,8 @@ impl<H: KeyHash> Index<H> {
     /// `changes` are ordered by their hashes and change each key once; the shards of all their hashes are present.
     /// `known` hears of the locations that will be replaced, some of them more than once. Waits for other writers.
     ///
-    /// No two keys of the index have the same location. The thread must not hold an [`super::Entry`] or another reservation. The keys that are new count as present
-    /// already in [`Index::len`].
+    /// No two keys of the index have the same location. The thread must not hold an [`super::Entry`] or another reservation.
+    /// The keys that are new count as present already in [`Index::len`].
     ///
     /// # Errors
     /// Those of [`Index::entry`], and for removals those of [`Index::occupied`]. The keys stay as they were.
@@ -101,11 +101,13 @@ impl<H: KeyHash> Index<H> {
             let room = reserved.shards.try_reserve(1);
             room.map_err(|_| Error::memory("the locks of a batch"))?;
             let (shard, writer) = self.lock(guard, hash);
-            // Of a split shard's bytes of keys only the sum over both halves means something.
-            let mut totals = shard.totals();
-            totals.key_bytes = totals.key_bytes.wrapping_sub(left_behind);
-            shard.set_totals(totals);
-            left_behind = 0;
+            if left_behind > 0 {
+                // Of a split shard's bytes of keys only the sum over both halves means something.
+                let mut totals = shard.totals();
+                totals.key_bytes = totals.key_bytes.wrapping_sub(left_behind);
+                shard.set_totals(totals);
+                left_behind = 0;
+            }
             let depth = shard.depth();
             let end = first
                 + changes[first..].partition_point(|change| same_shard(hash, change.hash, depth));
@@ -181,8 +183,7 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
     }
 
     /// Makes all the changes, which cannot fail. `location` says where a key's new record lies, in no more bits than were
-    /// reserved. Shards are made smaller,
-    /// where that is worth it, when this is dropped.
+    /// reserved. Shards are made smaller, where that is worth it, when this is dropped.
     pub fn apply(&mut self, mut location: impl FnMut(&Change<'_>) -> Location) {
         self.applied = true;
         for held in &mut self.shards {
@@ -236,7 +237,7 @@ impl<'i> Held<'i> {
         if !change.inserts {
             return Ok(Ok(None));
         }
-        check_length(key)?;
+        check_key_length(key)?;
         let (place, reference) = match reserve(table, &mut self.writer, hash, key)? {
             Ok(reserved) => reserved,
             Err(shortage) => return Ok(Err(shortage)),
@@ -303,15 +304,4 @@ fn reserved_slot(table: &Table, change: &Change<'_>) -> Option<Position> {
 /// Whether two hashes lead to the same shard of `depth`.
 fn same_shard(hash: u64, other: u64, depth: u32) -> bool {
     (hash ^ other).checked_shr(u64::BITS - depth).unwrap_or(0) == 0
-}
-
-fn check_length(key: &[u8]) -> Result<()> {
-    if key.len() > MAX_KEY_BYTES {
-        let message = format!(
-            "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
-            key.len()
-        );
-        return Err(Error::new(ErrorKind::TooLarge, message));
-    }
-    Ok(())
 }

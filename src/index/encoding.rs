@@ -107,6 +107,7 @@ impl Encoding {
     }
 
     /// The fingerprint of an entry with this home and tag, in a table with buckets. For a tag that no entry of that home has, another one's.
+    #[inline]
     pub(super) fn fingerprint(&self, home: usize, tag: u64) -> u64 {
         let above = (home as u64) << self.fingerprint_bits;
         let first = self.quotient(above + u64::from(self.buckets) - 1);

@@ -65,7 +65,7 @@ impl<H: KeyHash> Index<H> {
             Shortage::Slab if is_wasteful(shard, table, DEAD_PARTS) => {
                 self.replace_table(shard, writer, compacted, guard)
             }
-            Shortage::Slab if can_split(table)? => {
+            Shortage::Slab if can_split(table) => {
                 self.split(shard, writer, newcomer, location_bits, guard)
             }
             Shortage::Slab if writer.slab_limit < MAX_SLAB_BYTES => {
@@ -108,7 +108,7 @@ impl<H: KeyHash> Index<H> {
             };
             return self.replace_table(shard, writer, larger, guard);
         }
-        if can_split(table)? {
+        if can_split(table) {
             return self.split(shard, writer, newcomer, same.location_bits, guard);
         }
         self.replace_table(shard, writer, more_stash, guard)
@@ -193,19 +193,12 @@ impl<H: KeyHash> Index<H> {
 }
 
 /// Whether the next hash bit divides the table's keys into two parts worth a shard each.
-fn can_split(table: &Table) -> Result<bool> {
+fn can_split(table: &Table) -> bool {
     if table.depth() >= MAX_DEPTH || table.encoding().fingerprint_bits() < 2 {
-        return Ok(false);
+        return false;
     }
-    let (mut lower, mut upper) = (0_u64, 0_u64);
-    table.for_each(|stored| {
-        match table.half(table.fingerprint(&stored)) {
-            Half::Lower => lower += 1,
-            Half::Upper => upper += 1,
-        }
-        Ok(())
-    })?;
-    Ok(lower.min(upper) * 4 > lower.max(upper))
+    let [lower, upper] = table.homes_per_half();
+    lower.min(upper) * 4 > lower.max(upper)
 }
 
 /// Slab bytes that belong to no key any more.

@@ -15,16 +15,16 @@
 //!
 //! Readers take no lock, write no shared memory and never wait for growth; they wait some nanoseconds for a
 //! writer that is just changing the same shard. Writers lock the shard of their key. A shard of at most some
-//! 35,000 keys grows by a tenth at a time and then splits, so that no more than one shard's memory is ever
+//! 13,500 keys grows by a tenth at a time and then splits, so that no more than one shard's memory is ever
 //! needed twice.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::memory::epoch::{self, EpochCell, Guard};
-use crate::memory::key_slab::MAX_KEY_BYTES;
+use crate::memory::key_slab::check_key_length;
 use crate::memory::page_arena::PageArena;
 
 mod batch;
@@ -45,6 +45,7 @@ mod pending;
 mod placement;
 mod probe;
 mod rebuild;
+mod relocation;
 mod shape;
 mod shard;
 mod snapshot;
@@ -108,6 +109,28 @@ impl Index {
     pub fn new(options: &IndexOptions, reader: Arc<dyn KeyReader>) -> Result<Self> {
         Self::with_hash(options, SeededHash::new(options.seed), reader, usize::MAX)
     }
+
+    /// The same with room for `most` keys, of which there may be far fewer than that, but hardly fewer than
+    /// `options.expected_keys`. Shards are no more than a quarter of `most` needs, or the expected ones, because
+    /// shards do not merge as tables become smaller; if all come, each splits a time or two.
+    ///
+    /// # Errors
+    /// Those of [`Index::new`].
+    pub fn with_room_for_at_most(
+        most: u64,
+        options: &IndexOptions,
+        reader: Arc<dyn KeyReader>,
+    ) -> Result<Self> {
+        let most = most.clamp(
+            options.expected_keys,
+            MAX_EXPECTED_KEYS.max(options.expected_keys),
+        );
+        let expected = options.expected_keys.max(most / 4).min(MAX_EXPECTED_KEYS);
+        let depth = Shape::largest().depth_for(expected);
+        let shape = Shape::for_expected(most >> depth);
+        let hasher = SeededHash::new(options.seed);
+        Self::prepared(options, hasher, reader, usize::MAX, depth, shape)
+    }
 }
 
 impl<H: KeyHash> Index<H> {
@@ -121,14 +144,26 @@ impl<H: KeyHash> Index<H> {
         reader: Arc<dyn KeyReader>,
         limit_bytes: usize,
     ) -> Result<Self> {
+        let expected = options.expected_keys.min(MAX_EXPECTED_KEYS);
+        let depth = Shape::largest().depth_for(expected);
+        let shape = Shape::for_expected(expected >> depth);
+        Self::prepared(options, hasher, reader, limit_bytes, depth, shape)
+    }
+
+    /// An empty index of 2^`depth` shards with tables of `shape`.
+    fn prepared(
+        options: &IndexOptions,
+        hasher: H,
+        reader: Arc<dyn KeyReader>,
+        limit_bytes: usize,
+        depth: u32,
+        shape: Shape,
+    ) -> Result<Self> {
         let memory = TableMemory {
             arena: Arc::new(PageArena::new(limit_bytes)),
             slab_page_bytes: options.slab_page_bytes,
             key_storage: options.key_storage,
         };
-        let expected = options.expected_keys.min(MAX_EXPECTED_KEYS);
-        let depth = Shape::largest().depth_for(expected);
-        let shape = Shape::for_expected(expected >> depth);
         let encoding = Encoding::new(shape.main, depth, 0, None);
         let directory = Directory::new(depth, || {
             let (table, appender) = memory.table(shape, depth, encoding)?;
@@ -199,13 +234,7 @@ impl<H: KeyHash> Index<H> {
         key: &[u8],
         location_bits: u32,
     ) -> Result<Entry<'i, H>> {
-        if key.len() > MAX_KEY_BYTES {
-            let message = format!(
-                "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
-                key.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        check_key_length(key)?;
         self.table(guard, hash).prefetch(hash);
         let newcomer = Newcomer {
             hash,

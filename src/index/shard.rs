@@ -8,8 +8,9 @@ use super::table::{NO_REFERENCE, Table};
 use crate::memory::epoch::EpochCell;
 use crate::memory::key_slab::{KeyAppender, MAX_SLAB_BYTES, record_bytes};
 
-/// A shard whose slab would grow beyond this splits, if its keys' hashes can be told apart.
-const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 2;
+/// A shard whose slab would grow beyond this splits, if its keys' hashes can be told apart. The insertion that does it copies
+/// so many bytes.
+const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 16;
 
 /// Readers load the table and never touch the lock.
 pub(super) struct Shard {

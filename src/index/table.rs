@@ -210,23 +210,60 @@ impl Table {
                     bucket: number,
                     slot,
                 };
-                let home = if number >= self.stash().start {
-                    self.stash_home(position)
-                } else if bucket.displaced() >> slot & 1 == 1 {
-                    self.other(number, bucket.tag(slot))
-                } else {
-                    number
-                };
                 visit(Stored {
                     location: self.encoding.location(field),
                     reference: references.map_or(NO_REFERENCE, |bytes| load_reference(bytes, slot)),
                     position,
-                    home,
+                    home: self.home_of(&bucket, position),
                     tag: self.encoding.tag(bucket.tag(slot), field),
                 })?;
             }
         }
         Ok(())
+    }
+
+    /// How many entries have their home in each half of the buckets, which is the half of the shard that they belong to but
+    /// for those of the bucket in the middle.
+    pub(super) fn homes_per_half(&self) -> [u64; 2] {
+        let middle = self.shape.main as usize / 2;
+        let mut homes = [0; 2];
+        for number in 0..self.stash().end {
+            let bucket = Bucket::load(self.line(number));
+            let is_stash = number >= self.stash().start;
+            let displaced = if is_stash {
+                bucket.occupied()
+            } else {
+                bucket.displaced()
+            };
+            let natives = bucket.occupied() & !displaced;
+            homes[usize::from(number >= middle)] += u64::from(natives.count_ones());
+            let mut slots = displaced;
+            while slots != 0 {
+                let slot = slots.trailing_zeros() as usize;
+                slots &= slots - 1;
+                let home = self.home_of(
+                    &bucket,
+                    Position {
+                        bucket: number,
+                        slot,
+                    },
+                );
+                homes[usize::from(home >= middle)] += 1;
+            }
+        }
+        homes
+    }
+
+    /// The home of the entry at `position`, which is in `bucket`.
+    #[inline]
+    fn home_of(&self, bucket: &Bucket, position: Position) -> usize {
+        if position.bucket >= self.stash().start {
+            self.stash_home(position)
+        } else if bucket.displaced() >> position.slot & 1 == 1 {
+            self.other(position.bucket, bucket.tag(position.slot))
+        } else {
+            position.bucket
+        }
     }
 
     /// The slots of bucket `number` in which entries of a half may be; all that are occupied, if it is of none.

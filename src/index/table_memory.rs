@@ -9,6 +9,7 @@ use super::table::{KeyMemory, Table};
 use crate::error::Result;
 use crate::memory::key_slab::{KeyAppender, KeySlab};
 use crate::memory::page_arena::PageArena;
+use crate::memory::reserve;
 
 /// The memory of all tables of an index.
 pub(super) struct TableMemory {
@@ -25,6 +26,8 @@ impl TableMemory {
         depth: u32,
         encoding: Encoding,
     ) -> Result<(Table, Option<KeyAppender>)> {
+        // A store may make thousands of tables in one call.
+        reserve::check()?;
         let (keys, appender) = match self.key_storage {
             KeyStorage::InMemory => {
                 let (slab, appender) = KeySlab::new(self.arena.clone(), self.slab_page_bytes)?;

@@ -7,6 +7,7 @@ mod checksum_index;
 pub mod footer;
 pub mod hints;
 pub(crate) mod little_endian;
+pub mod manifest;
 pub mod record;
 pub mod record_view;
 pub mod scan_event;

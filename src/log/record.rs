@@ -46,6 +46,8 @@ pub enum Kind {
     Footer,
     /// What the index needs of the records before, without the values; see [`super::hints`].
     Hints,
+    /// Which other segments there are; see [`super::manifest`].
+    Manifest,
 }
 
 /// What a record says, for writing it.
@@ -232,6 +234,7 @@ fn kind_and_flags(fields: &Fields<'_>) -> u8 {
         Kind::Mark => 3,
         Kind::Footer => 4,
         Kind::Hints => 5,
+        Kind::Manifest => 6,
     };
     let expires = if fields.expires_at_ms.is_some() {
         FLAG_EXPIRES
@@ -252,7 +255,7 @@ fn flags_fit(kind: Kind, expires: bool, others: bool) -> bool {
     match kind {
         Kind::Put => true,
         Kind::Tombstone => !expires,
-        Kind::Mark | Kind::Footer | Kind::Hints => !expires && !others,
+        Kind::Mark | Kind::Footer | Kind::Hints | Kind::Manifest => !expires && !others,
     }
 }
 
@@ -263,7 +266,7 @@ fn shape_fits(kind: Kind, key_len: usize, value_len: usize, stored_sequence: u64
         Kind::Tombstone => value_len == 0,
         Kind::Mark => key_len == 0 && value_len == 0,
         Kind::Footer => key_len == 0 && value_len == footer::VALUE_LEN && stored_sequence == 0,
-        Kind::Hints => key_len == 0 && stored_sequence == 0,
+        Kind::Hints | Kind::Manifest => key_len == 0 && stored_sequence == 0,
     }
 }
 
@@ -282,6 +285,7 @@ pub fn decode_head(
         3 => Kind::Mark,
         4 => Kind::Footer,
         5 => Kind::Hints,
+        6 => Kind::Manifest,
         _ => return Err(Invalid::Kind),
     };
     let expires = kind_byte & FLAG_EXPIRES != 0;

@@ -20,6 +20,11 @@ pub enum Event<'a> {
         /// Where they end.
         end: u64,
     },
+    /// A valid manifest.
+    Manifest {
+        /// Where it ends.
+        end: u64,
+    },
     /// Bytes that are not valid, up to the next valid record or to the end: torn, or damaged.
     Damaged(DamagedSpan<'a>),
     /// Nothing more follows.

@@ -124,9 +124,11 @@ impl<'s> Scanner<'s> {
             .bytes(offset + head.head_len as u64, head.key_len)?;
         self.valid_end = offset + head.total_len;
         self.resume = self.valid_end;
-        if head.kind == Kind::Hints {
-            return Ok(Event::Hints {
-                end: self.valid_end,
+        if matches!(head.kind, Kind::Hints | Kind::Manifest) {
+            let end = self.valid_end;
+            return Ok(match head.kind {
+                Kind::Hints => Event::Hints { end },
+                _ => Event::Manifest { end },
             });
         }
         if head.kind == Kind::Mark {
@@ -271,7 +273,7 @@ impl<'s> Scanner<'s> {
             };
             match head.kind {
                 Kind::Put | Kind::Tombstone => return Ok(Following::Record(head.sequence)),
-                Kind::Mark | Kind::Hints => place += head.total_len,
+                Kind::Mark | Kind::Hints | Kind::Manifest => place += head.total_len,
                 Kind::Footer => {
                     let footer = self.footer_at(place, Look::Aside)?;
                     let last = footer.map(|footer| footer.totals.last_sequence);
@@ -354,7 +356,7 @@ impl<'s> Scanner<'s> {
     }
 
     fn sequence_fits(&self, offset: u64, head: &Head) -> bool {
-        if matches!(head.kind, Kind::Mark | Kind::Footer | Kind::Hints) {
+        if !matches!(head.kind, Kind::Put | Kind::Tombstone) {
             return true;
         }
         // As many records as the invalid bytes had room for may be missing.

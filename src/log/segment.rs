@@ -12,6 +12,7 @@ use crate::log::record_view::RecordView;
 use crate::log::segment_header::{HEADER_LEN, HeaderFault, SegmentHeader};
 use crate::log::segment_name;
 use crate::memory::prefetch::prefetch;
+use crate::memory::reserve;
 use crate::vfs::{Access, File, Mapping, Vfs};
 
 /// How segments are read.
@@ -40,6 +41,12 @@ pub struct Segment {
     content: Content,
     /// Unset as long as it is known that no record expires.
     may_expire: AtomicBool,
+}
+
+/// The records of a mapped segment that were readable at one moment.
+pub struct MappedRecords<'a> {
+    segment: &'a Segment,
+    bytes: &'a [u8],
 }
 
 /// Where a segment's bytes are read from.
@@ -82,6 +89,8 @@ impl Segment {
     /// Opens the segment in the file `path` for reading. The file must not be changed or cut while it is open.
     /// Errors: `Version` if a newer version wrote it, `Corrupt` if it is not the segment that its name says, `Io`.
     pub fn open(vfs: &dyn Vfs, path: &Path, read_mode: ReadMode) -> Result<OpenedSegment> {
+        // An open of a store opens any number of segments.
+        reserve::check()?;
         let failed = |doing: &str, error: io::Error| Error::io(doing, path, &error);
         let file = vfs
             .open(path, Access::Read)
@@ -335,10 +344,7 @@ impl Segment {
     #[inline]
     pub fn prefetch(&self, offset: u64) {
         if let Content::Mapped(mapping) = &self.content {
-            let bytes = readable_from(mapping, offset);
-            for line in bytes.chunks(LINE_BYTES).take(PREFETCHED_LINES) {
-                prefetch(&line[0]);
-            }
+            prefetch_lines(readable_from(mapping, offset));
         }
     }
 
@@ -352,9 +358,23 @@ impl Segment {
         }
     }
 
+    /// The records that are readable now, if the segment is mapped: for whoever reads many of them.
+    #[inline]
+    pub fn mapped_records(&self) -> Option<MappedRecords<'_>> {
+        self.mapped_bytes().map(|bytes| MappedRecords {
+            segment: self,
+            bytes,
+        })
+    }
+
     #[inline]
     fn record_in<'a>(&'a self, mapping: &'a Mapping, offset: u64) -> Result<RecordView<'a>> {
-        let bytes = readable_from(mapping, offset);
+        self.record_of(readable_from(mapping, offset), offset)
+    }
+
+    // The record at `offset`, from where on `bytes` are readable.
+    #[inline]
+    fn record_of<'a>(&'a self, bytes: &'a [u8], offset: u64) -> Result<RecordView<'a>> {
         match record::decode_head(bytes, bytes.len() as u64, &self.context) {
             Ok(head) => {
                 let bytes = &bytes[..head.unpadded_len()];
@@ -449,6 +469,34 @@ impl Segment {
     #[inline]
     pub(super) fn context(&self) -> &SegmentContext {
         &self.context
+    }
+}
+
+impl<'a> MappedRecords<'a> {
+    /// As [`Segment::record`].
+    #[inline]
+    pub fn record(&self, offset: u64) -> Result<RecordView<'a>> {
+        self.segment.record_of(self.from(offset), offset)
+    }
+
+    /// As [`Segment::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, offset: u64) {
+        prefetch_lines(self.from(offset));
+    }
+
+    #[inline]
+    fn from(&self, offset: u64) -> &'a [u8] {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.bytes.get(offset..).unwrap_or(&[])
+    }
+}
+
+// Asks for the first lines of `bytes`.
+#[inline]
+fn prefetch_lines(bytes: &[u8]) {
+    for line in bytes.chunks(LINE_BYTES).take(PREFETCHED_LINES) {
+        prefetch(&line[0]);
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{FOOTER_LEN, Footer, Totals};
 use crate::log::hints;
+use crate::log::manifest::Manifest;
 use crate::log::record::{self, ALIGNMENT, EncodedHead, Fields, Kind, MARK_LEN};
 use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
@@ -17,6 +18,8 @@ use crate::vfs::{Access, Allocation, File, MappingWriter, Vfs};
 mod chain;
 
 const FIRST_STEP: u64 = 256 << 10;
+// What a segment begins with where there is no room for the first step.
+const SMALLEST_STEP: u64 = 4 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
 // A record up to this long is assembled and written by one call; a longer one is worth several calls, not a copy.
 const LARGEST_ASSEMBLED: usize = 64 << 10;
@@ -73,6 +76,34 @@ impl SegmentWriter {
         size: u64,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
+        let created = Self::create_unnamed(vfs, directory, header, size, read_mode)?;
+        let new_path = directory.join(segment_name::new_file_name(header.segment_id));
+        sabotage!(RenamedBeforeSync, {
+            let path = directory.join(segment_name::file_name(header.segment_id));
+            let _ = (vfs.rename(&new_path, &path), vfs.sync_directory(directory));
+            return Ok(created);
+        });
+        let named = created
+            .1
+            .sync()
+            .and_then(|()| give_name(vfs, directory, header.segment_id));
+        if let Err(error) = named {
+            // The first failure is the one to report; recovery removes what stays behind.
+            let _ = vfs.remove(&new_path);
+            return Err(error);
+        }
+        Ok(created)
+    }
+
+    /// As [`Self::create`], but the file does not get its name, nothing of it is durable, and the header is all that is in
+    /// it: for a segment that is to appear complete, see [`give_name`].
+    pub fn create_unnamed(
+        vfs: &dyn Vfs,
+        directory: &Path,
+        header: &SegmentHeader,
+        size: u64,
+        read_mode: ReadMode,
+    ) -> Result<(Self, Arc<Segment>)> {
         if SegmentHeader::decode(&header.encode()).is_err() {
             let message = "a segment's id and base sequence begin with 1 and end before 2^63";
             return Err(Error::new(ErrorKind::Invalid, message));
@@ -88,31 +119,10 @@ impl SegmentWriter {
             .create_new(&new_path)
             .map_err(|error| Error::io("create", &new_path, &error))?;
         let created = Self::begin(Arc::from(file), &path, header, size, read_mode);
-        let named = created.and_then(|created| {
-            sabotage!(RenamedBeforeSync, {
-                let _ = (vfs.rename(&new_path, &path), vfs.sync_directory(directory));
-                return Ok(created);
-            });
-            created.1.sync()?;
-            refuse_taken_name(vfs, &path)?;
-            vfs.rename(&new_path, &path)
-                .map_err(|error| Error::io("rename", &new_path, &error))?;
-            sabotage!(NoDirectorySync, return Ok(created));
-            sabotage!(
-                FirstDirectorySyncOnly,
-                if header.segment_id > 1 {
-                    return Ok(created);
-                }
-            );
-            vfs.sync_directory(directory)
-                .map_err(|error| Error::io("sync directory", directory, &error))?;
-            Ok(created)
-        });
-        if named.is_err() {
-            // The first failure is the one to report; recovery removes what stays behind.
+        if created.is_err() {
             let _ = vfs.remove(&new_path);
         }
-        named
+        created
     }
 
     fn begin(
@@ -278,6 +288,21 @@ impl SegmentWriter {
         self.append(&mark).map(|_| true)
     }
 
+    /// Appends the manifest, which is the first record of a segment that compaction writes. Errors as [`Self::append`].
+    pub fn append_manifest(&mut self, manifest: &Manifest) -> Result<()> {
+        let value = manifest.encode()?;
+        let fields = Fields {
+            kind: Kind::Manifest,
+            continues: false,
+            follows_durable: false,
+            expires_at_ms: None,
+            sequence: self.segment.header().base_sequence,
+            key: &[],
+            value: &value,
+        };
+        self.append(&fields).map(|_| ())
+    }
+
     // Whether a record may follow those that amount to `before`.
     fn check_sequence(&self, fields: &Fields<'_>, before: &Totals) -> Result<()> {
         let header = self.segment.header();
@@ -287,7 +312,8 @@ impl SegmentWriter {
         };
         let fits = match (fields.kind, header.origin) {
             (Kind::Mark, _) => true,
-            (Kind::Footer | Kind::Hints, _) => false,
+            (Kind::Footer | Kind::Hints, _) | (Kind::Manifest, Origin::Fresh) => false,
+            (Kind::Manifest, Origin::Compaction) => self.end == HEADER_LEN as u64,
             (_, Origin::Fresh) => fields.sequence == next,
             (_, Origin::Compaction) => fields.sequence >= next,
         };
@@ -355,13 +381,9 @@ impl SegmentWriter {
         written.map_err(|error| self.write_failed(&error))
     }
 
-    // A full disk leaves at most a part of the record behind; cut off again, it never was there.
+    // A full disk, or a limit on the size of files, leaves at most a part of the record behind; cut off again, it never was there.
     fn write_failed(&mut self, error: &io::Error) -> Error {
-        let full = matches!(
-            error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        );
-        self.failed = !(full && self.cut_back());
+        self.failed = !(is_full(error) && self.cut_back());
         Error::io("write", self.segment.path(), error)
     }
 
@@ -425,6 +447,25 @@ impl SegmentWriter {
     }
 }
 
+/// Gives the file of segment `id`, which is durable, its name in `directory`, and makes that durable. After an error it
+/// may have either name, or, after a crash, any.
+pub fn give_name(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
+    let new_path = directory.join(segment_name::new_file_name(id));
+    let path = directory.join(segment_name::file_name(id));
+    refuse_taken_name(vfs, &path)?;
+    vfs.rename(&new_path, &path)
+        .map_err(|error| Error::io("rename", &new_path, &error))?;
+    sabotage!(NoDirectorySync, return Ok(()));
+    sabotage!(
+        FirstDirectorySyncOnly,
+        if id > 1 {
+            return Ok(());
+        }
+    );
+    vfs.sync_directory(directory)
+        .map_err(|error| Error::io("sync directory", directory, &error))
+}
+
 /// A rename would replace a segment of the same name. The lock on the directory keeps others from creating one meanwhile.
 fn refuse_taken_name(vfs: &dyn Vfs, path: &Path) -> Result<()> {
     match vfs.open(path, Access::Read) {
@@ -474,8 +515,14 @@ fn put_footer(segment: &Segment, file: &dyn File, footer: Footer) -> Result<Foot
 impl Space {
     // `None` where the file system reserves nothing.
     fn begin(file: &dyn File, size: u64) -> io::Result<Option<Self>> {
-        let allocated = FIRST_STEP.min(size);
-        Ok(match file.allocate(allocated)? {
+        let first = FIRST_STEP.min(size);
+        let (allocated, allocation) = match file.allocate(first) {
+            Err(error) if is_full(&error) && first > SMALLEST_STEP => {
+                (SMALLEST_STEP, file.allocate(SMALLEST_STEP)?)
+            }
+            allocation => (first, allocation?),
+        };
+        Ok(match allocation {
             Allocation::Reserved => Some(Self {
                 allocated,
                 step: FIRST_STEP,
@@ -489,7 +536,7 @@ impl Space {
         let step = (self.step * 2).min(LARGEST_STEP);
         let wanted = (self.allocated + step).min(size).max(needed);
         let allocated = match allocate(file, wanted) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && wanted > needed => {
+            Err(error) if is_full(&error) && wanted > needed => {
                 allocate(file, needed).map(|()| needed)
             }
             answer => answer.map(|()| wanted),
@@ -498,6 +545,14 @@ impl Space {
         self.step = step;
         Ok(())
     }
+}
+
+/// Whether `error` says that there is no room: on the disk, for this user, or in a file of limited size.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 fn allocate(file: &dyn File, len: u64) -> io::Result<()> {

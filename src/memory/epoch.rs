@@ -5,7 +5,9 @@
 //! [`EpochCell`], whose interface is safe.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub use crossbeam_epoch::Guard;
 use crossbeam_epoch::{Atomic, Owned};
@@ -15,6 +17,34 @@ use crossbeam_epoch::{Atomic, Owned};
 /// length: it delays the freeing of everything retired meanwhile.
 pub fn pin() -> Guard {
     crossbeam_epoch::pin()
+}
+
+/// How often [`outlast`] looks, and how long it sleeps before each of the later looks.
+const LOOKS: u32 = 1100;
+const LOOKS_WITHOUT_SLEEP: u32 = 100;
+const SLEEP: Duration = Duration::from_micros(100);
+
+/// Waits until every guard that is held now, by whichever thread, has been dropped or pinned anew; answers `false` if that has
+/// not happened after a tenth of a second. The calling thread must hold none.
+pub fn outlast() -> bool {
+    let gone = Arc::new(AtomicBool::new(false));
+    let guard = pin();
+    guard.defer({
+        let gone = gone.clone();
+        move || gone.store(true, Ordering::Release)
+    });
+    drop(guard);
+    for look in 0..LOOKS {
+        pin().flush();
+        if gone.load(Ordering::Acquire) {
+            return true;
+        }
+        match look < LOOKS_WITHOUT_SLEEP {
+            true => std::thread::yield_now(),
+            false => std::thread::sleep(SLEEP),
+        }
+    }
+    false
 }
 
 /// A pointer to an immutable `T` that is replaced as a whole. Readers load it under a [`Guard`] without
@@ -66,7 +96,6 @@ mod interleavings;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     struct CountsDrops(Arc<AtomicUsize>);
@@ -74,6 +103,25 @@ mod tests {
         fn drop(&mut self) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    #[test]
+    fn a_guard_that_is_held_is_outlasted_only_when_it_is_gone() {
+        let (held, wait) = std::sync::mpsc::channel();
+        let (let_go, waiting) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let guard = pin();
+                held.send(()).unwrap();
+                waiting.recv().unwrap();
+                drop(guard);
+            });
+            wait.recv().unwrap();
+            assert!(!outlast());
+            let_go.send(()).unwrap();
+            // Guards of other tests come and go meanwhile.
+            assert!((0..600).any(|_| outlast()));
+        });
     }
 
     #[test]

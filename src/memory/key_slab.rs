@@ -43,6 +43,22 @@ pub struct KeyAppender {
     prepared_end: u32,
 }
 
+/// Refuses a key that is too long.
+///
+/// # Errors
+/// `TooLarge` if the key is longer than [`MAX_KEY_BYTES`].
+#[inline]
+pub fn check_key_length(key: &[u8]) -> Result<()> {
+    if key.len() <= MAX_KEY_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
+        key.len()
+    );
+    Err(Error::new(ErrorKind::TooLarge, message))
+}
+
 /// Bytes that a key of `key_length` bytes, at most [`MAX_KEY_BYTES`], takes in a slab.
 #[inline]
 pub fn record_bytes(key_length: usize) -> usize {
@@ -292,13 +308,7 @@ impl KeyAppender {
     pub fn prepare(&mut self, key: &[u8]) -> Result<u32> {
         let start = self.slab.published_bytes();
         self.prepared_end = start as u32;
-        if key.len() > MAX_KEY_BYTES {
-            let message = format!(
-                "a key of {} bytes: at most {MAX_KEY_BYTES} are possible",
-                key.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
+        check_key_length(key)?;
         let (length, length_bytes) = varint(key.len());
         let end = start + length_bytes + key.len();
         if end > MAX_SLAB_BYTES {
@@ -347,12 +357,33 @@ impl KeyAppender {
     ) -> Result<u32> {
         match source.short_record(reference) {
             Some(record) => {
-                let start = self.slab.published_bytes() as u32;
-                self.extend(record)?;
-                Ok(start)
+                let start = self.slab.published_bytes();
+                if !self.append_in_page(start, record) {
+                    self.extend(record)?;
+                }
+                Ok(start as u32)
             }
             None => self.append(source.key(reference, scratch)?),
         }
+    }
+
+    /// Appends and publishes `record` if it fits into the page in which the published records end, at `start`.
+    #[inline]
+    fn append_in_page(&mut self, start: usize, record: &[u8]) -> bool {
+        let page_bytes = 1 << self.slab.page_shift;
+        let offset = start & (page_bytes - 1);
+        let end = start + record.len();
+        // At the beginning of a page there may be none yet.
+        if offset == 0 || offset + record.len() > page_bytes || end > MAX_SLAB_BYTES {
+            return false;
+        }
+        debug_assert_eq!(start, self.slab.published_bytes());
+        let page = self.slab.page_pointer(start >> self.slab.page_shift);
+        // SAFETY: as in `write`: the range lies in the page that holds the byte before `start`, behind the published end.
+        unsafe { ptr::copy_nonoverlapping(record.as_ptr(), page.add(offset), record.len()) };
+        self.prepared_end = end as u32;
+        self.publish();
+        true
     }
 
     /// Appends and publishes `records` as [`KeySlab::copy_to`] gave them. References to them are as they were in that

@@ -7,6 +7,7 @@ pub mod key_slab;
 pub mod page_arena;
 pub mod page_list;
 pub mod prefetch;
+pub mod reserve;
 
 mod page_pool;
 mod region;

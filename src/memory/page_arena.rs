@@ -18,7 +18,7 @@ pub const PAGE_BYTES: usize = 4096;
 /// Largest run: 1 MiB.
 pub const LARGEST_RUN_BYTES: usize = 1 << 20;
 
-/// From this many mapped bytes on regions ask for huge pages; below, a small store would pay for memory
+/// From this many mapped bytes on full regions ask for huge pages; below, a small store would pay for memory
 /// it does not use.
 const HUGE_FROM_BYTES: usize = 16 << 20;
 
@@ -33,7 +33,7 @@ pub struct ArenaStatistics {
     pub mapped_bytes: usize,
     /// Handed out and not yet released.
     pub allocated_bytes: usize,
-    /// Resident, but not handed out: released and waiting to be used again or given back, or part of a huge page.
+    /// Resident, but not handed out: released and waiting to be used again or given back.
     pub idle_bytes: usize,
 }
 
@@ -66,12 +66,7 @@ impl PageArena {
 
     /// Current figures.
     pub fn statistics(&self) -> ArenaStatistics {
-        let state = self.state.lock();
-        let huge = state.pools.iter().map(Pool::resident_fresh_bytes);
-        ArenaStatistics {
-            idle_bytes: state.statistics.idle_bytes + huge.sum::<usize>(),
-            ..state.statistics
-        }
+        self.state.lock().statistics
     }
 
     /// A zeroed run of `bytes`, aligned to its own length.

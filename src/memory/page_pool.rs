@@ -47,8 +47,8 @@ impl Pool {
         self.run_bytes
     }
 
-    /// Takes a free run and tells whether it may hold old bytes; `None` if there is none. With `huge`, regions
-    /// taken into use ask for huge pages.
+    /// Takes a free run and tells whether it may hold old bytes; `None` if there is none. With `huge`, a region of which
+    /// this was the last one asks for huge pages.
     pub(super) fn take(&mut self, huge: bool) -> Option<(NonNull<u8>, bool)> {
         while self.regions.get(self.first_free)?.free_runs == 0 {
             self.first_free += 1;
@@ -100,13 +100,6 @@ impl Pool {
         given
     }
 
-    /// Resident bytes that were not handed out since they were fresh, but came in a huge page with others that were.
-    pub(super) fn resident_fresh_bytes(&self) -> usize {
-        let huge = self.regions.iter().filter(|region| region.huge);
-        huge.map(|region| region.resident_fresh_bytes(self.run_bytes))
-            .sum()
-    }
-
     /// How many regions begin before `address`.
     fn place(&self, address: NonNull<u8>) -> usize {
         self.regions.partition_point(|region| region.base < address)
@@ -131,7 +124,6 @@ impl Region {
 
     /// Takes the lowest free run and tells whether it may hold old bytes. Must not be called on a full region.
     fn take(&mut self, run_bytes: usize, huge: bool) -> (NonNull<u8>, bool) {
-        let fresh = self.used == [0; BITMAP_WORDS];
         let word = self.free.iter().position(|&word| word != 0);
         let word = word.expect("only regions with a free run are asked");
         let bit = self.free[word].trailing_zeros();
@@ -139,9 +131,9 @@ impl Region {
         self.free[word] &= !(1 << bit);
         self.used[word] |= 1 << bit;
         self.free_runs -= 1;
-        // A region from which pages were given back asks again only once it is full: otherwise the system
-        // might fill its holes with huge pages.
-        if huge && !self.huge && (fresh || self.free_runs == 0) {
+        // Only once it is full: then the system fills no holes, and, as most of it has been touched by now, makes the huge
+        // page behind the scenes instead of in the put that touches the region first, for milliseconds.
+        if huge && !self.huge && self.free_runs == 0 {
             self.advise_huge(true);
         }
         let run = word * 64 + bit as usize;
@@ -156,24 +148,6 @@ impl Region {
         self.free_runs += 1;
     }
 
-    fn resident_fresh_bytes(&self, run_bytes: usize) -> usize {
-        let is_fresh =
-            |run: usize| (self.free[run / 64] & !self.used[run / 64]) >> (run % 64) & 1 == 1;
-        let mut resident = [0; REGION_BYTES / PAGE_BYTES];
-        if !(0..REGION_BYTES / run_bytes).any(is_fresh) {
-            return 0;
-        }
-        // SAFETY: the region is mapped as long as it lives.
-        if !unsafe { region::residency(self.base, &mut resident) } {
-            return 0;
-        }
-        let pages_per_run = run_bytes / PAGE_BYTES;
-        let pages = resident.iter().enumerate();
-        let counted =
-            pages.filter(|(page, resident)| *resident & 1 == 1 && is_fresh(page / pages_per_run));
-        counted.count() * PAGE_BYTES
-    }
-
     /// Runs that are free and may be resident.
     fn idle_runs(&self) -> usize {
         let idle = self
@@ -184,22 +158,20 @@ impl Region {
         idle.map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Gives the memory of all idle runs back to the system; answers how many bytes of them it took. In a huge page
-    /// the fresh ones are resident as well and go too.
+    /// Gives the memory of all idle runs back to the system; answers how many bytes of them it took.
     fn give_back(&mut self, run_bytes: usize) -> usize {
         let idle = self.idle_runs();
         if idle == 0 {
             return 0;
         }
-        let mut given = self.free;
         if self.huge {
             self.advise_huge(false);
-        } else {
-            given
-                .iter_mut()
-                .zip(&self.used)
-                .for_each(|(given, used)| *given &= used);
         }
+        let mut given = self.free;
+        given
+            .iter_mut()
+            .zip(&self.used)
+            .for_each(|(given, used)| *given &= used);
         let runs = REGION_BYTES / run_bytes;
         let is_given = |run: usize| given[run / 64] >> (run % 64) & 1 == 1;
         let mut start = 0;

@@ -89,23 +89,6 @@ mod system {
         unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0 }
     }
 
-    /// Fills `resident` with a byte per 4 KiB of a region, odd where memory stands behind it; `false` if the system
-    /// does not tell.
-    ///
-    /// # Safety
-    /// `region` came from [`map`] and is still mapped.
-    pub(in super::super) unsafe fn residency(
-        region: NonNull<u8>,
-        resident: &mut [u8; REGION_BYTES / 4096],
-    ) -> bool {
-        // SAFETY: the first call has no preconditions; the second writes a byte per page of the region, of
-        // which there are as many as `resident` has bytes, or fewer where pages are larger.
-        unsafe {
-            libc::sysconf(libc::_SC_PAGESIZE) == 4096
-                && libc::mincore(region.as_ptr().cast(), REGION_BYTES, resident.as_mut_ptr()) == 0
-        }
-    }
-
     /// Asks for huge pages, or for none, behind a region. Advice only: a refusal changes nothing but speed.
     ///
     /// # Safety
@@ -155,17 +138,6 @@ mod system {
         false
     }
 
-    /// The heap does not tell what is resident: always `false`.
-    ///
-    /// # Safety
-    /// None needed; the signature is that of the other systems.
-    pub(in super::super) unsafe fn residency(
-        _region: NonNull<u8>,
-        _resident: &mut [u8; REGION_BYTES / 4096],
-    ) -> bool {
-        false
-    }
-
     /// The heap takes no advice.
     ///
     /// # Safety
@@ -173,4 +145,4 @@ mod system {
     pub(in super::super) unsafe fn advise_huge(_region: NonNull<u8>, _huge: bool) {}
 }
 
-pub(super) use system::{advise_huge, give_back, map, residency, unmap};
+pub(super) use system::{advise_huge, give_back, map, unmap};

@@ -10,8 +10,7 @@ pub use loom::{hint, thread};
 /// Loom's atomics.
 #[cfg(loom)]
 pub mod atomic {
-    use loom::sync::atomic::AtomicBool;
-    pub use loom::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
 
     /// Loom tries another order of two accesses only if they conflict, and remembers for that the last access to each
     /// atomic. If a thread loads before it stores, its own load is the last, and what others loaded before is

@@ -12,6 +12,7 @@ use super::commit_log::Scope;
 use super::image;
 use super::options::SyncMode;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::reserve;
 
 /// A running thread; dropping it stops and joins it.
 pub struct Background {
@@ -35,6 +36,8 @@ impl Background {
     /// Starts the thread for `shared`, which is open for writing.
     pub fn start(shared: Arc<Shared>) -> Result<Self> {
         let signal = Arc::new(Signal::default());
+        // Starting a thread can end the process for want of a few bytes.
+        reserve::check_system()?;
         let thread = std::thread::Builder::new()
             .name("freyja".into())
             .spawn({
@@ -86,6 +89,7 @@ fn run(shared: &Shared, signal: &Signal) {
             let synced = log.sync(Scope::FullSegments);
             if synced.is_ok() {
                 image::write_if_due(shared);
+                shared.compactor.wake();
             }
             synced
         } else {

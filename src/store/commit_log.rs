@@ -9,9 +9,10 @@ use parking_lot::{Mutex, MutexGuard};
 use super::clock::ExpiryClock;
 use super::commit::GroupCommit;
 use super::failure::Failure;
+use super::live_segment::{LiveSegment, Sealed};
 use super::options::{Options, SyncMode};
 use super::recovery::Adoption;
-use super::segment_set::{LiveSegment, SegmentSet, location_limit};
+use super::segment_set::{SegmentSet, location_limit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, Location};
 use crate::log::record::Fields;
@@ -93,14 +94,22 @@ struct Tail {
     last_sequence: u64,
     next_sequence: u64,
     next_segment_id: u64,
+    written_bytes: u64,
     closed: bool,
 }
 
 impl Tail {
-    /// Counts `records` that were just appended to the active segment, the last of them at `location`; the first said
-    /// that all before were durable if it `follows_durable`.
-    fn count(&mut self, records: u64, follows_durable: bool, location: Location) -> Appended {
+    /// Counts `records`, of `bytes` together, that were just appended to the active segment, the last of them at `location`;
+    /// the first said that all before were durable if it `follows_durable`.
+    fn count(
+        &mut self,
+        records: u64,
+        bytes: u64,
+        follows_durable: bool,
+        location: Location,
+    ) -> Appended {
         let first = self.next_sequence;
+        self.written_bytes += bytes;
         self.next_sequence += records;
         self.last_sequence = self.next_sequence - 1;
         if let Some(active) = &mut self.active {
@@ -161,6 +170,7 @@ impl CommitLog {
                 last_sequence: resume.last_sequence,
                 next_sequence: resume.next_sequence,
                 next_segment_id: resume.next_segment_id,
+                written_bytes: 0,
                 closed: false,
             }),
             commit: GroupCommit::new(resume.last_sequence),
@@ -205,7 +215,8 @@ impl CommitLog {
         let offset = appended.map_err(|error| self.stop_if_failed(&active.writer, error))?;
         debug_assert_eq!(active.live.location(offset).ok(), Some(location));
         let follows_durable = fields.follows_durable;
-        Ok(Some(tail.count(1, follows_durable, location)))
+        let bytes = active.writer.end() - offset;
+        Ok(Some(tail.count(1, bytes, follows_durable, location)))
     }
 
     /// Whether `location` takes at most `location_bits` bits; if not, [`CommitLog::location_bits`] becomes larger.
@@ -259,7 +270,8 @@ impl CommitLog {
         }
     }
 
-    /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing.
+    /// Makes durable and seals what an earlier run left, unless that has been done. A failure stops all writing, unless
+    /// something has run out that may be there again the next time.
     pub fn finish_adoption(&self) -> Result<()> {
         let Place {
             vfs,
@@ -270,7 +282,10 @@ impl CommitLog {
         let finished = self
             .adoption
             .finish(&**vfs, directory, &self.segments, options.read_mode);
-        finished.map_err(|error| self.stop(error))
+        finished.map_err(|error| match self.adoption.has_failed() {
+            true => self.stop(error),
+            false => error,
+        })
     }
 
     /// Whether [`Self::finish_adoption`] has something to do.
@@ -301,7 +316,8 @@ impl CommitLog {
         Ok(())
     }
 
-    fn salt(&self) -> Result<u32> {
+    /// A number at random for a new segment.
+    pub fn salt(&self) -> Result<u32> {
         let random = self.place.vfs.random();
         let bytes =
             random.map_err(|error| Error::io("random bytes", &self.place.directory, &error))?;
@@ -343,7 +359,8 @@ impl CommitLog {
         }
     }
 
-    fn stop(&self, error: Error) -> Error {
+    /// Stops all writing because of `error`, which it gives back.
+    pub fn stop(&self, error: Error) -> Error {
         self.failure.stop_writing(&error);
         error
     }
@@ -446,7 +463,13 @@ impl CommitLog {
         let sealed = writer.seal(self.index.len()).and_then(|footer| {
             let read_mode = self.place.options.read_mode;
             let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
-            Ok(live.replaced_by(sealed, footer.records_end()))
+            Ok(live.replaced_by(
+                sealed,
+                Sealed {
+                    records_end: footer.records_end(),
+                    totals: footer.totals,
+                },
+            ))
         });
         if let Ok(sealed) = sealed {
             self.sealed.fetch_add(1, Ordering::Relaxed);
@@ -464,7 +487,7 @@ impl CommitLog {
             let sequence = self.end_active()?;
             self.sync_as_leader(Scope::FullSegments)?;
             // Nobody else seals a segment before this ends.
-            sealed = Some((sequence, self.segments.members()));
+            sealed = Some((sequence, self.segments.members()?));
             Ok(())
         })?;
         let (sequence, members) = sealed.unwrap_or_default();
@@ -532,6 +555,11 @@ impl CommitLog {
         self.tail.lock().last_sequence
     }
 
+    /// Bytes of records appended since the opening.
+    pub fn written_bytes(&self) -> u64 {
+        self.tail.lock().written_bytes
+    }
+
     /// Everything up to this sequence number is durable.
     pub fn durable_sequence(&self) -> u64 {
         let proven = self.adoption.proven();
@@ -548,14 +576,36 @@ impl CommitLog {
         self.sealed.load(Ordering::Relaxed)
     }
 
+    /// An id for a new segment.
+    pub fn next_segment_id(&self) -> u64 {
+        let mut tail = self.tail.lock();
+        tail.next_segment_id += 1;
+        tail.next_segment_id - 1
+    }
+
+    /// Takes note of a sealed segment that was not written by appending.
+    pub fn count_sealed(&self) {
+        self.sealed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets the active segment count as full if anything in it is dead, so that it can be sealed and compacted.
+    pub fn retire_active_with_garbage(&self) -> Result<()> {
+        let mut tail = self.open_tail(1)?;
+        let has_garbage = |active: &mut OpenSegment| active.live.dead().bytes() > 0;
+        let full = tail.active.take_if(has_garbage);
+        tail.full.extend(full);
+        Ok(())
+    }
+
     /// The store's file system, clock, directory and options.
     pub fn place(&self) -> &Place {
         &self.place
     }
 }
 
-/// Whether `error` says that something has run out. Creating a segment has then changed nothing, and may succeed later.
-fn is_shortage(error: &Error) -> bool {
+/// Whether `error` says that something has run out. Opening or creating a segment has then changed nothing, and may succeed
+/// later.
+pub fn is_shortage(error: &Error) -> bool {
     let shortages = [
         libc::ENOSPC,
         libc::EDQUOT,

@@ -6,11 +6,13 @@ mod batch;
 mod clock;
 mod commit;
 mod commit_log;
+mod compaction;
 mod counters;
 mod examination;
 mod failure;
 mod image;
 mod iterate;
+mod live_segment;
 mod open;
 mod options;
 mod publication;
@@ -31,11 +33,13 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
+use crate::memory::reserve;
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
 use clock::ExpiryClock;
 use commit_log::{CommitLog, Scope};
+use compaction::{Compactor, Worker};
 use counters::{Counters, Operation};
 use failure::Failure;
 use image::{ImageKeeper, Loader};
@@ -44,13 +48,14 @@ use segment_set::SegmentSet;
 
 pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
+pub use compaction::CompactionProgress;
 pub use examination::{
-    Finding, FindingKind, RepairOptions, RepairReport, Severity, VerifyReport, repair, repair_on,
-    verify, verify_on,
+    Finding, FindingKind, Pair, RepairReport, Salvage, Severity, VerifyReport, repair, repair_on,
+    salvage, salvage_on, verify, verify_on,
 };
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
-pub use options::{KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use read::RecordLocation;
 pub use read_many::Values;
 pub use report::{DamagedSpan, RecoveryReport, RecoveryWay};
@@ -81,6 +86,7 @@ pub struct Store {
     shared: Arc<Shared>,
     background: Mutex<Option<Background>>,
     loader: Mutex<Option<Loader>>,
+    worker: Mutex<Option<Worker>>,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
@@ -99,6 +105,7 @@ struct Shared {
     /// Seed of the index's hash function.
     seed: u64,
     images: ImageKeeper,
+    compactor: Compactor,
     closed: AtomicBool,
 }
 
@@ -108,7 +115,7 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
-        Ok(())
+        reserve::check()
     }
 
     fn log(&self) -> Result<&CommitLog> {
@@ -166,11 +173,12 @@ impl Store {
     pub fn stats(&self) -> Stats {
         let shared = &*self.shared;
         let index = shared.index.statistics();
-        let (segments, disk_bytes, dead_bytes) = shared.segments.totals();
+        let totals = shared.segments.totals();
         let report = &shared.report;
         let (shards_loaded, shards_rebuilt) = shared.index.loaded_shards();
         let (images_written, image_failures) = shared.images.counts();
         let log = shared.log.as_ref();
+        let compaction = shared.compactor.counts();
         Stats {
             keys: index.keys,
             index_bytes: index.index_bytes,
@@ -181,9 +189,9 @@ impl Store {
             slab_allocated_bytes: index.slab_allocated_bytes,
             slab_live_bytes: index.slab_live_bytes,
             slab_wasted_bytes: index.slab_wasted_bytes,
-            disk_bytes,
-            dead_bytes,
-            segments,
+            disk_bytes: totals.disk_bytes,
+            dead_bytes: totals.dead_bytes,
+            segments: totals.segments,
             puts: shared.counters.total(Operation::Put),
             gets: shared.counters.total(Operation::Get),
             deletes: shared.counters.total(Operation::Delete),
@@ -208,6 +216,13 @@ impl Store {
             shards_loaded,
             shards_rebuilt,
             shards_absent: shared.index.absent_shards(),
+            live_bytes: totals.content_bytes.saturating_sub(totals.dead_bytes),
+            tombstone_bytes: totals.tombstone_bytes,
+            dead_puts: totals.dead_puts,
+            written_bytes: log.map_or(0, CommitLog::written_bytes),
+            compactions: compaction.merges,
+            compaction_bytes_read: compaction.bytes_read,
+            compaction_bytes_written: compaction.bytes_written,
         }
     }
 
@@ -220,6 +235,8 @@ impl Store {
         // Stopped first, so that it does not wait in line for a sync that nobody needs.
         drop(self.background.lock().take());
         drop(self.loader.lock().take());
+        drop(self.worker.lock().take());
+        self.shared.compactor.wait_until_idle();
         let result = match &self.shared.log {
             Some(log) => log
                 .close()

@@ -10,10 +10,11 @@ use parking_lot::Mutex;
 use super::background::Background;
 use super::clock::ExpiryClock;
 use super::commit_log::{CommitLog, Place};
+use super::compaction::{Compactor, Worker};
 use super::counters::Counters;
 use super::failure::Failure;
 use super::image::{ImageKeeper, Loader};
-use super::options::{OpenMode, Options, SyncMode};
+use super::options::{Compaction, OpenMode, Options, SyncMode};
 use super::publication::Publication;
 use super::recovery::Recovery;
 use super::report::RecoveryWay;
@@ -22,6 +23,7 @@ use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexOptions;
 use crate::log::segment_name;
+use crate::memory::reserve;
 use crate::vfs::{DirectoryLock, LockMode, Vfs};
 
 /// Name of the file through which a store's directory is locked.
@@ -40,9 +42,10 @@ pub fn open(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> 
 
 /// Refuses a store that was never finished.
 pub fn refuse_incomplete(vfs: &dyn Vfs, path: &Path) -> Result<()> {
-    let Ok(entries) = vfs.list(path) else {
-        // Whoever goes on says what is wrong with the directory.
-        return Ok(());
+    let entries = match vfs.list(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("list", path, &error)),
     };
     if entries.iter().all(|entry| entry.name != INCOMPLETE_FILE) {
         return Ok(());
@@ -59,6 +62,7 @@ pub fn refuse_incomplete(vfs: &dyn Vfs, path: &Path) -> Result<()> {
 /// As [`open`], also if the store is still being made.
 pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
     options.check()?;
+    reserve::check()?;
     let read_only = options.mode == OpenMode::ReadOnly;
     prepare_directory(&*vfs, path, options.mode)?;
     let present = is_store(&*vfs, path)?;
@@ -110,11 +114,15 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         )
     });
     let may_run = options.background_threads > 0;
+    let may_compact = options.compaction == Compaction::Automatic;
     let must_adopt = log.as_ref().is_some_and(CommitLog::has_to_adopt);
-    let has_work =
-        must_adopt || options.sync_mode != SyncMode::Always || options.image_segments > 0;
+    let has_work = must_adopt
+        || options.sync_mode != SyncMode::Always
+        || options.image_segments > 0
+        || may_compact;
     let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
+    let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
         index,
         segments,
@@ -132,6 +140,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
             recovered.image_bytes,
             options,
         ),
+        compactor: Compactor::default(),
         closed: AtomicBool::new(false),
     });
     let background = match needs_thread {
@@ -142,10 +151,15 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         true => Some(Loader::start(shared.clone())?),
         false => None,
     };
+    let worker = match needs_worker {
+        true => Some(Worker::start(shared.clone())?),
+        false => None,
+    };
     Ok(Store {
         shared,
         background: Mutex::new(background),
         loader: Mutex::new(loader),
+        worker: Mutex::new(worker),
         lock: Mutex::new(lock),
     })
 }

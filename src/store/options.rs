@@ -32,6 +32,17 @@ pub enum SyncMode {
     None,
 }
 
+/// When segments are compacted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compaction {
+    /// In the background, as soon as garbage makes the log too large; without background threads, by
+    /// [`Store::maintain`](super::Store::maintain).
+    #[default]
+    Automatic,
+    /// Only by [`Store::compact`](super::Store::compact).
+    Manual,
+}
+
 /// How a store is opened. `Options::default()` is the safe choice.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,6 +71,13 @@ pub struct Options {
     /// the last one, less often if the images would otherwise be larger than the log written meanwhile, and at close. 0:
     /// never, so that every open reads the whole log.
     pub image_segments: u32,
+    /// When segments are compacted.
+    pub compaction: Compaction,
+    /// How large the log may be, in percent of what is live in it, before it is compacted: 110 to 1000. A store of a few
+    /// segments may be larger, since what is being written is not compacted.
+    pub space_amplification: u32,
+    /// How many bytes compaction may read and write in a second; 0: as many as it can.
+    pub compaction_bytes_per_second: u64,
 }
 
 impl Default for Options {
@@ -76,6 +94,9 @@ impl Default for Options {
             memory_budget: 0,
             expected_keys: 0,
             image_segments: 1,
+            compaction: Compaction::default(),
+            space_amplification: 140,
+            compaction_bytes_per_second: 0,
         }
     }
 }
@@ -115,6 +136,15 @@ impl Options {
                 format!(
                     "segment_size is {}; it must be 4096 to 1073741824",
                     self.segment_size
+                ),
+            );
+        }
+        if !(110..=1000).contains(&self.space_amplification) {
+            return refuse(
+                ErrorKind::Invalid,
+                format!(
+                    "space_amplification is {}; it must be 110 to 1000",
+                    self.space_amplification
                 ),
             );
         }

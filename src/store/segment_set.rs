@@ -4,22 +4,22 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::clock::ExpiryClock;
+use super::live_segment::{Dead, LiveSegment, Sealed, Usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KeyReader, Location};
 use crate::log::Segment;
 use crate::log::footer::FOOTER_LEN;
-use crate::memory::epoch::Guard;
+use crate::memory::epoch::{self, Guard};
 use crate::memory::epoch_table::EpochTable;
 
 /// Locations count in units of this many bytes; every record begins at a multiple of it.
-const UNIT: u64 = crate::log::record::ALIGNMENT;
+pub(super) const UNIT: u64 = crate::log::record::ALIGNMENT;
 /// A segment occupies whole chunks of the location space, so that a chunk number leads to its segment.
-const CHUNK_BITS: u32 = 16;
+pub(super) const CHUNK_BITS: u32 = 16;
 const CHUNK_BYTES: u64 = UNIT << CHUNK_BITS;
 /// How many chunks the location space has.
 pub const CHUNKS: u64 = 1 << (Location::BITS - CHUNK_BITS);
@@ -43,74 +43,6 @@ pub fn location_limit() -> Error {
     )
 }
 
-/// A segment with its place in the location space.
-pub struct LiveSegment {
-    /// The readable segment.
-    pub segment: Arc<Segment>,
-    /// How much of it is garbage; shared by the open and the sealed form of one segment.
-    pub usage: Arc<Usage>,
-    first_chunk: u64,
-    /// Where the records of a sealed segment end.
-    sealed_at: Option<u64>,
-    is_recovered: bool,
-}
-
-/// What is known of a segment's content.
-#[derive(Default)]
-pub struct Usage {
-    dead_bytes: AtomicU64,
-}
-
-impl LiveSegment {
-    /// The location of the record at byte `offset` of this segment.
-    pub fn location(&self, offset: u64) -> Result<Location> {
-        let unit = (self.first_chunk << CHUNK_BITS) + offset / UNIT;
-        Location::new(unit).ok_or_else(location_limit)
-    }
-
-    /// The byte offset in this segment that `location`, one of its own, stands for.
-    pub fn offset(&self, location: Location) -> u64 {
-        (location.raw() - (self.first_chunk << CHUNK_BITS)) * UNIT
-    }
-
-    /// Where the segment begins in the location space.
-    pub fn first_chunk(&self) -> u32 {
-        // A location has 36 bits, of which the chunk is the upper 20; a segment beyond gives no location.
-        u32::try_from(self.first_chunk).unwrap_or(u32::MAX)
-    }
-
-    /// Offset behind the last of its records, as of now.
-    pub fn content_end(&self) -> u64 {
-        self.sealed_at.unwrap_or(self.segment.readable_end())
-    }
-
-    /// Whether it has its footer; what is left of an earlier run counts as sealed before it is adopted.
-    pub fn is_sealed(&self) -> bool {
-        self.sealed_at.is_some()
-    }
-
-    /// Whether it is from before the store was opened.
-    pub fn is_recovered(&self) -> bool {
-        self.is_recovered
-    }
-
-    /// How many of its bytes are dead.
-    pub fn dead_bytes(&self) -> u64 {
-        self.usage.dead_bytes.load(Ordering::Relaxed)
-    }
-
-    /// The same segment in its sealed form, with records up to `sealed_at`.
-    pub fn replaced_by(&self, segment: Arc<Segment>, sealed_at: u64) -> Self {
-        Self {
-            sealed_at: Some(sealed_at),
-            is_recovered: self.is_recovered,
-            segment,
-            usage: self.usage.clone(),
-            first_chunk: self.first_chunk,
-        }
-    }
-}
-
 /// All segments of a store. Looking one up by location takes no lock and writes nothing; changes are
 /// rare and serialised.
 pub struct SegmentSet {
@@ -118,10 +50,80 @@ pub struct SegmentSet {
     members: Mutex<Members>,
 }
 
+/// What the segments of a store amount to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetTotals {
+    /// How many there are.
+    pub segments: u64,
+    /// Their size on disk, with what is allocated for coming records.
+    pub disk_bytes: u64,
+    /// Their bytes up to the end of the last record of each.
+    pub content_bytes: u64,
+    /// Bytes of dead records.
+    pub dead_bytes: u64,
+    /// Dead puts.
+    pub dead_puts: u64,
+    /// Of the dead bytes, those of tombstones.
+    pub tombstone_bytes: u64,
+}
+
 #[derive(Default)]
 struct Members {
     by_id: BTreeMap<u64, (Arc<LiveSegment>, Range<usize>)>,
-    next_chunk: usize,
+    /// The chunks that are taken, those of removed segments too until nobody can look a location in them up any more: where
+    /// each range begins, and where it ends.
+    taken: BTreeMap<usize, usize>,
+}
+
+impl Members {
+    /// Takes the first free chunks for `capacity` bytes.
+    fn take(&mut self, capacity: u64) -> Range<usize> {
+        let count = usize::try_from(chunks_for(capacity)).unwrap_or(usize::MAX);
+        let mut first = 0;
+        for (start, end) in &self.taken {
+            if start - first >= count {
+                break;
+            }
+            first = *end;
+        }
+        self.take_at(first, capacity)
+    }
+
+    fn take_at(&mut self, first: usize, capacity: u64) -> Range<usize> {
+        let count = usize::try_from(chunks_for(capacity)).unwrap_or(usize::MAX);
+        let end = first.saturating_add(count);
+        self.taken.insert(first, end);
+        first..end
+    }
+}
+
+/// What recovery knows of a segment of an earlier run.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovered {
+    /// Where its records end, and what they amount to.
+    pub sealed: Sealed,
+    /// If an index image knows it: where in the location space it was then, which must be free, and what of it was dead.
+    pub place: Option<(u32, Dead)>,
+    /// Whether its footer is known to be on the disk.
+    pub footer_is_durable: bool,
+}
+
+/// A place in the location space for a segment that is still to come.
+pub struct Reservation {
+    chunks: Range<usize>,
+}
+
+impl Reservation {
+    /// How many bits the locations there take at most.
+    pub fn location_bits(&self) -> u32 {
+        bits_below(self.chunks.end)
+    }
+}
+
+fn bits_below(end: usize) -> u32 {
+    let behind = (end as u64) << CHUNK_BITS;
+    let bits = u64::BITS - behind.saturating_sub(1).leading_zeros();
+    bits.min(Location::BITS)
 }
 
 impl SegmentSet {
@@ -140,78 +142,128 @@ impl SegmentSet {
         capacity: u64,
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
-        let mut members = self.members.lock();
-        let first = members.next_chunk;
         let live = |first_chunk| LiveSegment {
             segment,
             usage: Arc::default(),
             first_chunk,
-            sealed_at: None,
+            sealed: None,
             is_recovered: false,
         };
-        self.insert(&mut members, first, capacity, live, guard)
+        let reservation = self.reserve(capacity)?;
+        Ok(self.publish_at(reservation, live, guard))
     }
 
-    /// Adds a `segment` of an earlier run, the records of which end at `sealed_at`. If an index image knows it, `place`
-    /// says where in the location space it was then, which must be free, and how many of its bytes were dead.
+    /// Adds a `segment` of an earlier run.
     pub fn add_recovered(
         &self,
         segment: Arc<Segment>,
-        sealed_at: u64,
-        place: Option<(u32, u64)>,
+        known: Recovered,
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
         // Hints behind the records take no place.
-        let capacity = sealed_at + FOOTER_LEN as u64;
-        let mut members = self.members.lock();
-        let (first, dead_bytes) = match place {
-            Some((first, dead_bytes)) => (first as usize, dead_bytes),
-            None => (members.next_chunk, 0),
-        };
+        let capacity = known.sealed.records_end + FOOTER_LEN as u64;
+        let dead = known.place.map_or(Dead::default(), |(_, dead)| dead);
         let live = |first_chunk| LiveSegment {
             segment,
-            usage: Arc::new(Usage {
-                dead_bytes: AtomicU64::new(dead_bytes),
-            }),
+            usage: Arc::new(Usage::new(dead, known.footer_is_durable)),
             first_chunk,
-            sealed_at: Some(sealed_at),
+            sealed: Some(known.sealed),
             is_recovered: true,
         };
-        self.insert(&mut members, first, capacity, live, guard)
+        let reservation = match known.place {
+            Some((first, _)) => {
+                let chunks = self.members.lock().take_at(first as usize, capacity);
+                self.checked(chunks)?
+            }
+            None => self.reserve(capacity)?,
+        };
+        Ok(self.publish_at(reservation, live, guard))
     }
 
-    fn insert(
+    /// Reserves a place for a segment whose records all begin below `capacity` bytes, so that nothing can fail when it is
+    /// added.
+    pub fn reserve(&self, capacity: u64) -> Result<Reservation> {
+        let chunks = self.members.lock().take(capacity);
+        self.checked(chunks)
+    }
+
+    fn checked(&self, chunks: Range<usize>) -> Result<Reservation> {
+        match self.by_chunk.reserve(chunks.clone()) {
+            Ok(()) => Ok(Reservation { chunks }),
+            Err(error) => {
+                self.members.lock().taken.remove(&chunks.start);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a reserved place back.
+    pub fn give_back(&self, reservation: &Reservation) {
+        self.members.lock().taken.remove(&reservation.chunks.start);
+    }
+
+    /// Adds `segment`, which is complete and durable, footer included, at the reserved place.
+    pub fn add_output(
         &self,
-        members: &mut Members,
-        first: usize,
-        capacity: u64,
+        segment: Arc<Segment>,
+        sealed: Sealed,
+        reservation: Reservation,
+        guard: &Guard,
+    ) -> Arc<LiveSegment> {
+        let live = |first_chunk| LiveSegment {
+            segment,
+            usage: Arc::new(Usage::new(Dead::default(), true)),
+            first_chunk,
+            sealed: Some(sealed),
+            is_recovered: false,
+        };
+        self.publish_at(reservation, live, guard)
+    }
+
+    fn publish_at(
+        &self,
+        reservation: Reservation,
         live: impl FnOnce(u64) -> LiveSegment,
         guard: &Guard,
-    ) -> Result<Arc<LiveSegment>> {
-        let count = usize::try_from(chunks_for(capacity)).unwrap_or(usize::MAX);
-        let chunks = first..first.saturating_add(count);
-        self.by_chunk.reserve(chunks.clone())?;
+    ) -> Arc<LiveSegment> {
+        let Reservation { chunks } = reservation;
         let live = Arc::new(live(chunks.start as u64));
-        members.next_chunk = members.next_chunk.max(chunks.end);
-        self.publish(members, live.clone(), chunks, guard);
-        Ok(live)
+        let mut members = self.members.lock();
+        self.publish(&mut members, live.clone(), chunks, guard);
+        live
+    }
+
+    /// Takes the segment `id` out of the set, if it is there. Nothing new may refer to it any more; whoever holds a guard
+    /// already can still look its locations up, and its place is taken until all of them are gone.
+    pub fn remove(self: &Arc<Self>, id: u64, guard: &Guard) {
+        let Some((_, chunks)) = self.members.lock().by_id.remove(&id) else {
+            return;
+        };
+        let set = self.clone();
+        guard.defer(move || {
+            let guard = epoch::pin();
+            for chunk in chunks.clone() {
+                let covered = set.by_chunk.set(chunk, None, &guard);
+                debug_assert!(covered, "what is removed was there");
+            }
+            set.members.lock().taken.remove(&chunks.start);
+        });
     }
 
     /// How many bits the locations in the segments take at most.
     pub fn location_bits(&self) -> u32 {
-        let behind = (self.members.lock().next_chunk as u64) << CHUNK_BITS;
-        let bits = u64::BITS - behind.saturating_sub(1).leading_zeros();
-        bits.min(Location::BITS)
+        let end = self.members.lock().taken.values().next_back().copied();
+        bits_below(end.unwrap_or(0))
     }
 
     /// All segments, in the order of their ids.
-    pub fn members(&self) -> Vec<Arc<LiveSegment>> {
+    pub fn members(&self) -> Result<Vec<Arc<LiveSegment>>> {
         let members = self.members.lock();
-        members
-            .by_id
-            .values()
-            .map(|(live, _)| live.clone())
-            .collect()
+        let mut all = Vec::new();
+        all.try_reserve_exact(members.by_id.len())
+            .map_err(|_| Error::memory("the list of segments"))?;
+        all.extend(members.by_id.values().map(|(live, _)| live.clone()));
+        Ok(all)
     }
 
     /// Puts `live` in the place of the member with the same segment id.
@@ -288,25 +340,24 @@ impl SegmentSet {
         let Some(live) = self.find(location, guard) else {
             return;
         };
-        // A head that can't be read is damage, which whoever reads the record itself hears of.
-        if let Ok(head) = live.segment.head_at(live.offset(location)) {
-            live.usage
-                .dead_bytes
-                .fetch_add(head.total_len, Ordering::Relaxed);
-        }
+        let head = live.segment.head_at(live.offset(location));
+        live.usage.bury(head.as_ref().ok());
     }
 
-    /// Number of segments, their size on disk, and the dead bytes in them.
-    pub fn totals(&self) -> (u64, u64, u64) {
+    /// What all segments amount to.
+    pub fn totals(&self) -> SetTotals {
         let members = self.members.lock();
-        let live = || members.by_id.values().map(|(live, _)| live);
-        (
-            members.by_id.len() as u64,
-            live().map(|live| live.segment.disk_bytes()).sum(),
-            live()
-                .map(|live| live.usage.dead_bytes.load(Ordering::Relaxed))
-                .sum(),
-        )
+        let mut totals = SetTotals::default();
+        for (live, _) in members.by_id.values() {
+            let dead = live.dead();
+            totals.segments += 1;
+            totals.disk_bytes += live.segment.disk_bytes();
+            totals.content_bytes += live.content_end();
+            totals.dead_bytes += dead.bytes();
+            totals.dead_puts += dead.puts;
+            totals.tombstone_bytes += dead.tombstone_bytes;
+        }
+        totals
     }
 }
 

@@ -77,4 +77,20 @@ pub struct Stats {
     /// Parts of the index that are not loaded yet. While there are any, the figures about keys and dead bytes leave out what
     /// was written after the image.
     pub shards_absent: u64,
+    /// Bytes in the segments up to the last record of each, less those of dead records. `disk_bytes` over this is the space
+    /// amplification.
+    pub live_bytes: u64,
+    /// Of the dead bytes, those of tombstones.
+    pub tombstone_bytes: u64,
+    /// Superseded and deleted puts that are still in the segments.
+    pub dead_puts: u64,
+    /// Bytes of records written by puts, deletes and batches. With `compaction_bytes_written` over this, that is one more, is
+    /// the write amplification.
+    pub written_bytes: u64,
+    /// Merges of segments.
+    pub compactions: u64,
+    /// Bytes of records that they read.
+    pub compaction_bytes_read: u64,
+    /// Bytes of the segments that they wrote.
+    pub compaction_bytes_written: u64,
 }

@@ -44,7 +44,7 @@ impl Begun {
     /// crashed as the end of a shorter sequence.
     pub fn crash_the_end_of(&self, sequence: &[usize]) -> Told<Counts> {
         let setting = EXHAUSTIVE[self.setting];
-        let seed = sequence.iter().fold(1, |seed, it| seed * 12 + *it as u64);
+        let seed = sequence.iter().fold(1, |seed, it| seed * 13 + *it as u64);
         self.run(sequence)
             .and_then(|history| crash_everywhere(&history, &setting, 3, seed))
             .map_err(|error| {

@@ -142,6 +142,7 @@ impl<'r> State<'r> {
         if self.store.is_none() && step != Step::Open {
             return Ok(()); // it could not be opened
         }
+        let was_stopped = self.stopped;
         let outcome = self.perform(number, step);
         let failed: Vec<Call> = self
             .disk
@@ -178,7 +179,8 @@ impl<'r> State<'r> {
                     self.model.all_is_durable();
                 }
             }
-            (_, Err(error)) if changes && error.kind() != ErrorKind::Failed => {
+            // The first who hears of a stop may have been under way when it happened.
+            (_, Err(error)) if changes && !(was_stopped && error.kind() == ErrorKind::Failed) => {
                 self.model.perhaps_changed(|map| apply(map, number, step));
             }
             (Step::Sync | Step::Close, Ok(_)) if !self.run.scenario.read_only => {

@@ -24,10 +24,10 @@ import sys
 import time
 import zlib
 
-PUT, TOMBSTONE, MARK, FOOTER, HINTS = 1, 2, 3, 4, 5
+PUT, TOMBSTONE, MARK, FOOTER, HINTS, MANIFEST = 1, 2, 3, 4, 5, 6
 EXPIRES, CONTINUES, FOLLOWS_DURABLE = 0x10, 0x20, 0x40
-FLAGS = {PUT: EXPIRES | CONTINUES | FOLLOWS_DURABLE, TOMBSTONE: CONTINUES | FOLLOWS_DURABLE, MARK: 0, FOOTER: 0, HINTS: 0}
-FRESH = 1
+FLAGS = {PUT: EXPIRES | CONTINUES | FOLLOWS_DURABLE, TOMBSTONE: CONTINUES | FOLLOWS_DURABLE, MARK: 0, FOOTER: 0, HINTS: 0, MANIFEST: 0}
+FRESH, COMPACTION = 1, 2
 HEADER_LENGTH, FOOTER_LENGTH, ALIGNMENT = 128, 208, 16
 MAGIC, END_MAGIC = b"\x89FREYJA\n", b"FREYEND\x89"
 LONGEST_KEY, LONGEST_VALUE, LAST_SEQUENCE = 65536, 2**31 - 1, 2**63 - 1
@@ -78,12 +78,12 @@ class Record:
             value, place = varint(data, place)
             numbers.append(value)
         key_length, value_length, sequence = numbers
-        self.sequence = sequence if self.kind in (MARK, FOOTER, HINTS) else sequence + base
+        self.sequence = sequence if self.kind in (MARK, FOOTER, HINTS, MANIFEST) else sequence + base
         if key_length > LONGEST_KEY or value_length > LONGEST_VALUE or self.sequence > LAST_SEQUENCE:
             raise ValueError("limit")
         shapes = {TOMBSTONE: value_length == 0, MARK: key_length == value_length == 0}
         shapes[FOOTER] = key_length == 0 and value_length == 199 and sequence == 0
-        shapes[HINTS] = key_length == 0 and sequence == 0
+        shapes[HINTS] = shapes[MANIFEST] = key_length == 0 and sequence == 0
         if not shapes.get(self.kind, True):
             raise ValueError("shape")
         self.expiry = None
@@ -153,6 +153,25 @@ class Segment:
             footer = Record(data, len(data) - FOOTER_LENGTH, self.header.base)
             self.expired_until = max(self.expired_until, number(footer.value, 185, 6))
         self.scan()
+
+    def manifest(self):
+        """The segments that the manifest at the beginning lists, and whether each was complete; None if there is none."""
+        if self.header.origin != COMPACTION:
+            return None
+        record = self.try_record_at(HEADER_LENGTH, None, 0)
+        if record is None or record.kind != MANIFEST:
+            return None
+        members, place, id = {}, 0, 0
+        try:
+            while place < len(record.value):
+                value, place = varint(record.value, place)
+                if value < 2:
+                    return None
+                id += value >> 1
+                members[id] = value & 1 == 1
+        except (ValueError, IndexError):
+            return None
+        return members
 
     def footer_at(self, offset):
         """The last sequence number that the footer at `offset` states; None if there is none."""
@@ -274,7 +293,7 @@ class Segment:
             if record.kind == FOOTER:
                 stated = self.footer_at(place)
                 return None if stated is None else stated + 1
-            if record.kind not in (MARK, HINTS):
+            if record.kind not in (MARK, HINTS, MANIFEST):
                 return record.sequence
             place = record.end
         return None
@@ -314,40 +333,66 @@ class Store:
                 segments.append((name, len(data)))
         segments = without_strays(segments)
         readable = [segment for segment in segments if isinstance(segment, Segment)]
-        self.durable = max((segment.durable for segment in readable), default=0)
         stores = [segment.header.store for segment in readable]
         store = max(stores, key=stores.count, default=None)
+        self.explained = 0
         for segment in readable:
             if segment.header.store == store:
                 self.now = max(self.now, segment.expired_until)
+        segments = self.without_replaced(segments, store)
+        readable = [segment for segment in segments if isinstance(segment, Segment)]
+        self.durable = max((segment.durable for segment in readable), default=0)
         self.read(segments, store)
 
+    def without_replaced(self, segments, store):
+        """The segments but those that compaction has replaced, as the newest manifest says."""
+        own = [segment for segment in segments if isinstance(segment, Segment) and segment.header.store == store]
+        for owner in reversed(own):
+            members = owner.manifest()
+            if members is None:
+                continue
+            ids = {int((it.name if isinstance(it, Segment) else it[0])[:16], 16) for it in segments}
+            self.missing += sum(1 for id, complete in members.items() if complete and id not in ids)
+            self.explained = self.last = owner.header.durable
+            gone = {it.header.id for it in own if it.header.id < owner.header.id and it.header.id not in members}
+            return [it for it in segments if not isinstance(it, Segment) or it not in own or it.header.id not in gone]
+        return segments
+
     def read(self, segments, store):
-        previous_id, gap_is_explained = 0, False
+        previous_id, gap_is_explained, fresh_last = 0, False, 0
         for position, segment in enumerate(segments):
             if not isinstance(segment, Segment):
                 self.damage.append((segment[0], 0, segment[1]))
                 previous_id, gap_is_explained = int(segment[0][:16], 16), True
                 continue
             header = segment.header
-            if header.store != store or (self.torn is None and header.base <= self.last):
+            fresh = header.origin == FRESH
+            if header.store != store or (fresh and self.torn is None and header.base <= fresh_last):
                 self.damage.append((segment.name, 0, len(segment.data)))
                 previous_id, gap_is_explained = header.id, True
                 continue
-            if header.predecessor > self.last and not gap_is_explained and self.torn is None:
-                if self.last >= self.durable:
+            if not fresh:
+                # It got its name when it was complete and durable.
+                previous_id = header.id
+                self.apply(segment, LAST_SEQUENCE)
+                continue
+            known = max(fresh_last, self.explained)
+            if header.predecessor > known and not gap_is_explained and self.torn is None:
+                if known >= self.durable:
                     self.torn = self.tail or (segment.name, 0)
                 else:
                     self.missing += max(header.id - previous_id - 1, 1)
             previous_id, gap_is_explained = header.id, False
             if self.torn is not None:
                 continue
-            following = [later for later in segments[position + 1 : position + 2] if isinstance(later, Segment)]
-            held = following[0].header.predecessor if following else LAST_SEQUENCE
-            self.apply(segment, min(self.durable, held))
+            later = [it for it in segments[position + 1 :] if not isinstance(it, Segment) or it.header.origin == FRESH]
+            held = later[0].header.predecessor if later and isinstance(later[0], Segment) else LAST_SEQUENCE
+            fresh_last = max(fresh_last, self.apply(segment, min(self.durable, held)))
 
     def apply(self, segment, durable):
-        """Takes over what counts of a segment, of which everything up to `durable` was durable."""
+        """Takes over what counts of a segment, of which everything up to `durable` was durable; answers its last
+        sequence number."""
+        last = 0
         if segment.header_is_damaged:
             self.damage.append((segment.name, 0, HEADER_LENGTH))
         batch, following = [], segment.header.base
@@ -359,11 +404,11 @@ class Store:
                     break
                 self.damage.append((segment.name, item.offset, item.end - item.offset))
                 for record in batch:
-                    self.newest_is(record)
+                    last = self.newest_is(record)
                 batch = []
                 if item.record is not None:
                     self.supersede(item.record.sequence, item.record.key, None)
-            elif item.kind not in (MARK, HINTS):
+            elif item.kind not in (MARK, HINTS, MANIFEST):
                 gap = segment.header.origin == FRESH and item.sequence > following
                 if gap and segment.footer is None and item.sequence - 1 > durable:
                     # The damage before took records that were never durable.
@@ -373,14 +418,17 @@ class Store:
                 batch.append(item)
                 if not item.flags & CONTINUES or item.sequence <= durable:
                     for record in batch:
-                        self.newest_is(record)
+                        last = self.newest_is(record)
                     batch = []
         if segment.footer is not None:
+            last = max(last, segment.footer)
             self.last = max(self.last, segment.footer)
+        return last
 
     def newest_is(self, record):
         self.last = max(self.last, record.sequence)
         self.supersede(record.sequence, record.key, record)
+        return record.sequence
 
     def supersede(self, sequence, key, record):
         if self.newest.get(key, (0, None))[0] <= sequence:

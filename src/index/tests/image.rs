@@ -274,6 +274,24 @@ fn wrong_bytes_are_noticed_or_harmless_and_a_missing_shard_is_rebuilt() {
 }
 
 #[test]
+fn a_shard_of_a_shape_that_tables_no_longer_have_is_rebuilt() {
+    let model = model(900, KeyStorage::InMemory, &mut Random::new(35));
+    let (summaries, mut source) = export(&model);
+    // A table of 56 pages with a stash of 14 buckets, consistent in itself; the head's last two numbers are its shape.
+    let (main, stash) = (3570_u32, 14_u32);
+    let bytes = source.shards.get_mut(&0).unwrap();
+    bytes[12..16].copy_from_slice(&main.to_le_bytes());
+    bytes[16..20].copy_from_slice(&stash.to_le_bytes());
+    let length = 20 + (main + stash) as usize * 64 + stash as usize * 20;
+    bytes.resize(length, 0);
+    let (source, log) = (Arc::new(source), model.log.clone());
+    let index = reopen(&summaries, source, log, KeyStorage::InMemory);
+    index.make_all_present(|| true).unwrap();
+    assert_eq!(index.loaded_shards().1, 1);
+    agrees(&index, &model.map);
+}
+
+#[test]
 fn many_threads_may_touch_absent_shards_at_once() {
     let model = model(40_000, KeyStorage::InMemory, &mut Random::new(34));
     let (summaries, mut source) = export(&model);

@@ -59,6 +59,7 @@ fn own(event: Event<'_>) -> Found {
             probable: it.probable.map(|it| (it.kind, it.sequence, it.key.into())),
         },
         Event::Hints { end } => Found::Hints(end),
+        Event::Manifest { .. } => panic!("nothing here was written by compaction"),
         Event::End(_) => panic!("the end is not an event to keep"),
     }
 }

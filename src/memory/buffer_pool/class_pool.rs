@@ -1,186 +1,123 @@
-//! The pool of one class: a few caches in front of a shelf.
+//! What all threads share of one class: the shelf, and counts.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::AddAssign;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::shared::Shared;
 use super::shelf::Shelf;
-use super::size_class::{CLASSES, MOST_CACHED};
-use super::span_table::{SlotReference, SpanTable};
-use super::statistics::ClassStatistics;
+use super::span_table::SlotReference;
 use crate::error::Result;
 
-/// Caches per class. A thread always uses the same one, so that two threads seldom meet.
-pub const CACHES: usize = 4;
+/// What went through a cache or a class. Read while others count, releases and misses are read first and with Acquire,
+/// and counted with Release: a buffer is released after it was handed out, so of neither are there ever more than gets.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    /// Buffers given back.
+    pub releases: u64,
+    /// Buffers handed out that did not come from a magazine.
+    pub misses: u64,
+    /// Buffers handed out.
+    pub gets: u64,
+}
 
-/// Slots that were given back last, to be handed out first, and the counts of what went through here.
-/// Kept apart from its neighbours so that two caches never share a line.
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.releases += other.releases;
+        self.misses += other.misses;
+        self.gets += other.gets;
+    }
+}
+
+/// The buffers of one class that are in no magazine. Kept apart from its neighbours so that two classes never share a
+/// cache line.
 #[repr(align(128))]
-struct Cache {
-    inner: Mutex<CacheInner>,
-}
-
-struct CacheInner {
-    slots: [SlotReference; MOST_CACHED],
-    length: usize,
-    gets: u64,
-    hits: u64,
-    releases: u64,
-}
-
-/// The buffers of one class.
 pub struct ClassPool {
-    class: usize,
-    caches: [Cache; CACHES],
     shelf: Mutex<Shelf>,
+    /// Counts of threads that have ended, and of gets and releases that had no magazine to go to.
+    gets: AtomicU64,
+    misses: AtomicU64,
+    releases: AtomicU64,
 }
 
 impl ClassPool {
-    /// The pool of `class`, without memory.
-    pub fn new(class: usize) -> Self {
+    /// A class without memory.
+    pub fn new() -> Self {
         Self {
-            class,
-            caches: std::array::from_fn(|_| Cache {
-                inner: Mutex::new(CacheInner::new()),
-            }),
-            shelf: Mutex::new(Shelf::new(class)),
+            shelf: Mutex::new(Shelf::new()),
+            gets: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            releases: AtomicU64::new(0),
         }
     }
 
-    /// Takes a slot, which from now on counts as handed out. `None` if the pool's addresses are used up.
-    pub fn get(&self, table: &SpanTable) -> Result<Option<SlotReference>> {
-        let cache = &self.caches[cache_of_this_thread()].inner;
-        let cached = cache.lock().pop();
-        let slot = match cached {
-            Some(slot) => slot,
-            None => match self.refill(table, cache)? {
-                Some(slot) => slot,
-                None => return Ok(None),
-            },
-        };
-        table.hand_out(slot);
-        Ok(Some(slot))
-    }
-
-    /// Fetches half a cache of slots from the shelf, one of them for the caller.
-    fn refill(
+    /// Takes slots, first for `own`, then for `more`, and answers how many. 0 if the pool's addresses are used up.
+    pub fn take(
         &self,
-        table: &SpanTable,
-        cache: &Mutex<CacheInner>,
-    ) -> Result<Option<SlotReference>> {
-        let mut slots = [SlotReference::NONE; MOST_CACHED];
-        let wanted = CLASSES[self.class].cached.div_ceil(2);
-        let taken = self.shelf.lock().take(table, &mut slots[..wanted])?;
-        let Some((first, more)) = slots[..taken].split_first() else {
-            return Ok(None);
-        };
-        let kept = cache.lock().fill(more, CLASSES[self.class].cached);
-        if kept < more.len() {
-            // SAFETY: these slots were taken from this shelf just now and went nowhere else.
-            unsafe { self.shelf.lock().put(table, &more[kept..]) };
+        shared: &Shared,
+        class: usize,
+        own: &mut [SlotReference; 1],
+        more: &mut [SlotReference],
+    ) -> Result<usize> {
+        let mut shelf = self.shelf.lock();
+        let first = shelf.take(shared, class, own)?;
+        if first == 0 {
+            return Ok(0);
         }
-        cache.lock().gets += 1;
-        Ok(Some(*first))
+        // Nobody waits for these; if there is no memory for them, so be it.
+        Ok(1 + shelf.take(shared, class, more).unwrap_or(0))
     }
 
-    /// Takes back a slot.
+    /// Puts slots on the shelf.
     ///
     /// # Safety
-    /// The slot came from [`ClassPool::get`] of this pool, [`SpanTable::take_back`] has just answered true
-    /// for it to this caller, and nobody uses its memory any more.
-    pub unsafe fn put(&self, table: &SpanTable, slot: SlotReference) {
-        let mut oldest = [SlotReference::NONE; MOST_CACHED];
-        let cache = &self.caches[cache_of_this_thread()].inner;
-        let surplus = cache
-            .lock()
-            .push(slot, CLASSES[self.class].cached, &mut oldest);
-        if surplus > 0 {
-            // SAFETY: slots in a cache come from this shelf and are held by nobody; these have just been
-            // removed from the cache.
-            unsafe { self.shelf.lock().put(table, &oldest[..surplus]) };
+    /// Each came from [`ClassPool::take`] of this class and is put back once; nobody holds it.
+    pub unsafe fn put_back(&self, shared: &Shared, class: usize, slots: &[SlotReference]) {
+        // SAFETY: the same promise.
+        unsafe { self.shelf.lock().put(shared, class, slots) };
+    }
+
+    /// Takes a slot for a thread that has no magazines.
+    pub fn get_uncached(&self, shared: &Shared, class: usize) -> Result<Option<SlotReference>> {
+        let mut own = [SlotReference::NONE];
+        if self.take(shared, class, &mut own, &mut [])? == 0 {
+            return Ok(None);
+        }
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        self.misses.fetch_add(1, Ordering::Release);
+        Ok(Some(own[0]))
+    }
+
+    /// Takes back a slot from a thread that has no magazines.
+    ///
+    /// # Safety
+    /// As for [`ClassPool::put_back`].
+    pub unsafe fn put_uncached(&self, shared: &Shared, class: usize, slot: SlotReference) {
+        // SAFETY: the same promise.
+        unsafe { self.put_back(shared, class, &[slot]) };
+        self.releases.fetch_add(1, Ordering::Release);
+    }
+
+    /// Gives the memory of empty spans back.
+    pub fn trim(&self, shared: &Shared, class: usize) {
+        self.shelf.lock().trim(shared, class);
+    }
+
+    /// Counts that belong to no living thread.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            releases: self.releases.load(Ordering::Acquire),
+            misses: self.misses.load(Ordering::Acquire),
+            gets: self.gets.load(Ordering::Relaxed),
         }
     }
 
-    /// Counts of this class. Releases are read before gets, so that in-use counts are never negative.
-    pub fn statistics(&self) -> ClassStatistics {
-        let releases: u64 = self.sum(|cache| cache.releases);
-        let gets = self.sum(|cache| cache.gets);
-        ClassStatistics {
-            size: CLASSES[self.class].size,
-            gets,
-            hits: self.sum(|cache| cache.hits).min(gets),
-            in_use: gets - releases,
-            cached: self.sum(|cache| cache.length as u64),
-        }
+    /// Takes over the counts of a thread that ends.
+    pub fn add_counts(&self, counts: Counts) {
+        self.gets.fetch_add(counts.gets, Ordering::Relaxed);
+        self.misses.fetch_add(counts.misses, Ordering::Release);
+        self.releases.fetch_add(counts.releases, Ordering::Release);
     }
-
-    fn sum(&self, count: impl Fn(&CacheInner) -> u64) -> u64 {
-        self.caches
-            .iter()
-            .map(|cache| count(&cache.inner.lock()))
-            .sum()
-    }
-}
-
-impl CacheInner {
-    fn new() -> Self {
-        Self {
-            slots: [SlotReference::NONE; MOST_CACHED],
-            length: 0,
-            gets: 0,
-            hits: 0,
-            releases: 0,
-        }
-    }
-
-    fn pop(&mut self) -> Option<SlotReference> {
-        self.length = self.length.checked_sub(1)?;
-        self.gets += 1;
-        self.hits += 1;
-        Some(self.slots[self.length])
-    }
-
-    /// Adds as many of `slots` as fit below `capacity` and answers how many.
-    fn fill(&mut self, slots: &[SlotReference], capacity: usize) -> usize {
-        let kept = slots.len().min(capacity - self.length);
-        self.slots[self.length..self.length + kept].copy_from_slice(&slots[..kept]);
-        self.length += kept;
-        kept
-    }
-
-    /// Adds a slot that a caller gave back. If there is no room, the older half, moved into
-    /// `oldest`, makes some; the answer is its length.
-    fn push(
-        &mut self,
-        slot: SlotReference,
-        capacity: usize,
-        oldest: &mut [SlotReference],
-    ) -> usize {
-        let mut surplus = 0;
-        if self.length == capacity {
-            surplus = capacity.div_ceil(2);
-            oldest[..surplus].copy_from_slice(&self.slots[..surplus]);
-            self.slots.copy_within(surplus..self.length, 0);
-            self.length -= surplus;
-        }
-        self.slots[self.length] = slot;
-        self.length += 1;
-        self.releases += 1;
-        surplus
-    }
-}
-
-fn cache_of_this_thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static CACHE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    CACHE.with(|cache| {
-        if cache.get() == usize::MAX {
-            cache.set(THREADS.fetch_add(1, Ordering::Relaxed) % CACHES);
-        }
-        cache.get()
-    })
 }

@@ -5,43 +5,56 @@
 //! buffer lies outside it:
 //!
 //! ```text
-//! BufferPool ─► ClassPool (57 classes, 64 B to 1 MiB, four per doubling; made at first use)
-//!    │             ├─ caches, one per few threads: the slots given back last
-//!    │             └─ shelf: all other free slots, as bitmaps of spans
-//!    ├────────► SpanTable: address ⇄ slot, and a bit for each slot that a caller holds
-//!    └────────► LargeBuffers: longer ones, mapped one by one, by address
+//! BufferPool ─► Shared ─┬─► SpanTable: address ⇄ slot, and for each slot whether a caller holds it
+//!                       ├─► ClassPool, one for each class: the free slots on a shelf, as bitmaps of spans
+//!                       ├─► LargeBuffers: longer ones, mapped one by one, by address
+//!                       └─► IdleBudget: how many bytes may wait for their next use
+//! thread ─► ThreadCache ─► Magazine, one for each class: the slots that this thread gave back last
 //! ```
 //!
-//! The idea of spans of one class with bitmaps follows Bonwick, "The slab allocator" (1994). Memory that
-//! nobody uses is bounded: each class keeps at most [`EMPTY_SPANS_KEPT`] empty span and its caches' content;
-//! other empty spans give their memory back at once.
+//! A get takes from the magazine of its thread, a release puts there, whoever had got the buffer. Neither takes a lock
+//! or writes what threads share, but for the note of who holds the buffer. An empty magazine is filled from the shelf
+//! and a full one emptied to it by halves. It gets more room while it proves too small, and less when buffers in it
+//! were not needed for long; all of that within the budget. A thread that ends leaves its buffers to the shelves.
+//!
+//! The idea of spans of one class with bitmaps follows Bonwick, "The slab allocator" (1994), that of magazines Bonwick and
+//! Adams, "Magazines and Vmem" (2001).
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 mod address_range;
+mod budget;
 mod class_pool;
+mod fence;
 mod large;
+mod local;
+mod magazine;
+mod owners_lock;
 mod process;
+mod shared;
 mod shelf;
 mod size_class;
 mod span_table;
 mod statistics;
+mod taken_over;
 #[cfg(test)]
 mod tests;
+mod thread_cache;
 
-use class_pool::ClassPool;
-use large::LargeBuffers;
-pub use process::{abandon_in_child, process_pool, process_pool_if_any};
-pub use shelf::EMPTY_SPANS_KEPT;
-use size_class::CLASS_COUNT;
-use span_table::{Place, SpanTable};
+pub use process::{abandon_in_child, process_pool, process_pool_if_any, set_process_classes};
+use shared::Shared;
+use size_class::Classes;
+pub use size_class::{LARGEST, MOST_CLASSES, SIZE_STEP, SMALLEST};
+use span_table::{Place, SlotReference};
 pub use statistics::{ClassStatistics, LargeStatistics, Statistics};
+pub use taken_over::TakenOver;
+use thread_cache::ThreadCache;
 
 /// Addresses reserved for the classes where the system allows it; no memory stands behind them.
 #[cfg(all(target_pointer_width = "64", not(miri)))]
@@ -50,9 +63,6 @@ const RANGE: usize = 64 << 30;
 const RANGE: usize = 256 << 20;
 #[cfg(miri)]
 const RANGE: usize = 4 << 20;
-
-/// The least that is worth reserving.
-const LEAST_RANGE: usize = 4 << 20;
 
 /// Every buffer begins at a multiple of this many bytes.
 pub const ALIGNMENT: usize = 16;
@@ -66,6 +76,8 @@ pub enum Refused {
     Interior,
     /// A buffer begins there, but nobody holds it: it has been released before.
     NotInUse,
+    /// The buffer is shorter than its holder says; so many bytes it has.
+    TooShort(usize),
 }
 
 /// Whether a buffer was released.
@@ -73,46 +85,93 @@ pub type Released = std::result::Result<(), Refused>;
 
 /// A pool of buffers. All methods may be called from any thread at once.
 pub struct BufferPool {
-    table: SpanTable,
-    classes: [OnceLock<Box<[ClassPool]>>; CLASS_COUNT],
-    large: LargeBuffers,
-    refused: AtomicU64,
+    shared: Arc<Shared>,
 }
 
 impl BufferPool {
-    /// A pool without memory yet. [`ErrorKind::Memory`](crate::ErrorKind::Memory) if
+    /// A pool with the standard classes, without memory yet. [`ErrorKind::Memory`](crate::ErrorKind::Memory) if
     /// the system refuses even a few megabytes of addresses.
     pub fn new() -> Result<Self> {
-        Self::with_range(RANGE)
+        Self::with_range(Classes::standard(), RANGE)
     }
 
-    fn with_range(bytes: usize) -> Result<Self> {
-        Ok(Self {
-            table: span_table::largest_table(bytes, LEAST_RANGE)?,
-            classes: [const { OnceLock::new() }; CLASS_COUNT],
-            large: LargeBuffers::default(),
-            refused: AtomicU64::new(0),
-        })
+    /// A pool with classes of these sizes in bytes, by rising size: 1 to [`MOST_CLASSES`] multiples of [`SIZE_STEP`] from
+    /// [`SMALLEST`] to [`LARGEST`]; others are [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
+    pub fn with_classes(sizes: &[usize]) -> Result<Self> {
+        Self::with_range(Classes::new(sizes)?, RANGE)
+    }
+
+    fn with_range(classes: Classes, bytes: usize) -> Result<Self> {
+        let shared = Shared::new(classes, bytes, budget::STANDARD_LIMIT)?;
+        let shared = Arc::new(shared);
+        Ok(Self { shared })
     }
 
     /// A buffer of `length` bytes whose content is anything. It has an address even if `length` is 0.
+    #[inline]
     pub fn get(&self, length: usize) -> Result<Buffer<'_>> {
-        let pooled = match size_class::class_for(length) {
-            Some(class) => self
-                .class_pool(class)?
-                .get(&self.table)?
-                .map(|slot| self.table.address(class, slot)),
-            None => None,
+        let shared = &*self.shared;
+        let Some(class) = shared.classes().class_for(length) else {
+            return self.get_oversize(length);
         };
-        let address = match pooled {
-            Some(address) => address,
-            None => self.large.get(length)?,
+        // SAFETY: the cache is this thread's.
+        let popped = local::with_cache(&self.shared, |cache| unsafe { cache.pop(shared, class) });
+        match popped.flatten() {
+            Some(slot) => Ok(self.hand_out(class, slot, length)),
+            None => self.get_missing(class, length),
+        }
+    }
+
+    /// For a magazine that is empty.
+    #[cold]
+    #[inline(never)]
+    fn get_missing(&self, class: usize, length: usize) -> Result<Buffer<'_>> {
+        let shared = &*self.shared;
+        // SAFETY: the cache is this thread's.
+        let refill = |cache: &ThreadCache| unsafe { cache.refill(shared, class) };
+        let slot = match local::with_cache(&self.shared, refill) {
+            Some(slot) => slot?,
+            None => shared.class_pool(class).get_uncached(shared, class)?,
         };
+        match slot {
+            Some(slot) => Ok(self.hand_out(class, slot, length)),
+            None => self.get_large(length),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_oversize(&self, length: usize) -> Result<Buffer<'_>> {
+        self.shared.oversize.fetch_add(1, Ordering::Relaxed);
+        self.get_large(length)
+    }
+
+    fn get_large(&self, length: usize) -> Result<Buffer<'_>> {
+        let address = self.shared.large.get(length, self.shared.budget())?;
         Ok(Buffer {
             pool: self,
             address,
             length,
         })
+    }
+
+    #[inline]
+    fn hand_out(&self, class: usize, slot: SlotReference, length: usize) -> Buffer<'_> {
+        let shared = &*self.shared;
+        shared.table().hand_out(slot);
+        Buffer {
+            pool: self,
+            address: shared.table().address(shared.classes().get(class), slot),
+            length,
+        }
+    }
+
+    /// A buffer of `length` bytes that are 0.
+    pub fn get_zeroed(&self, length: usize) -> Result<Buffer<'_>> {
+        let buffer = self.get(length)?;
+        // SAFETY: the buffer has room for as many bytes and is nobody else's.
+        unsafe { buffer.address.as_ptr().write_bytes(0, length) };
+        Ok(buffer)
     }
 
     /// A buffer with a copy of `bytes`.
@@ -131,63 +190,65 @@ impl BufferPool {
     /// # Safety
     /// If `address` is that of a buffer made by [`Buffer::into_raw`], then the caller gives it up: nobody uses
     /// its memory afterwards. It is not the address of a live [`Buffer`].
+    #[inline]
     pub unsafe fn release(&self, address: *mut u8) -> Released {
-        // SAFETY: as promised to this function.
-        let released = unsafe { self.try_release(address.addr()) };
-        if released.is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        released
+        let shared = &*self.shared;
+        let released = match shared.table().locate(shared.classes(), address.addr()) {
+            Place::Slot(class, slot) => {
+                if shared.table().take_back(slot) {
+                    // SAFETY: the slot was handed out and has just been taken back, and the caller gave up the memory.
+                    unsafe { self.put_slot(class, slot) };
+                    return Ok(());
+                }
+                Err(Refused::NotInUse)
+            }
+            Place::Outside => shared.large.release(address.addr(), shared.budget()),
+            Place::Interior => Err(Refused::Interior),
+        };
+        released.inspect_err(|_| self.count_refused())
+    }
+
+    #[cold]
+    fn count_refused(&self) {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// # Safety
-    /// As for [`BufferPool::release`].
-    unsafe fn try_release(&self, address: usize) -> Released {
-        match self.table.locate(address) {
-            Place::Interior => Err(Refused::Interior),
-            Place::Outside => match self.large.remove(address) {
-                Some(range) => {
-                    drop(range);
-                    Ok(())
-                }
-                None => Err(Refused::Foreign),
-            },
-            Place::Slot(class, slot) => {
-                let pool = self.classes[class].get().ok_or(Refused::NotInUse)?;
-                if !self.table.take_back(slot) {
-                    return Err(Refused::NotInUse);
-                }
-                // SAFETY: the slot was handed out by the only pool of its class, has just been taken back,
-                // and the caller gave up the memory.
-                unsafe { pool[0].put(&self.table, slot) };
-                Ok(())
-            }
+    /// The slot was handed out, has been taken back by the caller, and nobody uses its memory.
+    #[inline]
+    unsafe fn put_slot(&self, class: usize, slot: SlotReference) {
+        let shared = &*self.shared;
+        // SAFETY: the cache is this thread's; the rest is promised to this function.
+        let put = |cache: &ThreadCache| unsafe { cache.put(shared, class, slot) };
+        if local::with_cache(&self.shared, put).is_none() {
+            // SAFETY: as promised to this function.
+            unsafe { shared.class_pool(class).put_uncached(shared, class, slot) };
         }
     }
 
-    /// The pool of a class, made at its first use: most processes use a few classes only.
-    fn class_pool(&self, class: usize) -> Result<&ClassPool> {
-        let cell = &self.classes[class];
-        if let Some(pool) = cell.get() {
-            return Ok(&pool[0]);
+    /// Gives the memory that waits for its next use back to the system, also what other threads keep in their
+    /// magazines. What callers hold stays.
+    pub fn trim(&self) {
+        self.shared.trim();
+    }
+
+    /// Sets how many bytes may wait for their next use. What waits above that is given back now.
+    pub fn set_idle_limit(&self, bytes: usize) {
+        self.shared.budget().set_limit(bytes);
+        if self.shared.budget().used() > bytes {
+            self.trim();
         }
-        let mut pool = Vec::new();
-        pool.try_reserve_exact(1)
-            .map_err(|_| Error::memory("a class of the buffer pool"))?;
-        pool.push(ClassPool::new(class));
-        // If another thread was faster, its pool is the one.
-        Ok(&cell.get_or_init(|| pool.into_boxed_slice())[0])
     }
 
     /// What went through the pool so far.
     pub fn statistics(&self) -> Statistics {
-        let pools = self.classes.iter().filter_map(|class| class.get());
-        Statistics {
-            classes: pools.map(|pool| pool[0].statistics()).collect(),
-            large: self.large.statistics(),
-            refused: self.refused.load(Ordering::Relaxed),
-            span_bytes: self.table.bytes() as u64,
-        }
+        self.shared.statistics()
+    }
+}
+
+impl Drop for BufferPool {
+    fn drop(&mut self) {
+        self.shared.abandoned.store(true, Ordering::Relaxed);
     }
 }
 
@@ -203,6 +264,7 @@ unsafe impl Send for Buffer<'_> {}
 
 impl Buffer<'_> {
     /// The buffer's bytes, which may never have been written.
+    #[inline]
     pub fn content(&mut self) -> &mut [MaybeUninit<u8>] {
         // SAFETY: the pool handed out at least `length` bytes at `address` to this buffer alone, and the
         // borrow of `self` keeps them from being released or borrowed twice.
@@ -210,6 +272,7 @@ impl Buffer<'_> {
     }
 
     /// Leaves the buffer to whoever holds the address, until [`BufferPool::release`].
+    #[inline]
     pub fn into_raw(self) -> NonNull<u8> {
         let address = self.address;
         std::mem::forget(self);

@@ -4,8 +4,8 @@
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::BufferPool;
-use crate::error::Result;
+use super::{BufferPool, local};
+use crate::error::{Error, ErrorKind, Result};
 
 static POOL: AtomicPtr<BufferPool> = AtomicPtr::new(null_mut());
 
@@ -13,25 +13,48 @@ static POOL: AtomicPtr<BufferPool> = AtomicPtr::new(null_mut());
 static INHERITED: AtomicPtr<BufferPool> = AtomicPtr::new(null_mut());
 
 /// The pool of this process, made at its first use and never dropped.
+#[inline]
 pub fn process_pool() -> Result<&'static BufferPool> {
-    if let Some(pool) = process_pool_if_any() {
-        return Ok(pool);
+    match process_pool_if_any() {
+        Some(pool) => Ok(pool),
+        None => Ok(enter(BufferPool::new()?).0),
     }
-    let made = Box::into_raw(Box::new(BufferPool::new()?));
+}
+
+/// Gives the pool of this process classes of these sizes; see [`BufferPool::with_classes`]. [`ErrorKind::Busy`] if the
+/// pool has been used already: what its addresses mean never changes.
+pub fn set_process_classes(sizes: &[usize]) -> Result<()> {
+    let busy = || {
+        Error::new(
+            ErrorKind::Busy,
+            "the buffer pool is in use: set its classes before the first buffer",
+        )
+    };
+    let pool = BufferPool::with_classes(sizes)?;
+    if process_pool_if_any().is_some() || !enter(pool).1 {
+        return Err(busy());
+    }
+    Ok(())
+}
+
+/// Makes `pool` the pool of the process unless there is one; answers the one that counts, and whether it is this.
+fn enter(pool: BufferPool) -> (&'static BufferPool, bool) {
+    let made = Box::into_raw(Box::new(pool));
     let other = POOL.compare_exchange(null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
     // SAFETY: a pool in `POOL` is never freed; one that did not get there is still this function's alone.
     unsafe {
         match other {
-            Ok(_) => Ok(&*made),
+            Ok(_) => (&*made, true),
             Err(faster) => {
                 drop(Box::from_raw(made));
-                Ok(&*faster)
+                (&*faster, false)
             }
         }
     }
 }
 
 /// The pool of this process if it has been used.
+#[inline]
 pub fn process_pool_if_any() -> Option<&'static BufferPool> {
     // SAFETY: the pointer is null or a pool that is never freed.
     unsafe { POOL.load(Ordering::Acquire).as_ref() }
@@ -41,6 +64,7 @@ pub fn process_pool_if_any() -> Option<&'static BufferPool> {
 /// inside the pool, so the child never touches it again and makes its own when it needs one. Buffers of the
 /// parent stay readable in the child; releasing one there is refused.
 pub fn abandon_in_child() {
+    local::abandon_in_child();
     INHERITED.store(POOL.swap(null_mut(), Ordering::Relaxed), Ordering::Relaxed);
 }
 

@@ -1,4 +1,4 @@
-//! Which address belongs to which slot, and whether that slot is handed out.
+//! Which address belongs to which slot, and whether a caller holds that slot.
 //!
 //! The pool's range is divided into units of 64 KiB; one or more consecutive units form a span, whose slots
 //! all have one class. A unit gets its class once and keeps it for ever, even while its memory is given
@@ -8,12 +8,14 @@
 
 use std::mem::size_of;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use parking_lot::Mutex;
 
 use super::address_range::AddressRange;
-use super::size_class::{CLASSES, MOST_SLOTS, UNIT};
+use super::size_class::{Classes, MOST_SLOTS, SizeClass, UNIT};
 use crate::error::{Error, Result};
 
 /// Words of a bitmap with a bit for each slot of a span.
@@ -23,14 +25,15 @@ pub const BITMAP_WORDS: usize = MOST_SLOTS / 64;
 const RECORD_STEP: usize = 64 * 1024;
 
 /// What is known of a unit. All zeros is a valid record, so fresh memory needs no initialisation.
-/// Only the first unit of a span uses more than `class` and `distance`.
+/// Only the first unit of a span uses more than `class` and `distance`, and of `held` only as much as it has slots: the
+/// rest is addresses without memory.
 #[repr(C, align(64))]
 pub struct UnitRecord {
     /// Class of the span, written once before the unit is published.
     class: AtomicU8,
     /// Units between this one and the first of its span, written once before the unit is published.
     distance: AtomicU8,
-    /// Slots that are neither handed out nor cached. This and all below but `handed_out` belong to whoever
+    /// Slots that are neither handed out nor cached. This and all below but `held` belong to whoever
     /// holds the lock of the class's shelf.
     pub free_count: AtomicU16,
     /// Neighbours in the shelf's list, as unit + 1; 0 ends the list.
@@ -39,8 +42,9 @@ pub struct UnitRecord {
     pub previous: AtomicU32,
     /// A bit for each slot that is neither handed out nor cached.
     pub free: [AtomicU64; BITMAP_WORDS],
-    /// A bit for each slot that a caller holds. Changed by whoever hands out or takes back, without a lock.
-    handed_out: [AtomicU64; BITMAP_WORDS],
+    /// Whether a caller holds the slot. Whoever has the free slot in its hands sets it, alone, so that storing does; when
+    /// it is cleared, another who clears it too must learn of it.
+    held: [AtomicBool; MOST_SLOTS],
 }
 
 /// A slot: first unit of its span, and number within the span.
@@ -65,10 +69,6 @@ impl SlotReference {
     /// Number of the slot within the span.
     pub fn slot(self) -> usize {
         self.0 as usize % MOST_SLOTS
-    }
-
-    fn word_and_bit(self) -> (usize, u64) {
-        (self.slot() / 64, 1 << (self.slot() % 64))
     }
 }
 
@@ -110,8 +110,7 @@ impl SpanTable {
 
     /// Adds a span of `class`, all its slots free, and answers its first unit. `None` if the
     /// addresses are used up.
-    pub fn add_span(&self, class: usize) -> Result<Option<usize>> {
-        let geometry = &CLASSES[class];
+    pub fn add_span(&self, class: usize, geometry: &SizeClass) -> Result<Option<usize>> {
         let _growing = self.growing.lock();
         let first = self.units.load(Ordering::Relaxed);
         let end = first + geometry.units;
@@ -163,7 +162,8 @@ impl SpanTable {
     }
 
     /// What `address` means. Reads the table only, never the address.
-    pub fn locate(&self, address: usize) -> Place {
+    #[inline]
+    pub fn locate(&self, classes: &Classes, address: usize) -> Place {
         let offset = address.wrapping_sub(self.range.base().addr().get());
         if offset >= self.range.length() {
             return Place::Outside;
@@ -175,45 +175,44 @@ impl SpanTable {
         let record = self.record_at(unit);
         let class = usize::from(record.class.load(Ordering::Relaxed));
         let first = unit - usize::from(record.distance.load(Ordering::Relaxed));
-        let within = (offset - first * UNIT) as u32;
-        let size = CLASSES[class].size as u32;
-        let slot = (within / size) as usize;
-        if !within.is_multiple_of(size) || slot >= CLASSES[class].slots {
-            return Place::Interior;
+        match classes.get(class).slot_at(offset - first * UNIT) {
+            Some(slot) => Place::Slot(class, SlotReference::new(first, slot)),
+            None => Place::Interior,
         }
-        Place::Slot(class, SlotReference::new(first, slot))
     }
 
-    /// Where the slot of a span of `class` begins.
-    pub fn address(&self, class: usize, slot: SlotReference) -> NonNull<u8> {
-        let offset = slot.unit() * UNIT + slot.slot() * CLASSES[class].size;
+    /// Where a slot of a span of `class` begins.
+    #[inline]
+    pub fn address(&self, class: &SizeClass, slot: SlotReference) -> NonNull<u8> {
+        let offset = slot.unit() * UNIT + slot.slot() * class.size;
         debug_assert!(offset < self.range.length());
         // SAFETY: slots come from `add_span`, so the offset lies inside the range.
         unsafe { self.range.base().add(offset) }
     }
 
-    /// Notes that a caller holds the slot from now on.
+    /// Notes that a caller holds the slot from now on. The slot is free, and in the hands of who calls this.
+    #[inline]
     pub fn hand_out(&self, slot: SlotReference) {
-        let (word, bit) = slot.word_and_bit();
-        let before = self.record(slot.unit()).handed_out[word].fetch_or(bit, Ordering::Relaxed);
-        debug_assert!(before & bit == 0, "a slot was handed out twice");
+        let held = &self.record_at(slot.unit()).held[slot.slot()];
+        debug_assert!(!held.load(Ordering::Relaxed), "a slot was handed out twice");
+        held.store(true, Ordering::Relaxed);
     }
 
     /// Notes that no caller holds the slot any more; false if none did. Of several threads that take
     /// back one slot, one gets true.
+    #[inline]
     pub fn take_back(&self, slot: SlotReference) -> bool {
-        let (word, bit) = slot.word_and_bit();
-        let before = self.record(slot.unit()).handed_out[word].fetch_and(!bit, Ordering::Relaxed);
-        before & bit != 0
+        let held = &self.record_at(slot.unit()).held[slot.slot()];
+        held.swap(false, Ordering::Relaxed)
     }
 
     /// Gives back the memory of the span of `class` that begins with `unit`.
     ///
     /// # Safety
     /// All slots of the span are free, and stay so until this returns.
-    pub unsafe fn discard(&self, class: usize, unit: usize) {
-        // SAFETY: no slot is handed out, so nobody relies on the content; cached slots have none either.
-        unsafe { self.range.discard(unit * UNIT, CLASSES[class].units * UNIT) };
+    pub unsafe fn discard(&self, class: &SizeClass, unit: usize) {
+        // SAFETY: no slot is handed out, so nobody relies on the content; those in magazines are not free here.
+        unsafe { self.range.discard(unit * UNIT, class.units * UNIT) };
     }
 
     /// Bytes of all spans.

@@ -1,22 +1,24 @@
 //! What went through the pool.
 
+use super::size_class::MOST_CLASSES;
+
 /// Counts of one size class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassStatistics {
     /// Bytes of a buffer.
     pub size: usize,
     /// Buffers handed out so far.
     pub gets: u64,
-    /// Of these, how many came from a cache.
+    /// Of these, how many came from the magazine of the thread.
     pub hits: u64,
     /// Buffers that callers hold.
     pub in_use: u64,
-    /// Buffers that wait in caches.
-    pub cached: u64,
+    /// Buffers that wait in magazines.
+    pub pooled: u64,
 }
 
 impl ClassStatistics {
-    /// Buffers that did not come from a cache.
+    /// Buffers that did not come from a magazine.
     pub fn misses(&self) -> u64 {
         self.gets - self.hits
     }
@@ -28,39 +30,65 @@ impl ClassStatistics {
 pub struct LargeStatistics {
     /// Buffers handed out so far.
     pub gets: u64,
+    /// Of these, how many had been used before.
+    pub hits: u64,
     /// Buffers that callers hold.
     pub in_use: u64,
     /// Bytes mapped for them.
     pub bytes_in_use: u64,
+    /// Buffers that wait for reuse.
+    pub pooled: u64,
 }
 
 /// A snapshot of the pool. While other threads use the pool, counts of different classes are of slightly
 /// different moments, but none is ever negative or above what happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statistics {
-    /// The classes that have been used, by rising size.
-    pub classes: Vec<ClassStatistics>,
+    pub(super) classes: [ClassStatistics; MOST_CLASSES],
+    pub(super) count: usize,
     /// Large buffers.
     pub large: LargeStatistics,
+    /// Requests for more than the largest class holds.
+    pub oversize: u64,
     /// Addresses that were to be released and were none of a buffer in use.
     pub refused: u64,
     /// Bytes of addresses that classes have taken so far; memory is behind at most these.
     pub span_bytes: u64,
+    /// Bytes that wait for their next use: room of magazines, empty spans that keep their memory, large buffers.
+    pub idle_bytes: u64,
+    /// Bytes that may wait at most.
+    pub idle_limit: u64,
+    /// Threads that have magazines.
+    pub threads: u64,
 }
 
 impl Statistics {
-    /// Buffers handed out so far.
-    pub fn gets(&self) -> u64 {
-        self.large.gets + self.classes.iter().map(|class| class.gets).sum::<u64>()
+    /// The classes, by rising size.
+    pub fn classes(&self) -> &[ClassStatistics] {
+        &self.classes[..self.count]
     }
 
-    /// Buffers that came from a cache.
+    /// Buffers handed out so far.
+    pub fn gets(&self) -> u64 {
+        self.large.gets + self.sum(|class| class.gets)
+    }
+
+    /// Buffers that had waited in the pool.
     pub fn hits(&self) -> u64 {
-        self.classes.iter().map(|class| class.hits).sum()
+        self.large.hits + self.sum(|class| class.hits)
     }
 
     /// Buffers that callers hold.
     pub fn in_use(&self) -> u64 {
-        self.large.in_use + self.classes.iter().map(|class| class.in_use).sum::<u64>()
+        self.large.in_use + self.sum(|class| class.in_use)
+    }
+
+    /// Buffers that wait in magazines, and large ones that wait.
+    pub fn pooled(&self) -> u64 {
+        self.large.pooled + self.sum(|class| class.pooled)
+    }
+
+    fn sum(&self, count: impl Fn(&ClassStatistics) -> u64) -> u64 {
+        self.classes().iter().map(count).sum()
     }
 }

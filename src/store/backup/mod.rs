@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Store;
-use super::segment_set::LiveSegment;
+use super::live_segment::LiveSegment;
 use crate::error::{Error, Result};
 use destination::Destination;
 use manifest::{Manifest, Member};

@@ -63,7 +63,8 @@ impl CommitLog {
         };
         let appended = active.writer.append_chain(numbered, len, place);
         appended.map_err(|error| self.stop_if_failed(&active.writer, error))?;
+        let bytes = active.writer.end() - begin;
         let last = locations.last().copied().unwrap_or(first_location);
-        Ok(Some(tail.count(count, follows_durable, last)))
+        Ok(Some(tail.count(count, bytes, follows_durable, last)))
     }
 }

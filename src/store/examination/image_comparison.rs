@@ -16,8 +16,8 @@ use super::report::VerifyReport;
 use crate::error::{Error, Result};
 use crate::index::Location;
 use crate::memory::epoch;
+use crate::store::live_segment::LiveSegment;
 use crate::store::recovery::{Examined, View};
-use crate::store::segment_set::LiveSegment;
 
 /// Keys whose newest record in the log is not the newest that there was.
 #[derive(Default)]
@@ -39,8 +39,8 @@ pub fn compare(
     let may_have_lost = state.first_lost <= witness.covered;
     let view = examined.view_of(witness.image)?;
     let mut comparison = Comparison {
-        image: Places::new(&view),
-        log: Places::new(&examined.log),
+        image: Places::new(&view)?,
+        log: Places::new(&examined.log)?,
         path: witness.path,
         state,
         may_have_lost,
@@ -181,12 +181,12 @@ struct Places<'v> {
 }
 
 impl<'v> Places<'v> {
-    fn new(view: &'v View) -> Self {
-        let members = view.segments.members().into_iter();
-        Self {
+    fn new(view: &'v View) -> Result<Self> {
+        let members = view.segments.members()?.into_iter();
+        Ok(Self {
             view,
             by_id: members.map(|live| (live.segment.id(), live)).collect(),
-        }
+        })
     }
 
     /// Segment and offset that `location` stands for.

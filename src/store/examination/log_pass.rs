@@ -18,8 +18,8 @@ use crate::log::scan_event::{EndState, ScannedRecord};
 use crate::log::segment_header::Origin;
 use crate::log::{Event, Scanner};
 use crate::memory::epoch;
+use crate::store::live_segment::LiveSegment;
 use crate::store::recovery::{Examined, Kept, View};
-use crate::store::segment_set::LiveSegment;
 
 /// What the log shows once it was read.
 #[derive(Default)]
@@ -40,7 +40,7 @@ pub fn for_each_segment(
     view: &View,
     mut visit: impl FnMut(&Kept, &Arc<LiveSegment>) -> Result<()>,
 ) -> Result<()> {
-    let members = view.segments.members();
+    let members = view.segments.members()?;
     for kept in &examined.survey.kept {
         let id = kept.segment.id();
         if let Ok(position) = members.binary_search_by_key(&id, |live| live.segment.id()) {
@@ -71,6 +71,8 @@ pub struct LogPass<'p> {
     state: LogState,
     /// The sequence number that comes next if nothing is missing.
     expected: u64,
+    /// Up to which sequence number compaction explains what is not where it was written.
+    explained: u64,
     pending: Option<PendingSpan>,
 }
 
@@ -90,6 +92,7 @@ impl<'p> LogPass<'p> {
                 ..LogState::default()
             },
             expected: 1,
+            explained: examined.survey.explained(),
             pending: None,
         };
         for_each_segment(examined, pass.view, |kept, live| pass.segment(kept, live))?;
@@ -107,6 +110,10 @@ impl<'p> LogPass<'p> {
         let header = kept.segment.header();
         if is_fresh(kept) {
             let before = header.predecessor_sequence;
+            if self.pending.is_none() {
+                // What compaction has moved, or dropped, is not missing.
+                self.expected = self.expected.max(before.min(self.explained) + 1);
+            }
             self.missing_up_to(
                 before,
                 kept,
@@ -350,24 +357,33 @@ impl<'p> LogPass<'p> {
 
     fn lost_record(&mut self, span: &PendingSpan, lost: &LostRecord, end: u64) -> Result<()> {
         self.report.lost_records += 1;
-        let members = self.view.segments.members();
+        let members = self.view.segments.members()?;
         let position = members.binary_search_by_key(&span.segment, |live| live.segment.id());
         let is_newest = match position.ok().map(|position| &members[position]) {
             Some(live) => !lost.deletes && self.is_newest(live, lost.offset, &lost.key)?,
             None => false,
         };
-        let (severity, message) = match (is_newest, lost.deletes) {
-            (true, _) => (
+        let (severity, message) = match (is_newest, lost.deletes, lost.certain) {
+            (true, _, true) => (
                 Severity::Loss,
                 "the newest record of this key is lost; put the key again, or restore it from a backup",
             ),
-            (false, true) => (
+            (true, _, false) => (
+                Severity::Loss,
+                "the newest record of this key is lost, if its damaged bytes tell the key; put the key again, or restore it \
+                 from a backup",
+            ),
+            (false, true, _) => (
                 Severity::Damage,
                 "the record deleted this key, which is known",
             ),
-            (false, false) => (
+            (false, false, true) => (
                 Severity::Damage,
                 "the key has a newer record, so nothing is lost",
+            ),
+            (false, false, false) => (
+                Severity::Damage,
+                "the key has a newer record, so nothing is lost if its damaged bytes tell the key",
             ),
         };
         if is_newest {
@@ -393,6 +409,25 @@ impl<'p> LogPass<'p> {
 
     fn finish(&mut self, examined: &Examined<'_>) -> Result<()> {
         let survey = &examined.survey;
+        if survey.missing_members > 0
+            && let Some(in_force) = &survey.in_force
+        {
+            self.tell(&Finding::new(
+                FindingKind::MissingRecords,
+                Severity::Loss,
+                in_force.path(),
+                (0, 0),
+                format!(
+                    "{} segments are missing that this one names; put the files back from a backup",
+                    survey.missing_members
+                ),
+            ));
+            // Nobody knows what was in them.
+            self.lose(1, self.explained, false);
+        }
+        if self.pending.is_none() {
+            self.expected = self.expected.max(self.explained + 1);
+        }
         match survey.kept.last() {
             Some(kept) => {
                 let what =

@@ -1,7 +1,7 @@
-//! Examining a store that nobody has open: [`verify()`] reads everything and says what is wrong, [`repair()`] saves what
-//! can be saved to another place. Neither changes the store.
+//! Examining a store that nobody has open: [`verify()`] reads everything and says what is wrong, [`salvage()`] hands out
+//! what can be read, [`repair()`] puts that into a store in another place. None of them changes the store.
 //!
-//! Both use what opening uses: the survey, the scanner, and an index filled from the log. What is more is that all
+//! They use what opening uses: the survey, the scanner, and an index filled from the log. What is more is that all
 //! bytes are read, and that three witnesses are heard about whose record a damaged one was: its own bytes, the hints of its segment, and the
 //! image of the index.
 
@@ -12,12 +12,14 @@ mod log_pass;
 mod pending;
 mod repair;
 mod report;
+mod salvage;
 mod session;
 mod verify;
 
 pub use finding::{Finding, FindingKind, Severity};
-pub use repair::{RepairOptions, repair, repair_on};
+pub use repair::{repair, repair_on};
 pub use report::{RepairReport, VerifyReport};
+pub use salvage::{Pair, Salvage, salvage, salvage_on};
 pub use verify::{verify, verify_on};
 
 /// Gets each finding as soon as it is certain.

@@ -63,4 +63,7 @@ pub struct RepairReport {
     pub older_versions: u64,
     /// Keys that are known and were left out, because their newest record is damaged.
     pub keys_left_out: u64,
+    /// Keys left out because their pair was found to have expired when the store was last open. Others that have expired
+    /// are saved with their expiry.
+    pub keys_expired: u64,
 }

@@ -8,11 +8,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexOptions, KeyStorage};
 use crate::log::ReadMode;
 use crate::store::options::{OpenMode, Options};
-use crate::store::recovery::Recovery;
+use crate::store::recovery::{Examined, Recovery};
 use crate::vfs::{DirectoryLock, Vfs};
 
 /// How a store is read that is examined.
-pub fn options() -> Options {
+fn options() -> Options {
     Options {
         mode: OpenMode::ReadOnly,
         // A disk that fails must give an error. Every byte is read once, so that mappings would save little.
@@ -23,7 +23,7 @@ pub fn options() -> Options {
 }
 
 /// Which index is filled. The keys are in memory: nothing but the log is to be believed where they lie on disk.
-pub fn index_options(vfs: &dyn Vfs, path: &Path) -> Result<IndexOptions> {
+fn index_options(vfs: &dyn Vfs, path: &Path) -> Result<IndexOptions> {
     let random = vfs
         .random()
         .map_err(|error| Error::io("random bytes", path, &error))?;
@@ -40,6 +40,8 @@ pub fn index_options(vfs: &dyn Vfs, path: &Path) -> Result<IndexOptions> {
 pub struct Session<'s> {
     vfs: &'s dyn Vfs,
     path: &'s Path,
+    options: Options,
+    index_options: IndexOptions,
     lock: Option<Box<dyn DirectoryLock>>,
 }
 
@@ -55,12 +57,19 @@ impl<'s> Session<'s> {
             true => open::lock(vfs, path, true)?,
             false => None,
         };
-        Ok(Self { vfs, path, lock })
+        Ok(Self {
+            vfs,
+            path,
+            options: options(),
+            index_options: index_options(vfs, path)?,
+            lock,
+        })
     }
 
-    /// Lists what there is.
-    pub fn recovery<'r>(&'r self, options: &'r Options) -> Result<Recovery<'r>> {
-        Recovery::list(self.vfs, self.path, options)
+    /// Reads the log for the first time.
+    pub fn examine(&self) -> Result<Examined<'_>> {
+        let recovery = Recovery::list(self.vfs, self.path, &self.options)?;
+        recovery.examine(&self.index_options)
     }
 
     /// Makes sure that nobody opened the store meanwhile.

@@ -8,7 +8,7 @@ use super::image_comparison::{self, Superseded};
 use super::images;
 use super::log_pass::{LogPass, LogState};
 use super::report::VerifyReport;
-use super::session::{self, Session};
+use super::session::Session;
 use crate::error::Result;
 use crate::store::recovery::{Examined, NOT_A_FILE, Trouble, TroubleKind};
 use crate::vfs::Vfs;
@@ -29,9 +29,7 @@ pub fn verify(path: &Path, listener: &mut Listener<'_>) -> Result<VerifyReport> 
 /// As [`verify()`], on any file system.
 pub fn verify_on(vfs: &dyn Vfs, path: &Path, listener: &mut Listener<'_>) -> Result<VerifyReport> {
     let session = Session::begin(vfs, path)?;
-    let options = session::options();
-    let index_options = session::index_options(vfs, path)?;
-    let examined = session.recovery(&options)?.examine(&index_options)?;
+    let examined = session.examine()?;
     let verdict = examine(path, &examined, listener)?;
     session.end()?;
     Ok(verdict.report)

@@ -4,6 +4,7 @@ use super::fault::ImageFault;
 use crate::error::{Error, Result};
 use crate::index::image::ShardSummary;
 use crate::log::little_endian::{read_u32, read_u64, write_u32, write_u64};
+use crate::store::live_segment::Dead;
 
 /// Length of the header; the first shard begins here.
 pub const HEADER_LEN: usize = 64;
@@ -12,12 +13,12 @@ pub const TRAILER_LEN: usize = 32;
 
 const MAGIC: [u8; 8] = *b"\x89FREYIM\n";
 const END_MAGIC: [u8; 8] = *b"FREYIME\x89";
-const FORMAT_VERSION: u16 = 2;
+const FORMAT_VERSION: u16 = 3;
 const CHECKSUM_CRC32: u8 = 1;
 const HASH_RAPIDHASH_V3: u8 = 1;
 
 const STATE_LEN: usize = 32;
-const SEGMENT_LEN: usize = 32;
+const SEGMENT_LEN: usize = 48;
 const SHARD_LEN: usize = 48;
 
 /// A segment as an image knows it.
@@ -31,8 +32,8 @@ pub struct ImageSegment {
     pub first_chunk: u32,
     /// Where its last record ended: no location in the image lies behind that.
     pub length: u64,
-    /// How many of them were dead.
-    pub dead_bytes: u64,
+    /// What of it was dead.
+    pub dead: Dead,
 }
 
 /// A shard as an image holds it.
@@ -148,7 +149,9 @@ impl Directory {
             add(segment.id);
             add(pair(segment.salt, segment.first_chunk));
             add(segment.length);
-            add(segment.dead_bytes);
+            add(segment.dead.put_bytes);
+            add(segment.dead.puts);
+            add(segment.dead.tombstone_bytes);
         }
         for shard in &self.shards {
             add(shard.summary.first_hash);
@@ -183,13 +186,24 @@ impl Directory {
         directory.segments.try_reserve_exact(segments).ok()?;
         directory.shards.try_reserve_exact(shards).ok()?;
         for bytes in segment_bytes.chunks_exact(SEGMENT_LEN) {
-            directory.segments.push(ImageSegment {
+            let segment = ImageSegment {
                 id: read_u64(bytes, 0),
                 salt: read_u32(bytes, 8),
                 first_chunk: read_u32(bytes, 12),
                 length: read_u64(bytes, 16),
-                dead_bytes: read_u64(bytes, 24),
-            });
+                dead: Dead {
+                    put_bytes: read_u64(bytes, 24),
+                    puts: read_u64(bytes, 32),
+                    tombstone_bytes: read_u64(bytes, 40),
+                },
+            };
+            // Sums over all segments must not overflow.
+            let most = segment.length;
+            let dead = &segment.dead;
+            if most >= 1 << 48 || dead.put_bytes.max(dead.puts).max(dead.tombstone_bytes) > most {
+                return None;
+            }
+            directory.segments.push(segment);
         }
         for bytes in shard_bytes.chunks_exact(SHARD_LEN) {
             let shard = ImageShard {

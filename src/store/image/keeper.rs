@@ -2,13 +2,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::names::Names;
 use crate::store::options::Options;
 
 /// An image smaller than this is written as often as segments are sealed; a larger one only when as much log has come.
 const SMALL_BYTES: u64 = 1 << 20;
+
+/// No image is written while this is there.
+pub struct Paused<'k>(MutexGuard<'k, State>);
+
+impl Paused<'_> {
+    /// Takes note that the images there are name segments that are no longer there.
+    pub fn forget(&mut self) {
+        self.0.covered = None;
+    }
+}
 
 /// What is known of a store's images. Whoever writes one holds the lock.
 pub struct ImageKeeper {
@@ -57,6 +67,11 @@ impl ImageKeeper {
     /// Size of the newest image; 0 if there is none.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Keeps images from being written until the answer is dropped.
+    pub fn pause(&self) -> Paused<'_> {
+        Paused(self.state.lock())
     }
 
     pub(super) fn set_bytes(&self, bytes: u64) {

@@ -8,8 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::record::Kind;
 use crate::log::{Event, Scanner};
 use crate::memory::epoch;
+use crate::memory::reserve;
 use crate::store::Shared;
-use crate::store::segment_set::LiveSegment;
+use crate::store::live_segment::LiveSegment;
 
 /// A running thread that loads absent shards and missing keys; dropping it stops and joins it.
 pub struct Loader {
@@ -21,6 +22,8 @@ impl Loader {
     /// Starts the thread for `shared`.
     pub fn start(shared: Arc<Shared>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
+        // Starting a thread can end the process for want of a few bytes.
+        reserve::check_system()?;
         let thread = std::thread::Builder::new()
             .name("freyja-loader".into())
             .spawn({
@@ -58,7 +61,7 @@ impl Drop for Loader {
 /// Brings the keys of an index that was opened from an image into memory, reading the log once, in the order in which it lies
 /// on the disk. Keys written meanwhile bring themselves.
 fn supply_keys(shared: &Shared, go_on: &impl Fn() -> bool) {
-    for live in shared.segments.members() {
+    for live in shared.segments.members().unwrap_or_default() {
         if !go_on() || shared.index.missing_keys() == 0 {
             return;
         }
@@ -77,6 +80,11 @@ fn supply_keys_of(shared: &Shared, live: &LiveSegment, go_on: &impl Fn() -> bool
                 let location = live.location(record.offset)?;
                 let hash = shared.index.hash(record.key);
                 let guard = epoch::pin();
+                // Compaction may have removed the segment, and its locations may mean other records by now.
+                let here = shared.segments.find(location, &guard);
+                if here.is_none_or(|here| here.segment.id() != live.segment.id()) {
+                    return Ok(());
+                }
                 shared.index.make_present(&guard, hash)?;
                 shared
                     .index

@@ -18,4 +18,4 @@ pub use loader::Loader;
 pub use names::{Names, file_name, new_file_name};
 pub use read::{Image, choose};
 pub use source::LogSource;
-pub use write::{write_at_close, write_if_due};
+pub use write::{write_at_close, write_if_due, write_now};

@@ -9,6 +9,7 @@ use super::fault::ImageFault;
 use super::format::{self, Directory, HEADER_LEN, ImageSegment, TRAILER_LEN};
 use super::names::{self, Names};
 use crate::log::footer::FOOTER_LEN;
+use crate::log::segment_header::Origin;
 use crate::store::recovery::{Kept, Survey};
 use crate::store::segment_set::{CHUNKS, chunks_for};
 use crate::vfs::{Access, File, Vfs};
@@ -104,6 +105,8 @@ fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
         .collect();
     let mut previous_id = 0;
     let mut places = Vec::new();
+    let reserved = places.try_reserve_exact(directory.segments.len());
+    reserved.map_err(|_| ImageFault::Damaged)?;
     for segment in &directory.segments {
         if segment.id <= previous_id {
             return Err(ImageFault::Damaged);
@@ -133,9 +136,12 @@ fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
             .binary_search_by_key(id, |segment| segment.id)
             .is_err()
     };
-    let strange = kept
-        .iter()
-        .any(|(id, kept)| kept.segment.header().base_sequence <= covered && unknown(id));
+    // Behind the image only what was written in commit order is replayed.
+    let strange = kept.iter().any(|(id, kept)| {
+        let header = kept.segment.header();
+        let may_be_behind = header.origin == Origin::Fresh && header.base_sequence > covered;
+        !may_be_behind && unknown(id)
+    });
     match strange {
         true => Err(ImageFault::SegmentUnknown),
         false => Ok(()),

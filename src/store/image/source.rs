@@ -12,8 +12,9 @@ use crate::log::record::{ALIGNMENT, Kind};
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::{Event, Scanner};
 use crate::memory::epoch::Guard;
+use crate::store::live_segment::LiveSegment;
 use crate::store::recovery::{Maker, Tail};
-use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::store::segment_set::SegmentSet;
 use crate::vfs::File;
 
 /// The image of a store and the log beside it.
@@ -26,6 +27,12 @@ pub struct LogSource {
     /// Every record up to this sequence number is accounted for in the image; the others are in the tail.
     covered: u64,
     tail: OnceLock<Tail>,
+}
+
+/// A version of a key: a put's location, or none for a delete.
+struct Version {
+    sequence: u64,
+    location: Option<Location>,
 }
 
 impl LogSource {
@@ -82,23 +89,24 @@ impl ShardSource for LogSource {
 
     fn rebuild(&self, belongs: &dyn Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Location>> {
         let limit = self.covered;
-        let mut entries = HashMap::new();
-        let mut apply = |live: &LiveSegment, offset, kind, key: &[u8]| -> Result<()> {
-            if !belongs(key) {
+        // Of each key the version with the highest sequence number; what compaction wrote is not in commit order.
+        let mut versions: HashMap<Vec<u8>, Version> = HashMap::new();
+        let mut apply = |live: &LiveSegment, offset, kind, sequence, key: &[u8]| -> Result<()> {
+            let is_newest = |known: &Version| known.sequence <= sequence;
+            if !belongs(key) || !versions.get(key).is_none_or(is_newest) {
                 return Ok(());
             }
-            match kind {
-                Kind::Put => {
-                    entries
-                        .try_reserve(1)
-                        .map_err(|_| Error::memory("rebuilding a shard"))?;
-                    entries.insert(key.to_vec(), live.location(offset)?);
-                }
-                Kind::Tombstone => {
-                    entries.remove(key);
-                }
-                Kind::Mark | Kind::Footer | Kind::Hints => {}
+            let location = match kind {
+                Kind::Tombstone => None,
+                _ => Some(live.location(offset)?),
+            };
+            let mut copy = Vec::new();
+            let reserved = versions.try_reserve(1).is_ok();
+            if !reserved || copy.try_reserve_exact(key.len()).is_err() {
+                return Err(Error::memory("rebuilding a shard"));
             }
+            copy.extend_from_slice(key);
+            versions.insert(copy, Version { sequence, location });
             Ok(())
         };
         for (live, end) in &self.log {
@@ -106,12 +114,18 @@ impl ShardSource for LogSource {
             loop {
                 match scanner.next_event()? {
                     Event::Record(record) if record.offset < *end && record.sequence <= limit => {
-                        apply(live, record.offset, record.kind, record.key)?;
+                        apply(
+                            live,
+                            record.offset,
+                            record.kind,
+                            record.sequence,
+                            record.key,
+                        )?;
                     }
                     Event::Damaged(span) if span.offset < *end => {
                         // As in the replay of the log: its key answers with an error, not with an older version.
                         if let Some(record) = span.probable.filter(|it| it.sequence <= limit) {
-                            apply(live, span.offset, Kind::Put, record.key)?;
+                            apply(live, span.offset, Kind::Put, record.sequence, record.key)?;
                         }
                     }
                     Event::End(_) => break,
@@ -119,7 +133,10 @@ impl ShardSource for LogSource {
                 }
             }
         }
-        Ok(entries)
+        let entries = versions.into_iter();
+        Ok(entries
+            .filter_map(|(key, version)| Some((key, version.location?)))
+            .collect())
     }
 
     fn catch_up(&self, shard: &ShardSummary, index: &dyn BulkIndex) -> Result<()> {
@@ -131,6 +148,7 @@ impl ShardSource for LogSource {
             segments: &self.segments,
             location_bits: self.segments.location_bits(),
             may_know_newer: true,
+            graves: None,
         };
         tail.make(shard.first_hash, &maker)
     }

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::image::following;
 use crate::store::Shared;
 use crate::store::commit_log::{CommitLog, Scope};
+use crate::store::live_segment::Dead;
 use crate::vfs::{File, Vfs};
 
 /// Writes an image if as many segments have been sealed as the options say, and nobody is writing one already. A failure
@@ -33,13 +34,27 @@ pub fn write_if_due(shared: &Shared) {
     }
 }
 
+/// Writes an image if any are to be written, and nobody is writing one already. A failure is counted and costs nothing but
+/// the image.
+pub fn write_now(shared: &Shared) {
+    let Some(log) = &shared.log else {
+        return;
+    };
+    if shared.options.image_segments > 0
+        && let Some(mut state) = shared.images.state.try_lock()
+    {
+        attempt(shared, log, &mut state, log.sealed(), false);
+    }
+}
+
 /// Writes an image of a store that was closed and whose log is sealed, unless the newest shows all of it already.
 pub fn write_at_close(shared: &Shared, log: &CommitLog) {
     if shared.options.image_segments == 0 {
         return;
     }
     let mut state = shared.images.state.lock();
-    if state.covered.unwrap_or(0) != log.last_sequence() {
+    let nothing_to_show = log.last_sequence() == 0;
+    if state.covered != Some(log.last_sequence()) && !nothing_to_show {
         attempt(shared, log, &mut state, log.sealed(), true);
     }
 }
@@ -124,11 +139,10 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         ..Directory::default()
     };
     // Taken before the shards, because recovery counts what later records supersede.
-    let members = shared.segments.members();
-    let dead: HashMap<u64, u64> = members
-        .iter()
-        .map(|live| (live.segment.id(), live.dead_bytes()))
-        .collect();
+    let members = shared.segments.members()?;
+    let mut dead: HashMap<u64, Dead> = HashMap::new();
+    dead.try_reserve(members.len()).map_err(|_| memory())?;
+    dead.extend(members.iter().map(|live| (live.segment.id(), live.dead())));
     let vfs = &log.place().vfs;
     let file = vfs
         .create_new(path)
@@ -145,10 +159,7 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         bytes.clear();
         let summary = shared.index.export_shard(hash, &mut bytes)?;
         next = following(hash, summary.depth);
-        directory
-            .shards
-            .try_reserve(1)
-            .map_err(|_| Error::memory("the directory of an index image"))?;
+        directory.shards.try_reserve(1).map_err(|_| memory())?;
         directory.shards.push(ImageShard {
             summary,
             checksum: crc32fast::hash(&bytes),
@@ -158,18 +169,18 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         output.append(&bytes, path)?;
     }
     directory.newest_sequence = log.last_sequence();
-    directory.segments = shared
+    let members = shared.segments.members()?;
+    let reserved = directory.segments.try_reserve_exact(members.len());
+    reserved.map_err(|_| memory())?;
+    directory
         .segments
-        .members()
-        .iter()
-        .map(|live| ImageSegment {
+        .extend(members.iter().map(|live| ImageSegment {
             id: live.segment.id(),
             salt: live.segment.header().salt,
             first_chunk: live.first_chunk(),
             length: live.content_end(),
-            dead_bytes: dead.get(&live.segment.id()).copied().unwrap_or(0),
-        })
-        .collect();
+            dead: dead.get(&live.segment.id()).copied().unwrap_or_default(),
+        }));
     if !closing {
         log.sync(Scope::Everything)?;
     }
@@ -182,4 +193,8 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         .sync()
         .map_err(|error| Error::io("sync", path, &error))?;
     Ok((directory.covered_sequence, output.end))
+}
+
+fn memory() -> Error {
+    Error::memory("the directory of an index image")
 }

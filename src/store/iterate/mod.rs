@@ -7,26 +7,23 @@
 
 mod pass;
 mod pins;
+mod places;
 mod radix;
 
 use std::sync::Arc;
 
 use super::{Shared, Store};
 use crate::error::{ErrorKind, Result};
-use crate::index::{Location, SnapshotEntry};
+use crate::index::Location;
 use crate::log::record::{Head, Kind};
 use crate::memory::epoch;
 use pass::Pass;
-use pins::Reach;
 
 /// How many records ahead of the one that is read memory is brought near: as many as a processor can wait for at once.
 const AHEAD: usize = 12;
 
-/// How much is brought near before the first record is read.
+/// Memory of an iterator if nothing else is asked for.
 const DEFAULT_MEMORY: usize = 16 << 20;
-
-/// Where a record is noted while its pass is under way, and sorted: a location in each of two lists.
-const BYTES_A_LOCATION: usize = 16;
 
 /// Records longer than this are read into memory that is given back afterwards, where segments are not mapped.
 const SCRATCH_KEPT: usize = 1 << 20;
@@ -39,18 +36,18 @@ pub struct IterOptions {
     /// Leave out the values, which are empty then. Keys in memory are given without reading the disk, unless pairs that
     /// expire were written to their segments; other keys without reading their values.
     pub keys_only: bool,
-    /// About how much memory in bytes the iterator may take; 0 for the usual 16 MiB. One pass over the log is made for
-    /// every 16 bytes times as many keys as fit. More helps where the log does not fit into memory.
+    /// About how much memory in bytes the iterator may take; 0 for the usual 16 MiB. With M bytes a log of up to 64 · M bytes
+    /// is gone through once for every 4 million keys, a larger one once for every M / 32 keys that lie behind that. More
+    /// helps where the log does not fit into RAM.
     pub memory: usize,
 }
 
 impl IterOptions {
-    fn locations_at_a_time(&self) -> usize {
-        let memory = match self.memory {
+    fn memory(&self) -> usize {
+        match self.memory {
             0 => DEFAULT_MEMORY,
             memory => memory,
-        };
-        memory / BYTES_A_LOCATION
+        }
     }
 }
 
@@ -69,26 +66,28 @@ pub struct Iter {
     /// Where the next pass begins; `None` after the last.
     next_hash: Option<u64>,
     pass: Pass,
-    /// How many of the pass's locations, and of its keys behind them, have been dealt with.
+    /// How many of the pass's locations, or, when these are done with, of its keys have been dealt with.
     position: usize,
+    /// Whether all locations of the pass are done with.
+    at_keys: bool,
     /// Whether that one was answered with an error, so that the next step goes on behind it.
     passed_over: bool,
-    /// Where among the segments the next record is, and the next one to be brought near, and how many have been.
-    reach: Reach,
-    reach_ahead: Reach,
+    /// Which of the pass's segments was read last.
+    pin: usize,
+    /// How many of the locations have been brought near.
     ahead: usize,
     /// For records in segments that are not mapped, and keys across pages.
     scratch: Vec<u8>,
 }
 
-/// What became of a step.
-enum Step<R> {
-    /// The pair was taken; the iterator has gone on.
-    Taken(R),
-    /// The pair was not wanted yet; it comes again.
-    Refused,
-    /// There is none left.
-    Done,
+/// What whoever is given a pair makes of it.
+enum Answer {
+    /// He takes it, and wants the next.
+    Another,
+    /// He takes it, and no more now.
+    Enough,
+    /// He wants it later.
+    Later,
 }
 
 impl Store {
@@ -96,17 +95,17 @@ impl Store {
     ///
     /// # Errors
     /// `Closed`.
-    pub fn iter(&self, options: &IterOptions) -> Result<Iter> {
+    pub fn iter(&self, options: IterOptions) -> Result<Iter> {
         self.shared.check_open()?;
         Ok(Iter {
             shared: self.shared.clone(),
-            options: options.clone(),
+            options,
             next_hash: Some(0),
             pass: Pass::default(),
             position: 0,
+            at_keys: true,
             passed_over: false,
-            reach: Reach::default(),
-            reach_ahead: Reach::default(),
+            pin: 0,
             ahead: 0,
             scratch: Vec::new(),
         })
@@ -121,10 +120,13 @@ impl Iter {
     /// `Corrupt` for a damaged record, `Io` for one that could not be read: the next call goes on behind it. `Memory`, and
     /// what loading a part of the index fails with: the next call tries again. `Closed`.
     pub fn next_with<R>(&mut self, use_pair: impl FnOnce(&[u8], &[u8]) -> R) -> Result<Option<R>> {
-        match self.step(|key, value| Some(use_pair(key, value)))? {
-            Step::Taken(result) => Ok(Some(result)),
-            Step::Refused | Step::Done => Ok(None),
-        }
+        let mut use_pair = Some(use_pair);
+        let mut result = None;
+        self.advance(|key, value| {
+            result = use_pair.take().map(|use_pair| use_pair(key, value));
+            Answer::Enough
+        })?;
+        Ok(result)
     }
 
     /// Offers one pair after the other to `take`, until it answers that it did not take one, which will come again, or none is
@@ -134,53 +136,46 @@ impl Iter {
     /// As [`Iter::next_with`], if no pair was taken before; an error behind one that was taken is left to the next call.
     pub fn next_many(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<usize> {
         let mut taken = 0;
-        loop {
-            match self.step(|key, value| take(key, value).then_some(())) {
-                Ok(Step::Taken(())) => taken += 1,
-                Ok(Step::Refused | Step::Done) => return Ok(taken),
-                Err(_) if taken > 0 => {
-                    self.passed_over = false;
-                    return Ok(taken);
-                }
-                Err(error) => return Err(error),
+        let advanced = self.advance(|key, value| {
+            if !take(key, value) {
+                return Answer::Later;
             }
+            taken += 1;
+            Answer::Another
+        });
+        if advanced.is_err() && taken > 0 {
+            self.passed_over = false;
+            return Ok(taken);
         }
+        advanced.map(|()| taken)
     }
 
-    fn step<R>(&mut self, use_pair: impl FnOnce(&[u8], &[u8]) -> Option<R>) -> Result<Step<R>> {
+    /// Gives one pair after the other to `take`, until that wants no more or none is left.
+    fn advance(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> Answer) -> Result<()> {
         self.shared.check_open()?;
         self.position += usize::from(std::mem::take(&mut self.passed_over));
-        let mut use_pair = Some(use_pair);
-        let mut used = None;
-        let mut use_once = |key: &[u8], value: &[u8]| {
-            used = use_pair.take().and_then(|use_pair| use_pair(key, value));
-        };
         loop {
-            let met = if let Some(location) = self.pass.location(self.position) {
-                self.bring_near();
-                self.read(location, &mut use_once)
-            } else if let Some(entry) = self.key_entry() {
-                let key = self.pass.keys.key(entry, &mut self.scratch)?;
-                key.map_or(Ok(false), |key| {
-                    use_once(key, &[]);
-                    Ok(true)
-                })
+            let stopped = if !self.at_keys && self.position < self.pass.locations.len() {
+                self.read_records(&mut take)
+            } else if !self.at_keys {
+                (self.position, self.ahead) = (0, 0);
+                self.at_keys = !self.pass.go_on();
+                continue;
+            } else if self.position < self.pass.keys.entries().len() {
+                self.give_keys(&mut take)
             } else if let Some(hash) = self.next_hash {
-                self.begin_pass(hash)?;
+                (self.position, self.pin, self.at_keys) = (0, 0, true);
+                self.next_hash = self.pass.collect(&self.shared, hash, &self.options)?;
+                self.at_keys = false;
                 continue;
             } else {
                 self.pass.release();
-                return Ok(Step::Done);
+                self.position = 0;
+                return Ok(());
             };
-            match met {
-                Ok(true) => {
-                    let Some(result) = used else {
-                        return Ok(Step::Refused);
-                    };
-                    self.position += 1;
-                    return Ok(Step::Taken(result));
-                }
-                Ok(false) => self.position += 1,
+            match stopped {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
                 Err(error) => {
                     self.passed_over = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io);
                     self.shared.failure.record(&error);
@@ -190,71 +185,107 @@ impl Iter {
         }
     }
 
-    fn key_entry(&self) -> Option<SnapshotEntry> {
-        let behind = self.position.checked_sub(self.pass.locations.len())?;
-        let entries = self.pass.keys.entries();
-        if let Some(later) = entries.get(behind + AHEAD) {
-            self.pass.keys.prefetch_key(*later);
+    /// Gives the pairs of the records at the locations that are left of a segment to `take`; answers whether that wants no
+    /// more. After an error the position is that of the record concerned.
+    fn read_records(&mut self, take: &mut impl FnMut(&[u8], &[u8]) -> Answer) -> Result<bool> {
+        let Self {
+            shared,
+            options,
+            pass,
+            position,
+            pin,
+            ahead,
+            scratch,
+            ..
+        } = self;
+        if scratch.capacity() > SCRATCH_KEPT {
+            *scratch = Vec::new();
         }
-        entries.get(behind).copied()
-    }
-
-    fn begin_pass(&mut self, hash: u64) -> Result<()> {
-        (self.position, self.ahead) = (0, 0);
-        (self.reach, self.reach_ahead) = Default::default();
-        let next = self.pass.collect(&self.shared, hash, &self.options);
-        self.next_hash = next?;
-        Ok(())
-    }
-
-    #[inline]
-    fn bring_near(&mut self) {
-        while self.ahead <= self.position + AHEAD {
-            let Some(location) = self.pass.location(self.ahead) else {
-                return;
-            };
-            if let Some(live) = self.pass.pins.find(location, &mut self.reach_ahead) {
-                live.segment.prefetch(live.offset(location));
-            }
-            self.ahead += 1;
-        }
-    }
-
-    /// Gives the pair of the record at `location` to `use_pair`; answers whether there was one.
-    #[inline]
-    fn read(
-        &mut self,
-        location: Location,
-        use_pair: &mut impl FnMut(&[u8], &[u8]),
-    ) -> Result<bool> {
-        if self.scratch.capacity() > SCRATCH_KEPT {
-            self.scratch = Vec::new();
-        }
-        // Every location of the index lies in a segment.
-        let Some(live) = self.pass.pins.find(location, &mut self.reach) else {
+        let Some((live, count)) = pass.pins.find(&pass.locations[*position..], pin) else {
+            *position += 1;
             return Ok(false);
         };
-        let offset = live.offset(location);
+        let end = *position + count;
         let segment = &*live.segment;
-        let clock = &self.shared.clock;
-        if self.options.keys_only {
-            let (head, key) = segment.head_and_key_at(offset, &mut self.scratch)?;
-            if self.shared.is_surely(location, &head, key) {
-                let wanted = key.starts_with(&self.options.prefix);
-                if wanted {
-                    use_pair(key, &[]);
+        let mapped = segment.mapped_records();
+        while *position < end {
+            if let Some(records) = &mapped {
+                *ahead = (*ahead).max(*position);
+                while *ahead < end && *ahead <= *position + AHEAD {
+                    records.prefetch(live.offset_of(pass.locations[*ahead]));
+                    *ahead += 1;
                 }
-                return Ok(wanted);
+            }
+            let raw = pass.locations[*position];
+            let offset = live.offset_of(raw);
+            let met = if options.keys_only {
+                let (head, key) = segment.head_and_key_at(offset, scratch)?;
+                let surely = Location::new(raw).is_some_and(|it| shared.is_surely(it, &head, key));
+                surely.then(|| offer(options, key, &[], take))
+            } else {
+                None
+            };
+            let answer = match met {
+                Some(answer) => answer,
+                None => {
+                    let view = match &mapped {
+                        Some(records) => records.record(offset)?,
+                        None => segment.record(offset, scratch)?,
+                    };
+                    view.verify()?;
+                    match shared.clock.has_expired(view.expires_at_ms()) {
+                        true => Answer::Another,
+                        false if options.keys_only => offer(options, view.key(), &[], take),
+                        false => offer(options, view.key(), view.value(), take),
+                    }
+                }
+            };
+            match answer {
+                Answer::Another => *position += 1,
+                Answer::Enough => {
+                    *position += 1;
+                    return Ok(true);
+                }
+                Answer::Later => return Ok(true),
             }
         }
-        let view = segment.record(offset, &mut self.scratch)?;
-        view.verify()?;
-        let (key, value) = (view.key(), view.value());
-        if clock.has_expired(view.expires_at_ms()) || !key.starts_with(&self.options.prefix) {
-            return Ok(false);
+        Ok(false)
+    }
+
+    /// Gives the keys that need no record to `take`; answers as [`Self::read_records`].
+    fn give_keys(&mut self, take: &mut impl FnMut(&[u8], &[u8]) -> Answer) -> Result<bool> {
+        let keys = &self.pass.keys;
+        let first = self.position;
+        for (number, entry) in keys.entries().iter().enumerate().skip(first) {
+            if let Some(later) = keys.entries().get(number + AHEAD) {
+                keys.prefetch_key(*later);
+            }
+            // All of these are in memory, and begin with the prefix.
+            let key = keys.key(*entry, &mut self.scratch)?.unwrap_or_default();
+            match take(key, &[]) {
+                Answer::Another => self.position += 1,
+                Answer::Enough => {
+                    self.position += 1;
+                    return Ok(true);
+                }
+                Answer::Later => return Ok(true),
+            }
         }
-        use_pair(key, if self.options.keys_only { &[] } else { value });
-        Ok(true)
+        Ok(false)
+    }
+}
+
+/// Gives a pair to `take` if it is one of those wanted.
+#[inline]
+fn offer(
+    options: &IterOptions,
+    key: &[u8],
+    value: &[u8],
+    take: &mut impl FnMut(&[u8], &[u8]) -> Answer,
+) -> Answer {
+    match options.prefix.is_empty() || key.starts_with(&options.prefix) {
+        true => take(key, value),
+        false => Answer::Another,
     }
 }
 

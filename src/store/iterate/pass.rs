@@ -2,27 +2,29 @@
 
 use super::IterOptions;
 use super::pins::Pins;
-use super::radix;
+use super::places::Places;
 use crate::error::{Error, Result};
-use crate::index::{Location, ShardSnapshot};
-use crate::memory::epoch;
+use crate::index::ShardSnapshot;
+use crate::memory::epoch::{self, Guard};
 use crate::store::Shared;
 
-/// Where in a piece of so many bytes a record lies does not matter for its place in the order: what is read together
-/// comes together.
-const PIECE_BITS: u32 = 6; // of 16 bytes each: 1 KiB
+/// At most about so many keys are collected at a time, which takes some tens of milliseconds.
+const MOST_KEYS: u64 = 1 << 22;
+
+/// How many locations are taken from the places at a time.
+const LOCATIONS: usize = 4096;
 
 /// The keys of some neighbouring hashes, as they were when the pass began: by the places of their records, in the order of
 /// the disk, or the keys themselves where they are in memory and nothing else is wanted.
 #[derive(Default)]
 pub struct Pass {
-    /// Raw locations of records to be read.
+    /// Raw locations of the records to be read next.
     pub locations: Vec<u64>,
-    /// Segments of these.
+    /// Segments of all records of the pass.
     pub pins: Pins,
     /// Keys that need no record.
     pub keys: ShardSnapshot,
-    spare: Vec<u64>,
+    places: Places,
 }
 
 impl Pass {
@@ -51,43 +53,44 @@ impl Pass {
         options: &IterOptions,
     ) -> Result<Option<u64>> {
         self.locations.clear();
+        let reserved = self.locations.try_reserve_exact(LOCATIONS);
+        reserved.map_err(|_| Error::memory("an iterator"))?;
         // Until the segments are pinned: what the index says under this guard stays meaningful under it.
         let guard = epoch::pin();
-        let room = options.locations_at_a_time();
-        self.reserve(room.min(usize::try_from(shared.index.len()).unwrap_or(room)))?;
+        let end = 1 << shared.segments.location_bits();
+        let room = self.places.prepare(end, options.memory())?;
+        let mut collected = 0;
         let mut next = Some(first_hash);
         while let Some(hash) = next {
             let expected = shared.index.keys_of_shard(&guard, hash);
-            let is_first = hash == first_hash;
-            if !is_first && self.locations.len() as u64 + expected > room as u64 {
+            let is_full = collected + expected > MOST_KEYS
+                || room.is_some_and(|room| self.places.listed() as u64 + expected > room as u64);
+            if is_full && hash != first_hash {
                 break;
             }
             next = shared.index.snapshot_shard(&guard, hash, &mut self.keys)?;
+            collected += self.keys.entries().len() as u64;
             if !options.prefix.is_empty() {
                 keep_prefix(&mut self.keys, &options.prefix)?;
             }
-            self.take_locations(shared, options, &guard)?;
+            self.take_places(shared, options, &guard)?;
             if !self.keys.entries().is_empty() {
                 // Keys of one slab at a time.
                 break;
             }
         }
-        radix::sort(&mut self.locations, &mut self.spare, PIECE_BITS);
-        self.pins.pin(&self.locations, &shared.segments, &guard)?;
+        self.places.sort()?;
+        self.pins.pin(&self.places, &shared.segments, &guard)?;
         Ok(next)
     }
 
-    /// Moves those of the collected entries whose records are to be read to the locations.
-    fn take_locations(
-        &mut self,
-        shared: &Shared,
-        options: &IterOptions,
-        guard: &epoch::Guard,
-    ) -> Result<()> {
-        self.reserve(self.keys.entries().len())?;
-        let locations = &mut self.locations;
+    /// Moves those of the collected entries whose records are to be read to the places.
+    fn take_places(&mut self, shared: &Shared, options: &IterOptions, guard: &Guard) -> Result<()> {
+        let places = &mut self.places;
         if !options.keys_only {
-            locations.extend(self.keys.entries().iter().map(|it| it.location.raw()));
+            for entry in self.keys.entries() {
+                places.add(entry.location)?;
+            }
             self.keys.clear();
             return Ok(());
         }
@@ -97,33 +100,22 @@ impl Pass {
             let may_expire = live.is_some_and(|live| live.segment.may_expire());
             let suffices = !may_expire && snapshot.key(entry, &mut scratch)?.is_some();
             if !suffices {
-                locations.push(entry.location.raw());
+                places.add(entry.location)?;
             }
             Ok(suffices)
         })
     }
 
-    /// Makes room for so many more locations, to be sorted.
-    fn reserve(&mut self, more: usize) -> Result<()> {
-        let no_memory = |_| Error::memory("an iterator");
-        self.locations.try_reserve_exact(more).map_err(no_memory)?;
-        let wanted = self.locations.len() + more;
-        let missing = wanted.saturating_sub(self.spare.len());
-        self.spare.try_reserve_exact(missing).map_err(no_memory)
+    /// Replaces the locations by those that come next in the pass; answers whether there are any.
+    pub fn go_on(&mut self) -> bool {
+        self.locations.clear();
+        self.places.take(&mut self.locations);
+        !self.locations.is_empty()
     }
 
     /// Lets go of everything.
     pub fn release(&mut self) {
         *self = Self::default();
-    }
-
-    /// The location number `position`, if there are so many.
-    #[inline]
-    pub fn location(&self, position: usize) -> Option<Location> {
-        self.locations
-            .get(position)
-            .copied()
-            .and_then(Location::new)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Sorting numbers of few bits.
 
-/// Bits of a digit: so many counters that they, and a line for each of their places, stay in the nearest cache.
-const DIGIT_BITS: u32 = 8;
-const DIGITS: usize = 1 << DIGIT_BITS;
+/// Bits of the largest digit: so many counters that they stay in the nearest cache, and a line for each of their places in
+/// the next.
+const LARGEST_DIGIT: u32 = 10;
 
 /// Sorts `numbers` by what is left of them without their lowest `ignored` bits. `spare` becomes as long; its content is
 /// lost. Neither allocates if `spare` has as much room.
@@ -18,9 +18,14 @@ pub fn sort(numbers: &mut Vec<u64>, spare: &mut Vec<u64>, ignored: u32) {
     let end = u64::BITS - differing.leading_zeros();
     spare.clear();
     spare.resize(numbers.len(), 0);
-    for shift in (ignored..end).step_by(DIGIT_BITS as usize) {
-        let digit = |number: u64| (number >> shift) as usize % DIGITS;
-        let mut places = [0_usize; DIGITS];
+    let bits = end.saturating_sub(ignored);
+    let digits = bits.div_ceil(LARGEST_DIGIT);
+    for number in 0..digits {
+        // Digits of about the same size.
+        let (shift, next) = (bits * number / digits, bits * (number + 1) / digits);
+        let mask = (1 << (next - shift)) - 1;
+        let digit = |number: u64| (number >> (ignored + shift)) as usize & mask;
+        let mut places = [0_usize; 1 << LARGEST_DIGIT];
         for number in &*numbers {
             places[digit(*number)] += 1;
         }

@@ -14,7 +14,9 @@ use super::mend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{OpenedSegment, ReadMode, Segment};
 use crate::memory::epoch;
-use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::store::commit_log::is_shortage;
+use crate::store::live_segment::{LiveSegment, Sealed};
+use crate::store::segment_set::SegmentSet;
 use crate::vfs::Vfs;
 
 /// An unsealed segment that counts.
@@ -54,8 +56,13 @@ impl Adoption {
         (!self.done.load(Ordering::Acquire)).then_some(self.proven)
     }
 
-    /// Returns when all is durable and sealed. The first caller does the work, others wait for him; after an error the same
-    /// error comes again.
+    /// Whether [`Self::finish`] has failed in a way that repeating it does not help.
+    pub fn has_failed(&self) -> bool {
+        matches!(&*self.state.lock(), State::Finished(Err(_)))
+    }
+
+    /// Returns when all is durable and sealed. The first caller does the work, others wait for him. If something has run out,
+    /// a full disk say, the next caller goes on; after any other error the same error comes again.
     pub fn finish(
         &self,
         vfs: &dyn Vfs,
@@ -67,11 +74,26 @@ impl Adoption {
             return Ok(());
         }
         let mut state = self.state.lock();
-        let result = match &*state {
+        let mut sync_failed = false;
+        let result = match &mut *state {
             State::Finished(result) => return result.clone(),
-            State::Waiting(adoptees) => adoptees
-                .iter()
-                .try_for_each(|adoptee| adopt(vfs, directory, segments, read_mode, adoptee)),
+            State::Waiting(adoptees) => loop {
+                let Some(adoptee) = adoptees.first() else {
+                    break Ok(());
+                };
+                match adopt(
+                    vfs,
+                    directory,
+                    segments,
+                    read_mode,
+                    adoptee,
+                    &mut sync_failed,
+                ) {
+                    Ok(()) => drop(adoptees.remove(0)),
+                    Err(error) if is_shortage(&error) && !sync_failed => return Err(error),
+                    Err(error) => break Err(error),
+                }
+            },
         };
         self.done.store(result.is_ok(), Ordering::Release);
         *state = State::Finished(result.clone());
@@ -85,27 +107,42 @@ fn adopt(
     segments: &SegmentSet,
     read_mode: ReadMode,
     adoptee: &Adoptee,
+    sync_failed: &mut bool,
 ) -> Result<()> {
     let Adoptee { segment, extent } = adoptee;
-    mend::adopt(vfs, directory, segment, extent)?;
+    mend::adopt(vfs, directory, segment, extent, sync_failed)?;
     let path = segment.path();
+    let opened = match Segment::open(vfs, path, read_mode) {
+        // It is durable and sealed, and stays readable as it was opened for recovery.
+        Err(error) if is_shortage(&error) => return Ok(()),
+        opened => opened?,
+    };
     let OpenedSegment::Sealed {
         segment: sealed,
         footer,
         ..
-    } = Segment::open(vfs, path, read_mode)?
+    } = opened
     else {
         return Err(Error::new(
             ErrorKind::Corrupt,
             format!("{}: has changed while it was adopted", path.display()),
         ));
     };
-    let members = segments.members();
+    let Ok(members) = segments.members() else {
+        return Ok(());
+    };
     let mut same = members
         .iter()
         .filter(|live| live.segment.id() == segment.id());
     if let Some(live) = same.next() {
-        let live: LiveSegment = live.replaced_by(sealed, footer.records_end());
+        let live: LiveSegment = live.replaced_by(
+            sealed,
+            Sealed {
+                records_end: footer.records_end(),
+                totals: footer.totals,
+            },
+        );
+        live.usage.set_footer_durable();
         segments.replace(Arc::new(live), &epoch::pin());
     }
     Ok(())

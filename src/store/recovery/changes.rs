@@ -1,8 +1,9 @@
 //! Puts and deletes read back from the log, without their values.
 
+use super::graves::Graves;
 use crate::error::{Error, Result};
 use crate::index::{BulkIndex, Location, Outcome};
-use crate::log::record::MAX_KEY_LEN;
+use crate::log::record::{Kind, MAX_KEY_LEN};
 use crate::memory::epoch::{self, Guard};
 use crate::store::segment_set::SegmentSet;
 
@@ -108,6 +109,18 @@ pub struct Maker<'r> {
     pub location_bits: u32,
     /// Whether the index comes from an image, which may know records that are newer than the changes.
     pub may_know_newer: bool,
+    /// Where deletes are kept, if changes do not come in commit order: each stays in the index, so that it hides older puts
+    /// that come later.
+    pub graves: Option<&'r Graves>,
+}
+
+/// What is known of the record that a change meets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Older,
+    /// A delete that is kept in the index.
+    OlderGrave,
+    Newer,
 }
 
 impl Maker<'_> {
@@ -132,8 +145,15 @@ impl Maker<'_> {
     #[inline]
     pub fn make(&self, change: &Change<'_>, guard: &Guard) -> Result<()> {
         let location = change.location;
-        let by = (!change.removes).then_some(location);
-        let mut is_older = |known| known != location && !self.is_newer(known, change, guard);
+        let by = (!change.removes || self.graves.is_some()).then_some(location);
+        let mut met = Known::Newer;
+        let mut is_older = |known| {
+            met = match known == location {
+                true => Known::Newer,
+                false => self.compare(known, change, guard),
+            };
+            met != Known::Newer
+        };
         let outcome = self.index.supersede(
             guard,
             change.hash,
@@ -142,7 +162,9 @@ impl Maker<'_> {
             self.location_bits,
             &mut is_older,
         )?;
-        if let Outcome::Superseded(known) = outcome {
+        if let Outcome::Superseded(known) = outcome
+            && met == Known::Older
+        {
             self.segments.bury(known, guard);
         }
         // A delete is garbage itself, and so is a put that came too late.
@@ -150,26 +172,42 @@ impl Maker<'_> {
         if change.removes || too_late {
             self.segments.bury(location, guard);
         }
+        if let Some(graves) = self.graves
+            && change.removes
+            && !matches!(outcome, Outcome::Kept(_))
+        {
+            graves.add(change.hash, location)?;
+        }
         Ok(())
     }
 
-    /// Whether the record at `known` comes after `change`. Where damage hides its sequence number, its place tells: what
-    /// is replayed lies in commit order.
-    fn is_newer(&self, known: Location, change: &Change<'_>, guard: &Guard) -> bool {
+    /// How the record at `known` compares with `change`. Where damage hides its sequence number, it counts as older only if
+    /// all of its segment is.
+    fn compare(&self, known: Location, change: &Change<'_>, guard: &Guard) -> Known {
         if !self.may_know_newer {
-            return false;
+            return Known::Older;
         }
         let Some(live) = self.segments.find(known, guard) else {
-            return false;
+            return Known::Older;
         };
-        match live.segment.head_at(live.offset(known)) {
+        let is_newer = match live.segment.head_at(live.offset(known)) {
+            Ok(head) if head.kind == Kind::Tombstone && head.sequence <= change.sequence => {
+                return Known::OlderGrave;
+            }
             Ok(head) => head.sequence > change.sequence,
             Err(_) => {
                 let here = self.segments.find(change.location, guard);
-                here.is_some_and(|here| {
-                    (live.segment.id(), known.raw()) > (here.segment.id(), change.location.raw())
-                })
+                let same = here.is_some_and(|here| here.segment.id() == live.segment.id());
+                let last = live.sealed().map(|sealed| sealed.totals.last_sequence);
+                match same {
+                    true => known.raw() > change.location.raw(),
+                    false => last.is_none_or(|last| last > change.sequence),
+                }
             }
+        };
+        match is_newer {
+            true => Known::Newer,
+            false => Known::Older,
         }
     }
 }

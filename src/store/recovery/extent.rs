@@ -115,7 +115,7 @@ pub fn read(segment: &Segment) -> Result<FirstReading> {
                 }
             }
             Event::Mark { offset, .. } => progress.end = offset + MARK_LEN,
-            Event::Hints { end } => progress.end = end,
+            Event::Hints { end } | Event::Manifest { end } => progress.end = end,
             Event::Damaged(_) => valid = false,
             Event::End(end) => {
                 let mark = end.highest_durable_mark.unwrap_or(0);
@@ -171,7 +171,7 @@ pub fn measure(segment: &Segment, first: &FirstReading, proven: u64) -> Result<E
                 }
             }
             Event::Mark { offset, .. } => progress.end = offset + MARK_LEN,
-            Event::Hints { end } => progress.end = end,
+            Event::Hints { end } | Event::Manifest { end } => progress.end = end,
             Event::Damaged(span) => {
                 if span.sequence_before >= proven {
                     break;

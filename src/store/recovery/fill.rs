@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use super::adoption::Adoptee;
 use super::changes::{Change, Maker};
+use super::graves::Graves;
 use super::pipeline::{self, Sink};
 use super::replay;
 use super::survey::Survey;
 use super::tail::Tail;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::image::ShardSummary;
 use crate::index::{Index, IndexOptions, SeededHash};
 use crate::log::record::ALIGNMENT;
 use crate::memory::epoch;
 use crate::store::image::{Image, LogSource};
+use crate::store::live_segment::{LiveSegment, Sealed};
 use crate::store::options::Options;
 use crate::store::report::RecoveryReport;
-use crate::store::segment_set::{LiveSegment, SegmentSet};
+use crate::store::segment_set::{Recovered, SegmentSet};
 use crate::vfs::Vfs;
 
 /// A second thread is worth starting for so many bytes of log.
@@ -57,7 +59,7 @@ impl Filling<'_> {
     /// Opens all segments; those that the image knows get their places first.
     fn open_log(&self, image: Option<&Image>) -> Result<Log> {
         let kept = &self.survey.kept;
-        let mut log = Vec::new();
+        let mut log = reserved_vec(kept.len())?;
         log.resize_with(kept.len(), || None);
         for known_ones in [true, false] {
             for (kept, entry) in kept.iter().zip(&mut log) {
@@ -65,20 +67,29 @@ impl Filling<'_> {
                 if known.is_some() != known_ones {
                     continue;
                 }
-                let place = known.map(|it| (it.first_chunk, it.dead_bytes.min(it.length)));
+                let place = known.map(|it| (it.first_chunk, it.dead));
                 let id = kept.segment.id();
                 let mut waiting = self.waiting.iter();
                 let segment = match waiting.find(|waiting| waiting.segment.id() == id) {
                     Some(waiting) => waiting.segment.clone(),
                     None => replay::open(self.vfs, kept, self.options)?,
                 };
-                let end = kept.content_end;
+                let known = Recovered {
+                    sealed: Sealed {
+                        records_end: kept.content_end,
+                        totals: kept.totals,
+                    },
+                    place,
+                    footer_is_durable: self.survey.is_known_complete(id),
+                };
                 let guard = epoch::pin();
-                let live = self.segments.add_recovered(segment, end, place, &guard)?;
+                let live = self.segments.add_recovered(segment, known, &guard)?;
                 *entry = Some((live, kept.end));
             }
         }
-        Ok(log.into_iter().flatten().collect())
+        let mut opened = reserved_vec(kept.len())?;
+        opened.extend(log.into_iter().flatten());
+        Ok(opened)
     }
 
     fn read_log(
@@ -87,17 +98,25 @@ impl Filling<'_> {
         options: &IndexOptions,
         report: &mut RecoveryReport,
     ) -> Result<Index> {
-        let estimate = self.estimate_keys();
-        let options = IndexOptions {
-            expected_keys: options.expected_keys.max(estimate),
+        let Estimate { counted, most } = self.estimate_keys();
+        let prepared = IndexOptions {
+            expected_keys: options.expected_keys.max(counted),
             ..options.clone()
         };
-        let index = Index::new(&options, self.segments.clone())?;
-        let maker = self.maker(&index, false);
+        let index = Index::with_room_for_at_most(most, &prepared, self.segments.clone())?;
+        // Fresh segments come in commit order. Compaction keeps the sequence numbers of records, but not their places.
+        let graves = self.survey.has_compacted().then(Graves::default);
+        let maker = Maker {
+            graves: graves.as_ref(),
+            ..self.maker(&index, graves.is_some())
+        };
         pipeline::make_changes(maker, self.deserves_thread(0), |sink| {
             self.read(log, 0, &index, sink, report)
         })?;
-        if options.expected_keys == estimate {
+        if let Some(graves) = graves {
+            graves.clear(&index, self.segments)?;
+        }
+        if options.expected_keys <= most {
             index.trim();
         }
         Ok(index)
@@ -112,9 +131,11 @@ impl Filling<'_> {
         options: &IndexOptions,
         report: &mut RecoveryReport,
     ) -> Result<Index> {
-        let source = LogSource::new(image, self.segments.clone(), log.clone());
-        let shards = image.directory.shards.iter().map(|shard| shard.summary);
-        let shards: Vec<ShardSummary> = shards.collect();
+        let mut log_of_source = reserved_vec(log.len())?;
+        log_of_source.extend(log.iter().cloned());
+        let source = LogSource::new(image, self.segments.clone(), log_of_source);
+        let mut shards: Vec<ShardSummary> = reserved_vec(image.directory.shards.len())?;
+        shards.extend(image.directory.shards.iter().map(|shard| shard.summary));
         let hasher = SeededHash::new(image.directory.seed);
         let index = Index::absent(
             options,
@@ -151,6 +172,7 @@ impl Filling<'_> {
             segments: self.segments,
             location_bits: self.segments.location_bits(),
             may_know_newer,
+            graves: None,
         }
     }
 
@@ -180,20 +202,36 @@ impl Filling<'_> {
         self.options.background_threads > 0 && bytes >= WORTH_A_THREAD
     }
 
-    /// How many keys there are at most, as far as the footers tell: as many as the last one counted, and one for every put
-    /// since.
-    fn estimate_keys(&self) -> u64 {
-        let mut keys = 0;
+    /// As many as the last footer counted, and at most one more for every put since.
+    fn estimate_keys(&self) -> Estimate {
+        let (mut counted, mut since) = (0, 0);
         for kept in self.survey.kept.iter().rev() {
-            let counted = kept.footer.map_or(0, |footer| footer.keys);
+            counted = kept.footer.map_or(0, |footer| footer.keys);
             if counted > 0 {
-                keys += counted;
                 break;
             }
-            keys += kept.totals.records.saturating_sub(kept.totals.tombstones);
+            since += kept.totals.records.saturating_sub(kept.totals.tombstones);
         }
         // Whatever they say, every key has a record.
         let bytes: u64 = self.survey.kept.iter().map(|kept| kept.content_end).sum();
-        keys.min(bytes / ALIGNMENT)
+        let limit = bytes / ALIGNMENT;
+        Estimate {
+            counted: counted.min(limit),
+            most: counted.saturating_add(since).min(limit),
+        }
     }
+}
+
+/// How many keys a log holds.
+struct Estimate {
+    /// So many when its last footer was written.
+    counted: u64,
+    most: u64,
+}
+
+fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(length)
+        .map_err(|_| Error::memory("recovery"))?;
+    Ok(vec)
 }

@@ -10,6 +10,8 @@ mod changes;
 mod examine;
 mod extent;
 mod fill;
+mod graves;
+mod in_force;
 mod mend;
 mod pipeline;
 mod replay;
@@ -90,6 +92,9 @@ impl<'r> Recovery<'r> {
         let mut unborn = Vec::new();
         let mut strange = Vec::new();
         let mut images = Names::default();
+        let listed = entries.len();
+        let reserved = files.try_reserve(listed).and(unborn.try_reserve(listed));
+        reserved.map_err(|_| Error::memory("the list of segments"))?;
         for entry in entries {
             if entry.name == backup::UNFINISHED {
                 return Err(backup::cut_short(directory));

@@ -4,6 +4,7 @@ use std::sync::mpsc::{channel, sync_channel};
 
 use super::changes::{Change, Changes, Maker};
 use crate::error::{Error, Result};
+use crate::memory::reserve;
 
 /// Changes are handed over when there are so many of them, or so many bytes.
 const BATCH_CHANGES: usize = 1 << 16;
@@ -62,7 +63,8 @@ pub fn make_changes(
     may_start_threads: bool,
     read: impl FnOnce(&mut Sink<'_>) -> Result<()> + Send,
 ) -> Result<()> {
-    if !may_start_threads {
+    // Starting a thread can end the process for want of a few bytes.
+    if !may_start_threads || reserve::check_system().is_err() {
         return alternate(maker, read);
     }
     let mut work = Some((maker, read));

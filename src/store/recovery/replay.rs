@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 use crate::log::hints::{self, Hints};
 use crate::log::record::Kind;
 use crate::log::{Event, OpenedSegment, Scanner, Segment};
+use crate::store::live_segment::LiveSegment;
 use crate::store::options::Options;
 use crate::store::report::{DamagedSpan, RecoveryReport};
-use crate::store::segment_set::LiveSegment;
 use crate::vfs::Vfs;
 
 /// Opens the segment that `kept` describes for reading by calls.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::extent::{self, Extent, FirstReading};
+use super::in_force::InForce;
 use super::trouble::{Trouble, TroubleKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{Footer, Totals};
 use crate::log::record::ALIGNMENT;
-use crate::log::segment_header::HEADER_LEN;
+use crate::log::segment_header::{HEADER_LEN, Origin};
 use crate::log::{OpenedSegment, ReadMode, Segment};
 use crate::store::report::{DamagedSpan, RecoveryReport};
 use crate::vfs::Vfs;
@@ -34,10 +35,16 @@ pub struct Kept {
 /// What counts, and what goes.
 #[derive(Default)]
 pub struct Survey {
-    /// In commit order.
+    /// In the order of their base sequences, which for fresh segments is the commit order.
     pub kept: Vec<Kept>,
     /// Files that hold nothing that counts, in the order of their ids.
     pub rejected: Vec<PathBuf>,
+    /// Files of segments that compaction has replaced.
+    pub gone: Vec<PathBuf>,
+    /// The manifest that counts, if there is one.
+    pub in_force: Option<InForce>,
+    /// Segments that it lists as complete and that are not there.
+    pub missing_members: u64,
     /// The store's identity, unless there is no readable segment.
     pub store_id: Option<[u8; 16]>,
     /// Sequence number of the last record that counts.
@@ -73,6 +80,11 @@ impl Candidate {
             Self::Unusable { .. } => None,
         }
     }
+
+    fn is_compacted(&self) -> bool {
+        let segment = self.segment();
+        segment.is_some_and(|segment| segment.header().origin == Origin::Compaction)
+    }
 }
 
 /// Surveys the segment files `files`, given in the order of their ids. Damage to whole files and to headers goes
@@ -83,39 +95,101 @@ pub fn survey(
     report: &mut RecoveryReport,
 ) -> Result<Survey> {
     let mut candidates = Vec::new();
+    let reserved = candidates.try_reserve_exact(files.len());
+    reserved.map_err(|_| many_segments())?;
     let mut troubles = Vec::new();
     for (id, path) in files {
         let candidate = open(vfs, path, report, &mut troubles)?;
         candidates.push((*id, path.as_path(), candidate));
     }
     let strays = take_strays(&mut candidates)?;
-    let proven = proven_durable(&candidates);
     let store_id = identity(&candidates);
+    let own = |candidate: &Candidate| {
+        let header = candidate.segment().map(|segment| segment.header());
+        header.is_some_and(|header| Some(header.store_id) == store_id)
+    };
+    let own_ones = candidates.iter().filter(|(_, _, it)| own(it));
+    let own_ones = own_ones.filter_map(|(_, _, it)| it.segment());
+    #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
+    let mut in_force = InForce::choose(own_ones.map(|segment| &**segment))?;
+    let mut gone = Vec::new();
+    let mut missing_members = 0;
+    sabotage!(ReplacedKept, in_force = None);
+    if let Some(in_force) = &in_force {
+        let ids: Vec<u64> = candidates.iter().map(|(id, ..)| *id).collect();
+        missing_members = in_force.missing(&ids);
+        report.missing_segments += missing_members;
+        // What cannot be read, or is not of this store, cannot be what was replaced.
+        candidates.retain(|(id, path, candidate)| {
+            let is_gone = own(candidate) && in_force.is_gone(*id);
+            if is_gone {
+                gone.push(path.to_path_buf());
+            }
+            !is_gone
+        });
+    }
+    let proven = proven_durable(&candidates);
+    let explained = in_force.as_ref().map_or(0, InForce::durable);
     let mut walk = Walk {
         survey: Survey {
             expired_until_ms: expired_until(&candidates, store_id),
             store_id,
+            troubles,
             proven,
             highest_sequence: proven,
-            troubles,
+            gone,
+            in_force,
+            missing_members,
             ..Survey::default()
         },
         report,
         proven,
+        explained,
+        fresh_last: 0,
         previous_id: 0,
         gap_explained: false,
         torn: false,
     };
+    let reserved = walk.survey.kept.try_reserve_exact(candidates.len());
+    reserved.map_err(|_| many_segments())?;
     for position in 0..candidates.len() {
         let (id, path, candidate) = &candidates[position];
-        let next = candidates.get(position + 1);
-        let successor = next.and_then(|(_, _, candidate)| candidate.segment());
+        let mut following = candidates[position + 1..].iter();
+        let successor = following.find(|(_, _, candidate)| !candidate.is_compacted());
+        let successor = successor.and_then(|(_, _, candidate)| candidate.segment());
         walk.step(*id, path, candidate, successor)?;
     }
     let mut survey = walk.survey;
+    survey.last_sequence = survey.last_sequence.max(explained);
     survey.rejected.extend(strays);
     survey.highest_sequence = survey.highest_sequence.max(survey.last_sequence);
+    survey
+        .kept
+        .sort_by_key(|kept| kept.segment.header().base_sequence);
     Ok(survey)
+}
+
+fn many_segments() -> Error {
+    Error::memory("the list of segments")
+}
+
+impl Survey {
+    /// That records up to this sequence number are not where they were written needs no other explanation than compaction.
+    pub fn explained(&self) -> u64 {
+        self.in_force.as_ref().map_or(0, InForce::durable)
+    }
+
+    /// Whether anything that counts was written by compaction.
+    pub fn has_compacted(&self) -> bool {
+        let mut headers = self.kept.iter().map(|kept| kept.segment.header());
+        headers.any(|header| header.origin == Origin::Compaction)
+    }
+
+    /// Whether the segment `id` was complete, its footer durable, when compaction looked last.
+    pub fn is_known_complete(&self, id: u64) -> bool {
+        let in_force = self.in_force.as_ref();
+        in_force.is_some_and(|in_force| in_force.is_known_complete(id))
+    }
 }
 
 /// Takes out the segments in which nothing was ever written though the log went on elsewhere: a segment whose creation
@@ -239,6 +313,10 @@ struct Walk<'r> {
     survey: Survey,
     report: &'r mut RecoveryReport,
     proven: u64,
+    /// Compaction explains that records up to this sequence number are not where they were written.
+    explained: u64,
+    /// The last sequence number of the fresh segments so far.
+    fresh_last: u64,
     previous_id: u64,
     /// Whether the last file could not be used, so that missing sequence numbers need no other reason.
     gap_explained: bool,
@@ -262,7 +340,8 @@ impl Walk<'_> {
             Candidate::Sealed { segment, .. } | Candidate::Unsealed { segment, .. } => segment,
         };
         let header = segment.header();
-        let repeats = !self.torn && header.base_sequence <= self.survey.last_sequence;
+        let fresh = header.origin == Origin::Fresh;
+        let repeats = fresh && !self.torn && header.base_sequence <= self.fresh_last;
         let store_id = self.survey.store_id;
         if store_id.is_some_and(|store_id| store_id != header.store_id) {
             self.damaged(TroubleKind::OtherStore, path, segment.readable_end());
@@ -272,9 +351,13 @@ impl Walk<'_> {
             self.damaged(TroubleKind::Repeats, path, segment.readable_end());
             return Ok(());
         }
-        let gap = header.predecessor_sequence > self.survey.last_sequence;
+        if !fresh {
+            return self.keep_output(path, segment, candidate);
+        }
+        let last_sequence = self.fresh_last.max(self.explained);
+        let gap = header.predecessor_sequence > last_sequence;
         if gap && !std::mem::take(&mut self.gap_explained) && !self.torn {
-            if self.survey.last_sequence >= self.proven {
+            if last_sequence >= self.proven {
                 self.torn = true;
             } else {
                 self.report.missing_segments += (id - previous_id).saturating_sub(1).max(1);
@@ -287,6 +370,22 @@ impl Walk<'_> {
         // are a torn footer.
         let held = successor.map_or(u64::MAX, |next| next.header().predecessor_sequence);
         self.keep(segment, candidate, self.proven.min(held))
+    }
+
+    /// Takes what compaction wrote. It got its name when it was complete and durable: if it is not, it is damaged.
+    fn keep_output(
+        &mut self,
+        path: &Path,
+        segment: &Arc<Segment>,
+        candidate: &Candidate,
+    ) -> Result<()> {
+        if let Candidate::Unsealed { reading, .. } = candidate
+            && extent::measure(segment, reading, u64::MAX)?.is_empty()
+        {
+            self.damaged(TroubleKind::Unusable, path, segment.readable_end());
+            return Ok(());
+        }
+        self.keep(segment, candidate, u64::MAX)
     }
 
     fn damaged(&mut self, kind: TroubleKind, path: &Path, length: u64) {
@@ -345,6 +444,9 @@ impl Walk<'_> {
                 extent.totals
             }
         };
+        if segment.header().origin == Origin::Fresh {
+            self.fresh_last = self.fresh_last.max(totals.last_sequence);
+        }
         self.survey.last_sequence = self.survey.last_sequence.max(totals.last_sequence);
         self.survey.kept.push(Kept {
             segment: segment.clone(),

@@ -176,6 +176,7 @@ mod tests {
                 segments: &segments,
                 location_bits: 36,
                 may_know_newer: true,
+                graves: None,
             };
             let mut failures = 0;
             while let Err(error) = tail.make(shard.first_hash, &maker) {

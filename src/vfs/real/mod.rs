@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Access, DirectoryEntry, DirectoryLock, EntryKind, File, LockMode, Vfs};
+use crate::memory::reserve;
 use descriptor::Opening;
 use file::RealFile;
 
@@ -47,6 +48,9 @@ impl Vfs for RealVfs {
         let mut entries = Vec::new();
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
+            // As many as there are; each name is allocated by the standard library.
+            entries.try_reserve(1)?;
+            reserve::check().map_err(|_| io::ErrorKind::OutOfMemory)?;
             let kind = match entry.file_type() {
                 Ok(kind) if kind.is_file() => EntryKind::File,
                 Ok(kind) if kind.is_dir() => EntryKind::Directory,

@@ -53,10 +53,14 @@ pub enum Operation {
     /// A put whose sync fails; then the store is opened again, by a process that finds in the cache what the disk does
     /// not have, or, if this is `true`, no cache.
     FailedSync(bool),
+    /// Everything for which it pays is compacted.
+    Compact,
+    /// One step of the background work.
+    Maintain,
 }
 
 /// The steps of the exhaustive search.
-pub const ALPHABET: [Operation; 11] = [
+pub const ALPHABET: [Operation; 12] = [
     Operation::Put(0, Value::Small),
     Operation::Put(1, Value::Filling),
     Operation::Put(0, Value::Empty),
@@ -68,13 +72,14 @@ pub const ALPHABET: [Operation; 11] = [
     Operation::Kill,
     Operation::FailedSync(true),
     Operation::Batch(5),
+    Operation::Compact,
 ];
 
 impl Operation {
     /// Any operation, puts and deletes mostly.
     pub fn drawn(random: &mut Random) -> Self {
         let key = random.below(u64::from(KEYS)) as u8;
-        match random.below(31) {
+        match random.below(35) {
             0..=2 => Self::Put(key, Value::Small),
             3 => Self::Put(key, Value::Empty),
             4..=6 => Self::Put(key, Value::Medium),
@@ -90,6 +95,8 @@ impl Operation {
             23..=26 => Self::Batch(random.next()),
             // Waiting takes 10 ms each: some expire at once, some on the way, some never.
             27..=29 => Self::PutExpiring(key, random.below(60)),
+            30..=32 => Self::Compact,
+            33 => Self::Maintain,
             _ => Self::FailedSync(random.below(2) == 0),
         }
     }

@@ -172,11 +172,40 @@ impl Workload {
                 self.open()?;
             }
             Operation::FailedSync(caches_drop) => self.failed_sync(caches_drop)?,
+            Operation::Compact => {
+                let compacted = self.store()?.compact(|_| true);
+                compacted.map_err(|error| error.to_string())?;
+                self.unchanged("compacting")?;
+                self.may_have_synced()?;
+            }
+            Operation::Maintain => {
+                let maintained = self.store()?.maintain();
+                maintained.map_err(|error| error.to_string())?;
+                self.unchanged("maintenance")?;
+                self.may_have_synced()?;
+            }
         }
         self.add_pictures(Promises {
             newest: self.history.states.len() - 1,
             ..before
         });
+        Ok(())
+    }
+
+    /// What was done has changed nothing that can be seen.
+    fn unchanged(&self, what: &str) -> Told<()> {
+        let found = content(self.store()?)?;
+        expect(found == self.readable(), || {
+            format!("{what} changed what is found")
+        })
+    }
+
+    /// If the store says that everything is durable, it is, and the next interval may have begun now.
+    fn may_have_synced(&mut self) -> Told<()> {
+        let stats = self.store()?.stats();
+        if stats.durable_sequence == stats.last_sequence {
+            self.all_is_durable();
+        }
         Ok(())
     }
 

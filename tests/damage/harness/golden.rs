@@ -180,7 +180,7 @@ fn all_records(disk: &SimulatedDisk, files: &[(String, Vec<u8>)]) -> Vec<Record>
                     });
                 }
                 Event::End(_) => break,
-                Event::Mark { .. } | Event::Hints { .. } => {}
+                Event::Mark { .. } | Event::Hints { .. } | Event::Manifest { .. } => {}
                 Event::Damaged(span) => panic!("{name} is damaged: {span:?}"),
             }
         }

@@ -10,6 +10,7 @@ pub mod flips;
 pub mod gap;
 pub mod golden;
 pub mod judgement;
+pub mod saving;
 
 use std::path::Path;
 

@@ -47,7 +47,7 @@ fn scanned(segment: &Segment) -> Vec<(u64, Kind, Vec<u8>, usize, bool)> {
                     it.continues,
                 ));
             }
-            Event::Mark { .. } | Event::Hints { .. } => {}
+            Event::Mark { .. } | Event::Hints { .. } | Event::Manifest { .. } => {}
             Event::Damaged(span) => panic!("{span:?}"),
             Event::End(_) => return found,
         }

@@ -1,0 +1,110 @@
+//! Commands that look at a store as a whole.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use freyja::store::{self, Finding, OpenMode, Options, Salvage, Severity, Store, VerifyReport};
+
+use crate::Answer;
+use crate::failure::Failure;
+
+/// Says what is damaged.
+pub fn verify(path: &Path, output: &mut dyn Write) -> Result<Answer, Failure> {
+    let mut printed = Ok(());
+    let mut listener = |finding: &Finding| print(finding, output, &mut printed);
+    let report = store::verify(path, &mut listener)?;
+    printed?;
+    summarise(&report, output)?;
+    Ok(match report.damages {
+        0 => Answer::Yes,
+        _ => Answer::No,
+    })
+}
+
+/// Saves what can be saved.
+pub fn repair(
+    path: &Path,
+    destination: &Path,
+    older_versions: bool,
+    output: &mut dyn Write,
+) -> Result<Answer, Failure> {
+    let mut printed = Ok(());
+    let mut listener = |finding: &Finding| print(finding, output, &mut printed);
+    let options = Salvage { older_versions };
+    let report = store::repair(path, destination, &options, &mut listener)?;
+    printed?;
+    summarise(&report.found, output)?;
+    writeln!(
+        output,
+        "saved {} keys with {} bytes in {}; {} in an older version, {} left out, {} had expired",
+        report.keys_saved,
+        report.bytes_saved,
+        destination.display(),
+        report.older_versions,
+        report.keys_left_out,
+        report.keys_expired,
+    )?;
+    Ok(match report.found.losses {
+        0 => Answer::Yes,
+        _ => Answer::No,
+    })
+}
+
+/// Prints counts, a line each.
+pub fn stats(path: &Path, output: &mut dyn Write) -> Result<Answer, Failure> {
+    let store = Store::open(path, &reading())?;
+    // Its fields, whatever they are.
+    let text = format!("{:#?}", store.stats());
+    for line in text.lines() {
+        if let Some((name, value)) = line.trim().trim_end_matches(',').split_once(": ") {
+            writeln!(output, "{name} {value}")?;
+        }
+    }
+    Ok(Answer::Yes)
+}
+
+/// How a store is opened that is not to be changed.
+pub fn reading() -> Options {
+    Options {
+        mode: OpenMode::ReadOnly,
+        ..Options::default()
+    }
+}
+
+fn print(finding: &Finding, output: &mut dyn Write, printed: &mut io::Result<()>) {
+    let severity = match finding.severity {
+        Severity::Note => "note",
+        Severity::Damage => "damage",
+        Severity::Loss => "loss",
+    };
+    if printed.is_ok() {
+        *printed = writeln!(output, "{severity}: {finding}");
+    }
+}
+
+fn summarise(report: &VerifyReport, output: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        output,
+        "{} segments with {} bytes, {} images: {} records, {} keys intact",
+        report.segments, report.bytes, report.images, report.records, report.keys,
+    )?;
+    if report.torn_bytes > 0 {
+        writeln!(
+            output,
+            "{} bytes at the end were cut short by a crash",
+            report.torn_bytes
+        )?;
+    }
+    if report.damages == 0 {
+        return writeln!(output, "nothing is damaged");
+    }
+    writeln!(
+        output,
+        "{} damages: {} records lost, of which {} cannot be told whose they were; {} keys lost, {} keys in doubt",
+        report.damages,
+        report.lost_records,
+        report.unidentified_records,
+        report.lost_keys,
+        report.keys_in_doubt,
+    )
+}

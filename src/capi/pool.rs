@@ -1,0 +1,204 @@
+//! The buffer pool of the process: its counts, its bounds, its classes.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+
+use super::arguments::{self, Output};
+use super::buffer::{answer, pool};
+use super::fork;
+use super::status::freyja_status::*;
+use super::structs::{self, Growing};
+use crate::memory::buffer_pool::{ClassStatistics, Statistics, set_process_classes};
+
+/// Counts of the buffer pool, which all stores of the process share. While other threads use it the fields may be of
+/// slightly different moments, but none is ever below or above what happened.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct freyja_pool_stats_t {
+    /// Bytes of this struct that the library knows: fields beyond are 0.
+    pub struct_size: u32,
+    /// Size classes; see freyja_pool_class_stats.
+    pub classes: u32,
+    /// Buffers handed out so far.
+    pub gets: u64,
+    /// Of these, how many came from the magazine of the thread, or were large and had been used before.
+    pub hits: u64,
+    /// The others.
+    pub misses: u64,
+    /// Buffers that callers hold.
+    pub in_use: u64,
+    /// Buffers that wait in magazines, and large ones that wait.
+    pub pooled: u64,
+    /// Requests for more than the largest class holds.
+    pub oversize: u64,
+    /// Bytes of the large buffers that callers hold: those of oversize requests.
+    pub large_bytes: u64,
+    /// Pointers that freyja_free_buf refused.
+    pub refused: u64,
+    /// Bytes that wait for their next use: room of magazines, empty spans that keep their memory, large buffers.
+    pub idle_bytes: u64,
+    /// Bytes that may wait at most; see freyja_pool_set_idle_limit.
+    pub idle_limit: u64,
+    /// Bytes of addresses that classes have taken so far; memory is behind at most these.
+    pub span_bytes: u64,
+    /// Threads that have magazines.
+    pub threads: u64,
+}
+
+// SAFETY: two `u32` and 12 `u64` leave no padding.
+unsafe impl Growing for freyja_pool_stats_t {
+    const FIRST_SIZE: usize = 104;
+    const NAME: &'static str = "freyja_pool_stats_t";
+}
+
+const _: () = assert!(size_of::<freyja_pool_stats_t>() == 104);
+
+/// Counts of one size class of the buffer pool.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct freyja_pool_class_t {
+    /// Bytes of this struct that the library knows: fields beyond are 0.
+    pub struct_size: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Bytes of a buffer of this class: the longest request that it serves.
+    pub size: u64,
+    /// Buffers handed out so far.
+    pub gets: u64,
+    /// Of these, how many came from the magazine of the thread.
+    pub hits: u64,
+    /// The others.
+    pub misses: u64,
+    /// Buffers that callers hold.
+    pub in_use: u64,
+    /// Buffers that wait in magazines.
+    pub pooled: u64,
+}
+
+// SAFETY: two `u32` and 6 `u64` leave no padding.
+unsafe impl Growing for freyja_pool_class_t {
+    const FIRST_SIZE: usize = 56;
+    const NAME: &'static str = "freyja_pool_class_t";
+}
+
+const _: () = assert!(size_of::<freyja_pool_class_t>() == 56);
+
+/// Tells what went through the buffer pool of the process. Takes some microseconds.
+///
+/// @param[out] out     the counts.
+/// @param struct_size  sizeof(freyja_pool_stats_t).
+/// @return FREYJA_OK; FREYJA_INVALID, FREYJA_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_pool_stats(
+    out: *mut freyja_pool_stats_t,
+    struct_size: usize,
+) -> c_int {
+    answer(|| {
+        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
+        let out = unsafe { Output::new(out)? };
+        structs::check_size::<freyja_pool_stats_t>(struct_size)?;
+        let statistics = of_pool(&pool()?.statistics());
+        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
+        unsafe { structs::write(out, struct_size, &statistics) };
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Tells what went through one size class of the buffer pool.
+///
+/// @param number       0 for the smallest class, and so on.
+/// @param[out] out     the counts.
+/// @param struct_size  sizeof(freyja_pool_class_t).
+/// @return FREYJA_OK; FREYJA_DONE if there are not so many classes; FREYJA_INVALID, FREYJA_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_pool_class_stats(
+    number: usize,
+    out: *mut freyja_pool_class_t,
+    struct_size: usize,
+) -> c_int {
+    answer(|| {
+        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
+        let out = unsafe { Output::new(out)? };
+        structs::check_size::<freyja_pool_class_t>(struct_size)?;
+        let statistics = pool()?.statistics();
+        let Some(class) = statistics.classes().get(number) else {
+            return Ok(FREYJA_DONE);
+        };
+        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
+        unsafe { structs::write(out, struct_size, &of_class(class)) };
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Gives the memory that waits in the buffer pool for its next use back to the system, also what other threads keep
+/// for themselves. Buffers in use stay as they are.
+///
+/// @return FREYJA_OK; FREYJA_MEMORY.
+#[unsafe(no_mangle)]
+pub extern "C" fn freyja_pool_trim() -> c_int {
+    answer(|| {
+        pool()?.trim();
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Bounds the memory that waits in the buffer pool for its next use; at first 16 MiB. What waits above the bound is given
+/// back now. With 0 every buffer costs a lock, and a large one a system call.
+///
+/// @return FREYJA_OK; FREYJA_MEMORY.
+#[unsafe(no_mangle)]
+pub extern "C" fn freyja_pool_set_idle_limit(bytes: usize) -> c_int {
+    answer(|| {
+        pool()?.set_idle_limit(bytes);
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Replaces the size classes of the buffer pool, before the process has its first buffer. A request is served by the
+/// smallest class that holds it. By default there are 57: 64 bytes, and four for each doubling up to 1 MiB.
+///
+/// @param sizes  their sizes in bytes, each larger than the one before: multiples of 16 from 64 to 1048576.
+/// @param count  1 to 64.
+/// @return FREYJA_OK; FREYJA_BUSY if the pool has been used; FREYJA_INVALID, FREYJA_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_pool_set_classes(sizes: *const usize, count: usize) -> c_int {
+    answer(|| {
+        // SAFETY: callers pass NULL or as many sizes as they say (header, convention 3).
+        let (sizes, count) = unsafe { arguments::sizes(sizes, count)? };
+        fork::watch()?;
+        set_process_classes(&sizes[..count])?;
+        Ok(FREYJA_OK)
+    })
+}
+
+fn of_pool(statistics: &Statistics) -> freyja_pool_stats_t {
+    freyja_pool_stats_t {
+        struct_size: size_of::<freyja_pool_stats_t>() as u32,
+        classes: statistics.classes().len() as u32,
+        gets: statistics.gets(),
+        hits: statistics.hits(),
+        misses: statistics.gets() - statistics.hits(),
+        in_use: statistics.in_use(),
+        pooled: statistics.pooled(),
+        oversize: statistics.oversize,
+        large_bytes: statistics.large.bytes_in_use,
+        refused: statistics.refused,
+        idle_bytes: statistics.idle_bytes,
+        idle_limit: statistics.idle_limit,
+        span_bytes: statistics.span_bytes,
+        threads: statistics.threads,
+    }
+}
+
+fn of_class(class: &ClassStatistics) -> freyja_pool_class_t {
+    freyja_pool_class_t {
+        struct_size: size_of::<freyja_pool_class_t>() as u32,
+        reserved: 0,
+        size: class.size as u64,
+        gets: class.gets,
+        hits: class.hits,
+        misses: class.misses(),
+        in_use: class.in_use,
+        pooled: class.pooled,
+    }
+}

@@ -1,0 +1,262 @@
+//! Which segments to compact, and which tombstones may go then.
+//!
+//! The benefit of a segment is what it frees, times its age, over what reading and writing it costs: (1 − u) · age / (1 + u)
+//! where u is the live part (Rosenblum and Ousterhout, "The Design and Implementation of a Log-Structured File System",
+//! 1992). Age counts in sequence numbers, which compaction keeps.
+//!
+//! A tombstone may go when no segment outside the merge has a dead put with a smaller sequence number: all older puts of its
+//! key are dead, and each segment counts its dead exactly.
+
+use std::sync::Arc;
+
+use crate::log::segment_header::{HEADER_LEN, Origin};
+use crate::store::live_segment::LiveSegment;
+use crate::store::options::Options;
+
+/// At most so many segments are merged at a time: each is read through a window of its own.
+const MOST_VICTIMS: usize = 16;
+/// Compaction pays where it frees one part in so many of a segment.
+const LEAST_PART: u64 = 16;
+/// A segment is small if it has at most one part in so many of the usual size, and so many small ones are merged.
+const SMALL_PART: u64 = 8;
+const SMALL_ONES: usize = 8;
+
+/// What is compacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// Enough to keep the log below its share of garbage.
+    Bound,
+    /// All that pays of the segments with ids below this one: so that it ends, whatever is written meanwhile.
+    All(u64),
+}
+
+/// A merge.
+pub struct Plan {
+    /// The segments that are replaced.
+    pub victims: Vec<Arc<LiveSegment>>,
+    /// Tombstones in them go unless their sequence number is higher.
+    pub tombstones_until: u64,
+    /// Bytes of all segments that are worth merging now, these among them.
+    pub wanted_bytes: u64,
+}
+
+impl Plan {
+    /// Whether there are tombstones in any of the segments, or puts that may have become as good as one by expiring.
+    pub fn has_tombstones(&self) -> bool {
+        let mut sealed = self.victims.iter().filter_map(|live| live.sealed());
+        let mut segments = self.victims.iter().map(|live| &live.segment);
+        sealed.any(|sealed| sealed.totals.tombstones > 0)
+            || segments.any(|segment| segment.may_expire())
+    }
+}
+
+/// Segments with dead puts, as far as tombstones wait for them.
+struct Blockers {
+    /// Segment id and lowest sequence number, by rising sequence numbers.
+    lowest: Vec<(u64, u64)>,
+}
+
+impl Blockers {
+    fn new(members: &[Arc<LiveSegment>]) -> Self {
+        let blocking = members.iter().filter(|live| live.dead().puts > 0);
+        let mut lowest: Vec<_> = blocking
+            .map(|live| (live.segment.id(), first_sequence(live)))
+            .collect();
+        lowest.sort_unstable_by_key(|(_, sequence)| *sequence);
+        Self { lowest }
+    }
+
+    /// Up to which sequence number tombstones may go if the segments that `is_victim` accepts are merged.
+    fn tombstones_until(&self, is_victim: impl Fn(u64) -> bool) -> u64 {
+        let mut others = self.lowest.iter().filter(|(id, _)| !is_victim(*id));
+        others.next().map_or(u64::MAX, |(_, sequence)| *sequence)
+    }
+}
+
+fn first_sequence(live: &LiveSegment) -> u64 {
+    match live.sealed() {
+        Some(sealed) if sealed.totals.records > 0 => sealed.totals.first_sequence,
+        _ => live.segment.header().base_sequence,
+    }
+}
+
+/// A segment that may be compacted.
+struct Candidate<'m> {
+    live: &'m Arc<LiveSegment>,
+    size: u64,
+    /// What compacting it alone frees.
+    reclaimable: u64,
+    first_sequence: u64,
+    is_small: bool,
+    is_empty: bool,
+    /// Tombstones elsewhere wait for it.
+    blocks: bool,
+}
+
+impl Candidate<'_> {
+    fn left(&self) -> u64 {
+        self.size.saturating_sub(self.reclaimable)
+    }
+
+    fn pays(&self) -> bool {
+        self.reclaimable * LEAST_PART >= self.size && self.reclaimable > 0
+    }
+
+    fn benefit(&self, newest_sequence: u64) -> f64 {
+        let last = self.live.sealed().map_or(0, |it| it.totals.last_sequence);
+        let age = newest_sequence.saturating_sub(last) as f64 + 1.0;
+        let live = self.left() as f64 / self.size as f64;
+        (1.0 - live) * age / (1.0 + live)
+    }
+}
+
+/// What to merge next among `members`, which are in the order of their ids, if anything; `newest_sequence` is that of the
+/// last record. Tombstones are kept unless `kills_are_counted`: whatever died for a record of a sealed segment is
+/// counted as dead.
+pub fn choose(
+    members: &[Arc<LiveSegment>],
+    aim: Aim,
+    options: &Options,
+    newest_sequence: u64,
+    kills_are_counted: bool,
+) -> Option<Plan> {
+    let blockers = Blockers::new(members);
+    let tombstones_until = |is_victim: &dyn Fn(u64) -> bool| {
+        sabotage!(TombstonesDropped, return u64::MAX);
+        match kills_are_counted {
+            true => blockers.tombstones_until(is_victim),
+            false => 0,
+        }
+    };
+    let content: u64 = members.iter().map(|live| live.content_end()).sum();
+    let dead: u64 = members.iter().map(|live| live.dead().bytes()).sum();
+    let mut blocked_bytes = 0;
+    let mut blocked_until = 0;
+    let mut candidates = Vec::new();
+    for live in eligible(members) {
+        let id = live.segment.id();
+        let Some(sealed) = live.sealed() else {
+            continue;
+        };
+        let dead = live.dead();
+        let may_go = tombstones_until(&|it| it == id) >= sealed.totals.last_sequence;
+        let mut reclaimable = dead.put_bytes;
+        if may_go {
+            reclaimable += dead.tombstone_bytes;
+        } else {
+            blocked_bytes += dead.tombstone_bytes;
+            blocked_until = blocked_until.max(sealed.totals.last_sequence);
+        }
+        let size = sealed.records_end.saturating_sub(HEADER_LEN as u64).max(1);
+        candidates.push(Candidate {
+            live,
+            size,
+            reclaimable: reclaimable.min(size),
+            first_sequence: first_sequence(live),
+            is_small: size <= options.segment_size / SMALL_PART,
+            is_empty: sealed.totals.records == 0,
+            blocks: dead.puts > 0,
+        });
+    }
+    for candidate in &mut candidates {
+        candidate.blocks &= candidate.first_sequence < blocked_until;
+    }
+    let wanted = wanted(
+        candidates,
+        aim,
+        is_above_bound(content, dead, options),
+        blocked_bytes,
+        newest_sequence,
+    );
+    let victims = pack(&wanted, options.segment_size)?;
+    let ids: Vec<u64> = victims.iter().map(|live| live.segment.id()).collect();
+    Some(Plan {
+        tombstones_until: tombstones_until(&|id| ids.contains(&id)),
+        wanted_bytes: wanted.iter().map(|candidate| candidate.size).sum(),
+        victims,
+    })
+}
+
+fn is_above_bound(content: u64, dead: u64, options: &Options) -> bool {
+    let live = u128::from(content.saturating_sub(dead));
+    u128::from(content) * 100 > live * u128::from(options.space_amplification)
+}
+
+/// The sealed segments that may be merged. A fresh one is not if another fresh one before it has no durable footer: how far
+/// that counts is told by the one behind it.
+fn eligible(members: &[Arc<LiveSegment>]) -> impl Iterator<Item = &Arc<LiveSegment>> {
+    let mut all_sealed = true;
+    members.iter().filter(move |live| {
+        let fresh = live.segment.header().origin == Origin::Fresh;
+        if fresh && live.sealed().is_none() {
+            all_sealed = false;
+        }
+        live.sealed().is_some() && !live.usage.is_damaged() && (all_sealed || !fresh)
+    })
+}
+
+/// Those of `candidates` that are worth merging, the most wanted first.
+fn wanted(
+    candidates: Vec<Candidate<'_>>,
+    aim: Aim,
+    above_bound: bool,
+    blocked_bytes: u64,
+    newest_sequence: u64,
+) -> Vec<Candidate<'_>> {
+    let below = match aim {
+        Aim::Bound => u64::MAX,
+        Aim::All(below) => below,
+    };
+    let is_meant = |it: &Candidate<'_>| it.live.segment.id() < below;
+    let small_ones = candidates.iter().filter(|it| it.is_small && is_meant(it));
+    let small_ones = small_ones.count();
+    let empty_ones = candidates.iter().filter(|it| it.is_empty).count();
+    let merges_small_ones = small_ones >= SMALL_ONES;
+    let unblocks = |candidate: &Candidate<'_>| {
+        candidate.blocks && blocked_bytes * LEAST_PART >= candidate.size
+    };
+    let (mut wanted, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| {
+        let pays = match aim {
+            Aim::Bound => above_bound && (candidate.pays() || unblocks(candidate)),
+            Aim::All(_) => candidate.pays() || unblocks(candidate),
+        };
+        let wanted = pays && !candidate.is_empty || merges_small_ones && candidate.is_small;
+        wanted && is_meant(candidate)
+    });
+    match aim {
+        // From the oldest on, so that nothing is left that tombstones wait for.
+        Aim::All(_) => wanted.sort_by_key(|candidate| candidate.first_sequence),
+        Aim::Bound => {
+            let benefit = |it: &Candidate<'_>| it.benefit(newest_sequence);
+            wanted.sort_by(|one, other| benefit(other).total_cmp(&benefit(one)));
+            // Tombstones that wait do not become so many that they matter.
+            if let Some(oldest) = (0..wanted.len())
+                .filter(|&it| unblocks(&wanted[it]))
+                .min_by_key(|&it| wanted[it].first_sequence)
+            {
+                wanted[..=oldest].rotate_right(1);
+            }
+        }
+    }
+    // What holds nothing but a manifest vanishes with the next merge.
+    if !wanted.is_empty() || empty_ones > 1 {
+        wanted.extend(others.into_iter().filter(|candidate| candidate.is_empty));
+    }
+    wanted
+}
+
+/// The first of `wanted` and as many others as make one segment together.
+fn pack(wanted: &[Candidate<'_>], segment_size: u64) -> Option<Vec<Arc<LiveSegment>>> {
+    let mut victims = Vec::new();
+    let mut size = 0;
+    for candidate in wanted {
+        if victims.len() == MOST_VICTIMS {
+            break;
+        }
+        if victims.is_empty() || size + candidate.left() <= segment_size {
+            size += candidate.left();
+            victims.push(candidate.live.clone());
+        }
+    }
+    (!victims.is_empty()).then_some(victims)
+}

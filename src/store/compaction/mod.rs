@@ -1,0 +1,304 @@
+//! Compaction: what is left of segments that hold much garbage is merged into a new segment, which takes their place.
+//!
+//! A merge goes through these steps; a crash between any two of them changes nothing that anybody could see:
+//!
+//! 1. [`choice`] picks segments, and says which tombstones may go.
+//! 2. [`output`] copies what the index refers to, in the order of the sequence numbers, which it keeps, into a file without a
+//!    name that counts. Damage to a segment ends the merge: it is never copied, and the segment stays.
+//! 3. [`takeover`] makes the file durable and gives it its name. It begins with a manifest, which says that the merged
+//!    segments are gone: from here on recovery takes them for gone, all of them or none.
+//! 4. The index is moved, entry by entry, where it still refers to what was copied. Then the merged segments leave the set of
+//!    segments, and their files are removed. Who reads them meanwhile goes on doing so.
+
+mod choice;
+mod merge;
+mod moves;
+mod output;
+mod pace;
+mod takeover;
+mod worker;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::commit_log::{CommitLog, Scope};
+use super::image;
+use super::live_segment::LiveSegment;
+use super::options::Compaction;
+use super::{Shared, Store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::segment_name;
+use crate::memory::epoch;
+use choice::{Aim, Plan};
+use output::Output;
+
+pub use worker::Worker;
+
+/// How a call of [`Store::compact`] gets on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactionProgress {
+    /// Bytes of segments that were worth replacing in the beginning.
+    pub bytes_wanted: u64,
+    /// Segments that were replaced.
+    pub segments_replaced: u64,
+    /// Bytes of these.
+    pub bytes_replaced: u64,
+    /// Bytes of the segments that took their place.
+    pub bytes_written: u64,
+}
+
+/// What compaction has come to since the store was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompactionCounts {
+    /// Merges.
+    pub merges: u64,
+    /// Bytes of records that they read.
+    pub bytes_read: u64,
+    /// Bytes that they wrote.
+    pub bytes_written: u64,
+}
+
+/// Sees to it that one merge runs at a time.
+#[derive(Default)]
+pub struct Compactor {
+    running: Mutex<()>,
+    /// Why there are no more merges.
+    given_up: OnceLock<Error>,
+    merges: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    wish: worker::Wish,
+}
+
+impl Compactor {
+    /// What compaction has come to.
+    pub fn counts(&self) -> CompactionCounts {
+        CompactionCounts {
+            merges: self.merges.load(Ordering::Relaxed),
+            bytes_read: self.bytes_read.load(Ordering::Relaxed),
+            bytes_written: self.bytes_written.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns when no merge is under way.
+    pub fn wait_until_idle(&self) {
+        drop(self.running.lock());
+    }
+
+    /// Lets the worker, if there is one, look whether there is something to do.
+    pub fn wake(&self) {
+        self.wish.wake();
+    }
+
+    /// Ends compaction until the store is opened again.
+    fn give_up(&self, error: &Error) {
+        let _ = self.given_up.set(error.clone());
+    }
+}
+
+/// Why a merge was not completed.
+enum Stop {
+    /// The segment is damaged.
+    Damaged(Arc<LiveSegment>, Error),
+    /// Something else failed, or the merge was no longer wanted.
+    Failed(Error),
+}
+
+type Step<T> = std::result::Result<T, Stop>;
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a merge works on, and whether it is still wanted.
+struct Work<'w> {
+    shared: &'w Shared,
+    log: &'w CommitLog,
+    is_cancelled: &'w (dyn Fn() -> bool + 'w),
+}
+
+impl Work<'_> {
+    fn check_open(&self) -> Result<()> {
+        self.shared.check_open()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_open()?;
+        match (self.is_cancelled)() {
+            true => Err(Error::new(
+                ErrorKind::Closed,
+                "the compaction was stopped before it was done",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Merges once, if anything is to be merged for `aim`; answers what that came to. Damaged segments are passed over, and
+    /// told to the store as a failure.
+    fn merge(&self, aim: Aim) -> Result<Option<CompactionProgress>> {
+        let compactor = &self.shared.compactor;
+        let _running = compactor.running.lock();
+        if let Some(error) = compactor.given_up.get() {
+            return Err(error.clone());
+        }
+        self.check()?;
+        self.shared.failure.check_writable()?;
+        self.log.finish_adoption()?;
+        self.shared
+            .index
+            .make_all_present(|| self.check().is_ok())?;
+        while let Some(plan) = self.plan(aim)? {
+            match self.carry_out(&plan) {
+                Ok(progress) => return Ok(Some(progress)),
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Damaged(live, error)) => {
+                    live.usage.set_damaged();
+                    self.shared.failure.record(&error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn plan(&self, aim: Aim) -> Result<Option<Plan>> {
+        let segments = &self.shared.segments;
+        let members = segments.members()?;
+        let newest = self.log.last_sequence();
+        let options = &self.shared.options;
+        let choose = |counted| choice::choose(&members, aim, options, newest, counted);
+        let mut plan = choose(true);
+        if plan.as_ref().is_some_and(Plan::has_tombstones) {
+            // Whoever wrote a record of a sealed segment held a guard until he had counted what died of it.
+            let kills_are_counted = epoch::outlast();
+            plan = choose(kills_are_counted);
+        }
+        if plan.is_some() {
+            // How far a segment counts whose footer is torn is told by the one behind it, which may be gone soon.
+            for live in members.iter().filter(|live| live.sealed().is_some()) {
+                if !live.usage.footer_is_durable() {
+                    let synced = live.segment.sync();
+                    synced.inspect_err(|error| self.shared.compactor.give_up(error))?;
+                    live.usage.set_footer_durable();
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    fn carry_out(&self, plan: &Plan) -> Step<CompactionProgress> {
+        let id = self.log.next_segment_id();
+        let place = self.log.place();
+        let outcome = Output::begin(self, plan, id)
+            .map_err(Stop::from)
+            .and_then(|mut output| {
+                output.fill(self, plan)?;
+                let read = output.bytes_read;
+                Ok((read, takeover::take_over(self, plan, output)?))
+            });
+        let (bytes_read, bytes_written) = outcome.inspect_err(|_| {
+            // Recovery removes it if this fails; it may never have been there.
+            let name = segment_name::new_file_name(id);
+            let _ = place.vfs.remove(&place.directory.join(name));
+        })?;
+        let compactor = &self.shared.compactor;
+        compactor.merges.fetch_add(1, Ordering::Relaxed);
+        compactor
+            .bytes_read
+            .fetch_add(bytes_read, Ordering::Relaxed);
+        compactor
+            .bytes_written
+            .fetch_add(bytes_written, Ordering::Relaxed);
+        Ok(CompactionProgress {
+            bytes_wanted: plan.wanted_bytes,
+            segments_replaced: plan.victims.len() as u64,
+            bytes_replaced: plan.victims.iter().map(|live| live.content_end()).sum(),
+            bytes_written,
+        })
+    }
+}
+
+impl Store {
+    /// Merges all segments for which that pays, beside reads and writes; `progress` hears how far it has come after every
+    /// merge and ends it by answering `false`. Deleted and superseded records vanish from the disk, and what is left keeps its
+    /// order and its durability. Damaged segments are left as they are.
+    ///
+    /// Fails with [`ErrorKind::Closed`] if the store is closed, with `ECANCELED` if `progress` ended it, and with the first damage
+    /// met, after all the rest was done. What was merged stays merged. A full disk is an error that changes nothing.
+    pub fn compact(&self, mut progress: impl FnMut(CompactionProgress) -> bool) -> Result<()> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        let log = shared.log()?;
+        let work = Work {
+            shared,
+            log,
+            is_cancelled: &|| false,
+        };
+        log.finish_adoption()?;
+        shared.index.make_all_present(|| true)?;
+        log.retire_active_with_garbage()?;
+        log.sync(Scope::FullSegments)?;
+        let below = log.next_segment_id();
+        let mut done = CompactionProgress::default();
+        while let Some(step) = work.merge(Aim::All(below))? {
+            if done.segments_replaced == 0 {
+                done.bytes_wanted = step.bytes_wanted;
+            }
+            done.segments_replaced += step.segments_replaced;
+            done.bytes_replaced += step.bytes_replaced;
+            done.bytes_written += step.bytes_written;
+            if !progress(done) {
+                let cancelled = std::io::Error::from_raw_os_error(libc::ECANCELED);
+                return Err(Error::io("compact", &log.place().directory, &cancelled));
+            }
+        }
+        if done.segments_replaced > 0 {
+            image::write_now(shared);
+        }
+        match shared
+            .segments
+            .members()?
+            .iter()
+            .find(|it| it.usage.is_damaged())
+        {
+            Some(live) => Err(shared.failure.first().unwrap_or_else(|| {
+                Error::corrupt(live.segment.path(), 0, "damaged, and so not compacted")
+            })),
+            None => Ok(()),
+        }
+    }
+
+    /// Does a bounded part of what the background threads would do, for hosts that let the store have none: seals full
+    /// segments, syncs when the interval has passed, merges once, writes an image if one is due. Answers whether more is to be
+    /// done at once. It merges no more than makes one segment of the usual size.
+    ///
+    /// Fails as [`Store::put`] and [`Store::compact`] do.
+    pub fn maintain(&self) -> Result<bool> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        let log = shared.log()?;
+        log.finish_adoption()?;
+        match log.interval_has_passed() && shared.options.sync_mode == super::SyncMode::Interval {
+            true => log.sync(Scope::Everything)?,
+            false => log.sync(Scope::FullSegments)?,
+        }
+        let merged = match shared.options.compaction {
+            Compaction::Automatic => {
+                let work = Work {
+                    shared,
+                    log,
+                    is_cancelled: &|| false,
+                };
+                work.merge(Aim::Bound)?.is_some()
+            }
+            Compaction::Manual => false,
+        };
+        if !merged {
+            image::write_if_due(shared);
+        }
+        Ok(merged)
+    }
+}

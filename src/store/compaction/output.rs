@@ -1,0 +1,176 @@
+//! Writes what is left of some segments into a new one, which nobody knows of yet.
+
+use std::sync::Arc;
+
+use super::choice::Plan;
+use super::merge::{Found, Merge};
+use super::moves::Moves;
+use super::pace::Pace;
+use super::{Step, Stop, Work};
+use crate::error::Result;
+use crate::index::Index;
+use crate::log::manifest::{Manifest, Member};
+use crate::log::record::{ALIGNMENT, Fields, Kind, MAX_HEAD_LEN};
+use crate::log::segment_header::{Origin, SegmentHeader};
+use crate::log::writer::exact_size;
+use crate::log::{Segment, SegmentWriter};
+use crate::memory::epoch;
+use crate::store::live_segment::LiveSegment;
+use crate::store::segment_set::SegmentSet;
+
+/// After so many bytes the output is synced, so that the last sync has not all to write, and the pace is looked at.
+const SYNC_BYTES: u64 = 16 << 20;
+const PACE_BYTES: u64 = 256 << 10;
+
+/// A segment that is being written.
+pub struct Output {
+    /// Its writer.
+    pub writer: SegmentWriter,
+    /// For reading what is written.
+    pub segment: Arc<Segment>,
+    /// Where its puts come from.
+    pub moves: Moves,
+    /// Puts that have expired, and are not in it.
+    pub expired: Moves,
+    /// Bytes read to write it.
+    pub bytes_read: u64,
+}
+
+impl Output {
+    /// Begins the segment `id` that is to replace the victims of `plan`.
+    pub fn begin(work: &Work<'_>, plan: &Plan, id: u64) -> Result<Self> {
+        let place = work.log.place();
+        let manifest = manifest(&work.shared.segments, plan, id)?;
+        let victims = plan.victims.iter();
+        let base = victims.clone().map(|it| it.segment.header().base_sequence);
+        let header = SegmentHeader {
+            origin: Origin::Compaction,
+            salt: work.log.salt()?,
+            store_id: place.store_id,
+            segment_id: id,
+            base_sequence: base.min().unwrap_or(1),
+            predecessor_sequence: 0,
+            durable_sequence: work.log.durable_sequence(),
+            expired_until_ms: place.clock.expired_until_ms(),
+        };
+        let records: u64 = victims.clone().filter_map(records).sum();
+        let content: u64 = victims.map(|live| live.content_end()).sum();
+        // A record's sequence number may take more bytes than before.
+        let grown = records * ALIGNMENT;
+        let manifest_len = MAX_HEAD_LEN + manifest.encode()?.len();
+        let size = exact_size(content + grown + (manifest_len as u64).next_multiple_of(ALIGNMENT));
+        let read_mode = place.options.read_mode;
+        let (vfs, directory) = (&*place.vfs, &place.directory);
+        let (mut writer, segment) =
+            SegmentWriter::create_unnamed(vfs, directory, &header, size, read_mode)?;
+        writer.append_manifest(&manifest)?;
+        Ok(Self {
+            writer,
+            segment,
+            moves: Moves::new(plan.victims.len()),
+            expired: Moves::new(plan.victims.len()),
+            bytes_read: 0,
+        })
+    }
+
+    /// Copies what the index refers to, and the tombstones that are still needed. Stops where `work` says so.
+    pub fn fill(&mut self, work: &Work<'_>, plan: &Plan) -> Step<()> {
+        let vfs = &*work.log.place().vfs;
+        let mut pace = Pace::new(work.shared.options.compaction_bytes_per_second, vfs);
+        let (mut paced, mut synced) = (0, 0);
+        let mut merge = Merge::new(&plan.victims, &work.shared.index)?;
+        let mut scratch = Vec::new();
+        while let Some(found) = merge.next()? {
+            self.bytes_read += found.length;
+            let live = &plan.victims[found.victim];
+            let is_put = found.kind == Kind::Put;
+            if !is_put || is_live(&work.shared.index, live, &found)? {
+                // An expired put hides what was under its key before, as a tombstone does, and becomes one.
+                let has_expired = work.log.place().clock.has_expired(found.expires_at_ms);
+                if has_expired {
+                    self.expired.push(found.victim, found.offset)?;
+                }
+                let is_tombstone = !is_put || has_expired;
+                if !is_tombstone {
+                    self.copy(live, &found, Kind::Put, &mut scratch)?;
+                } else if found.sequence > plan.tombstones_until {
+                    self.copy(live, &found, Kind::Tombstone, &mut scratch)?;
+                }
+            }
+            let done = self.bytes_read + self.writer.end();
+            if done - paced >= PACE_BYTES {
+                work.check()?;
+                pace.count(done - paced, vfs, || work.check().is_ok());
+                paced = done;
+            }
+            if self.writer.end() - synced >= SYNC_BYTES {
+                self.segment.sync()?;
+                synced = self.writer.end();
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        live: &Arc<LiveSegment>,
+        found: &Found,
+        kind: Kind,
+        scratch: &mut Vec<u8>,
+    ) -> Step<()> {
+        let record = live.segment.record(found.offset, scratch)?;
+        // The very bytes that get a new checksum.
+        let verified = record.verify();
+        #[cfg(feature = "sabotage")]
+        let verified = verified.or_else(|error| {
+            match crate::sabotage::is_on(crate::sabotage::Fault::DamageLaundered) {
+                true => Ok(()),
+                false => Err(error),
+            }
+        });
+        verified.map_err(|error| Stop::Damaged(live.clone(), error))?;
+        self.writer.append(&Fields {
+            kind,
+            // All of its batch is durable.
+            continues: false,
+            follows_durable: false,
+            expires_at_ms: record.expires_at_ms().filter(|_| kind == Kind::Put),
+            sequence: record.sequence(),
+            key: record.key(),
+            value: match kind {
+                Kind::Put => record.value(),
+                _ => &[],
+            },
+        })?;
+        if kind == Kind::Put {
+            self.moves.push(found.victim, found.offset)?;
+        }
+        Ok(())
+    }
+}
+
+fn records(live: &Arc<LiveSegment>) -> Option<u64> {
+    live.sealed().map(|sealed| sealed.totals.records)
+}
+
+fn is_live(index: &Index, live: &LiveSegment, found: &Found) -> Result<bool> {
+    let location = live.location(found.offset)?;
+    Ok(index.refers_to(&epoch::pin(), found.hash, location))
+}
+
+/// What is there besides the victims and the segment `id`, and before it.
+fn manifest(segments: &SegmentSet, plan: &Plan, id: u64) -> Result<Manifest> {
+    let is_victim = |other: u64| plan.victims.iter().any(|it| it.segment.id() == other);
+    let members = segments.members()?;
+    let others = members
+        .iter()
+        .filter(|live| live.segment.id() < id && !is_victim(live.segment.id()));
+    Ok(Manifest {
+        members: others
+            .map(|live| Member {
+                id: live.segment.id(),
+                is_complete: live.sealed().is_some() && live.usage.footer_is_durable(),
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,166 @@
+//! Lets a complete output take the place of the segments that it was made of.
+
+use std::sync::Arc;
+
+use super::choice::Plan;
+use super::output::Output;
+use super::{Step, Work};
+use crate::error::Result;
+use crate::log::footer::{FOOTER_LEN, Footer};
+use crate::log::record::Kind;
+use crate::log::segment_header::HEADER_LEN;
+use crate::log::writer::give_name;
+use crate::log::{Segment, segment_name};
+use crate::memory::epoch;
+use crate::store::commit_log::{CommitLog, Scope, is_shortage};
+use crate::store::live_segment::{LiveSegment, Sealed};
+
+/// After so many records memory that moving them has freed may be given back.
+const PINNED: usize = 64;
+
+/// Completes `output`, gives it its name and lets it take the place of the victims of `plan`; answers its length. Up to the
+/// name nothing is changed but the output's own file.
+pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
+    let Output {
+        writer,
+        segment,
+        moves,
+        expired,
+        ..
+    } = output;
+    let (shared, log) = (work.shared, work.log);
+    let place = log.place();
+    let id = segment.id();
+    sabotage!(ReplacedDeletedEarly, remove_files(work, plan));
+    supersede_durably(log)?;
+    segment.sync()?;
+    let footer = writer.seal(shared.index.len())?;
+    segment.sync()?;
+    let readable = segment.reopen_sealed(&footer, place.options.read_mode)?;
+    let length = footer.offset + FOOTER_LEN as u64;
+    let reservation = shared.segments.reserve(length)?;
+    // Nothing can fail once the output has its name.
+    let named = shared
+        .index
+        .widen(reservation.location_bits())
+        .and_then(|()| {
+            work.check_open()?;
+            Ok(shared.images.pause())
+        });
+    let mut images = named.inspect_err(|_| shared.segments.give_back(&reservation))?;
+    if let Err(error) = give_name(&*place.vfs, &place.directory, id) {
+        shared.segments.give_back(&reservation);
+        // What is known of the directory is what fresh segments depend on, too.
+        return Err(match is_shortage(&error) {
+            true => error.into(),
+            false => log.stop(error).into(),
+        });
+    }
+    // They name segments that are gone.
+    images.forget();
+    let sealed = Sealed {
+        records_end: footer.records_end(),
+        totals: footer.totals,
+    };
+    let live = shared
+        .segments
+        .add_output(readable, sealed, reservation, &epoch::pin());
+    place.clock.recorded(live.segment.header().expired_until_ms);
+    let moved = move_entries(work, plan, &live, &footer, moves.iter())
+        .and_then(|()| remove_entries(work, plan, expired.iter()));
+    // The victims are gone as far as the disk is concerned, and must not come back by another manifest.
+    moved.inspect_err(|error| shared.compactor.give_up(error))?;
+    let guard = epoch::pin();
+    for victim in &plan.victims {
+        shared.segments.remove(victim.segment.id(), &guard);
+    }
+    drop(guard);
+    drop(images);
+    remove_files(work, plan);
+    log.count_sealed();
+    Ok(length)
+}
+
+/// Makes durable what superseded the records that were left behind: a power loss must not take both.
+fn supersede_durably(log: &CommitLog) -> Result<()> {
+    sabotage!(CompactedAheadOfLog, return Ok(()));
+    log.sync(Scope::Everything)
+}
+
+/// Lets the index refer to the records in `live` instead of those that they were copied from, unless they have been
+/// superseded since.
+fn move_entries(
+    work: &Work<'_>,
+    plan: &Plan,
+    live: &Arc<LiveSegment>,
+    footer: &Footer,
+    mut moves: impl Iterator<Item = (usize, u64)>,
+) -> Result<()> {
+    let index = &work.shared.index;
+    let segment: &Segment = &live.segment;
+    let mut scratch = Vec::new();
+    let mut guard = epoch::pin();
+    let mut offset = HEADER_LEN as u64;
+    let mut count = 0;
+    while offset < footer.records_end() {
+        let head = segment.head_at(offset)?;
+        match head.kind {
+            Kind::Put => {
+                let key = segment.key_at(offset, &mut scratch)?;
+                let hash = index.hash(key);
+                let from = match moves.next() {
+                    Some((victim, from)) => plan.victims[victim].location(from)?,
+                    None => break,
+                };
+                let to = live.location(offset)?;
+                match index.occupied_at(&guard, hash, from, key.len()) {
+                    Some(entry) => {
+                        entry.replace(to);
+                        // Whoever brings keys into memory does not come to this segment. Where that fails the key is
+                        // read from the disk.
+                        let _ = index.supply_key(&guard, hash, key, to);
+                    }
+                    None => live.usage.bury(Some(&head)),
+                }
+            }
+            Kind::Tombstone => live.usage.bury(Some(&head)),
+            Kind::Mark | Kind::Footer | Kind::Hints | Kind::Manifest => {}
+        }
+        offset += head.total_len;
+        count += 1;
+        if count % PINNED == 0 {
+            guard.repin();
+        }
+    }
+    Ok(())
+}
+
+/// Takes the puts at these places, which have expired, out of the index, unless they have been superseded since.
+fn remove_entries(
+    work: &Work<'_>,
+    plan: &Plan,
+    expired: impl Iterator<Item = (usize, u64)>,
+) -> Result<()> {
+    let index = &work.shared.index;
+    let mut scratch = Vec::new();
+    for (victim, offset) in expired {
+        let live = &plan.victims[victim];
+        let guard = epoch::pin();
+        let key = live.segment.key_at(offset, &mut scratch)?;
+        let location = live.location(offset)?;
+        let entry = index.occupied_at(&guard, index.hash(key), location, key.len());
+        if let Some(entry) = entry {
+            entry.remove();
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of the victims. What stays behind is removed by the next open.
+fn remove_files(work: &Work<'_>, plan: &Plan) {
+    let place = work.log.place();
+    for victim in &plan.victims {
+        let name = segment_name::file_name(victim.segment.id());
+        let _ = place.vfs.remove(&place.directory.join(name));
+    }
+}

@@ -1,0 +1,178 @@
+//! A segment of an open store: what its locations mean, and what is known of its content.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::segment_set::{CHUNK_BITS, UNIT, location_limit};
+use crate::error::Result;
+use crate::index::Location;
+use crate::log::Segment;
+use crate::log::footer::Totals;
+use crate::log::record::{Head, Kind};
+
+/// A segment with its place in the location space.
+pub struct LiveSegment {
+    /// The readable segment.
+    pub segment: Arc<Segment>,
+    /// How much of it is garbage; shared by the open and the sealed form of one segment.
+    pub usage: Arc<Usage>,
+    pub(super) first_chunk: u64,
+    /// Set once nothing more is written into it.
+    pub(super) sealed: Option<Sealed>,
+    pub(super) is_recovered: bool,
+}
+
+/// What is known of a segment that nothing more is written into.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealed {
+    /// Where its records end.
+    pub records_end: u64,
+    /// What they amount to.
+    pub totals: Totals,
+}
+
+/// Records of a segment that the index does not refer to, counted exactly: each is counted once, when it dies, and
+/// tombstones are dead from the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dead {
+    /// Bytes of dead puts.
+    pub put_bytes: u64,
+    /// How many they are.
+    pub puts: u64,
+    /// Bytes of tombstones.
+    pub tombstone_bytes: u64,
+}
+
+impl Dead {
+    /// Bytes of all dead records.
+    pub fn bytes(&self) -> u64 {
+        self.put_bytes + self.tombstone_bytes
+    }
+}
+
+/// What is known of a segment's content.
+#[derive(Default)]
+pub struct Usage {
+    put_bytes: AtomicU64,
+    puts: AtomicU64,
+    tombstone_bytes: AtomicU64,
+    /// Damage was met that keeps the segment from being compacted.
+    damaged: AtomicBool,
+    /// The footer is known to be on the disk.
+    footer_is_durable: AtomicBool,
+}
+
+impl Usage {
+    pub(super) fn new(dead: Dead, footer_is_durable: bool) -> Self {
+        Self {
+            put_bytes: AtomicU64::new(dead.put_bytes),
+            puts: AtomicU64::new(dead.puts),
+            tombstone_bytes: AtomicU64::new(dead.tombstone_bytes),
+            damaged: AtomicBool::new(false),
+            footer_is_durable: AtomicBool::new(footer_is_durable),
+        }
+    }
+
+    /// What is dead.
+    pub fn dead(&self) -> Dead {
+        Dead {
+            put_bytes: self.put_bytes.load(Ordering::Relaxed),
+            puts: self.puts.load(Ordering::Relaxed),
+            tombstone_bytes: self.tombstone_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts a record with this head as dead; `None` if it can't be read. That is damage, which whoever reads the record
+    /// itself hears of; the record may have been a put that some tombstone keeps dead.
+    pub(super) fn bury(&self, head: Option<&Head>) {
+        match head {
+            Some(head) if head.kind == Kind::Tombstone => {
+                let bytes = &self.tombstone_bytes;
+                bytes.fetch_add(head.total_len, Ordering::Relaxed);
+            }
+            head => {
+                let bytes = head.map_or(0, |head| head.total_len);
+                self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.puts.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether damage keeps the segment from being compacted.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that the segment is damaged.
+    pub fn set_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the footer is known to be on the disk.
+    pub fn footer_is_durable(&self) -> bool {
+        self.footer_is_durable.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that the footer has been synced.
+    pub fn set_footer_durable(&self) {
+        self.footer_is_durable.store(true, Ordering::Relaxed);
+    }
+}
+
+impl LiveSegment {
+    /// The location of the record at byte `offset` of this segment.
+    pub fn location(&self, offset: u64) -> Result<Location> {
+        let unit = (self.first_chunk << CHUNK_BITS) + offset / UNIT;
+        Location::new(unit).ok_or_else(location_limit)
+    }
+
+    /// The byte offset in this segment that `location`, one of its own, stands for.
+    pub fn offset(&self, location: Location) -> u64 {
+        (location.raw() - (self.first_chunk << CHUNK_BITS)) * UNIT
+    }
+
+    /// Where the segment begins in the location space.
+    pub fn first_chunk(&self) -> u32 {
+        // A location has 36 bits, of which the chunk is the upper 20; a segment beyond gives no location.
+        u32::try_from(self.first_chunk).unwrap_or(u32::MAX)
+    }
+
+    /// Offset behind the last of its records, as of now.
+    pub fn content_end(&self) -> u64 {
+        match &self.sealed {
+            Some(sealed) => sealed.records_end,
+            None => self.segment.readable_end(),
+        }
+    }
+
+    /// Whether it has its footer; what is left of an earlier run counts as sealed before it is adopted.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    /// What its records amount to; `None` while it is written.
+    pub fn sealed(&self) -> Option<&Sealed> {
+        self.sealed.as_ref()
+    }
+
+    /// Whether it is from before the store was opened.
+    pub fn is_recovered(&self) -> bool {
+        self.is_recovered
+    }
+
+    /// What of it is dead.
+    pub fn dead(&self) -> Dead {
+        self.usage.dead()
+    }
+
+    /// The same segment in its sealed form.
+    pub fn replaced_by(&self, segment: Arc<Segment>, sealed: Sealed) -> Self {
+        Self {
+            sealed: Some(sealed),
+            is_recovered: self.is_recovered,
+            segment,
+            usage: self.usage.clone(),
+            first_chunk: self.first_chunk,
+        }
+    }
+}
