@@ -10,7 +10,7 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
-.PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean
+.PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean power-test
 .PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-pool
 
 help: ## say what there is (the default)
@@ -41,9 +41,15 @@ SEED ?= 1000
 crash-test: ## crash a simulated disk at every call of endless workloads; MINUTES=10 SEED=1000
 	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --profile campaign --test crash -- --ignored --nocapture
 	FREYJA_SEED=$(SEED) $(CARGO) test --test kills -- --ignored --nocapture
+	$(CARGO) test --test calls -- --ignored --nocapture
 
 fault-test: ## let every call of the disk fail in every way; some ten minutes
 	$(CARGO) test --test fault_sweep --test failing_system -- --include-ignored --nocapture
+
+CUTS ?= 120
+
+power-test: ## cut the power of mounted file systems under writers, as root; CUTS=120 SEED=1000
+	FREYJA_CUTS=$(CUTS) FREYJA_SEED=$(SEED) $(CARGO) test --test power -- --ignored --nocapture
 
 damage-test: ## flip every bit of a store, cut every file to every length, damage every block; a few minutes
 	$(CARGO) test --test damage -- --ignored --nocapture
