@@ -181,6 +181,33 @@ fn what_is_no_whole_dump_is_refused_with_the_line() {
 }
 
 #[test]
+fn a_backup_is_a_store_with_the_same_pairs_and_can_be_brought_up_to_date() {
+    let folder = Folder::new();
+    folder.filled("store").close().unwrap();
+    let told = folder.run(DONE, &["backup", "store", "copy"]);
+    assert!(told.contains(" segments up to record "), "{told}");
+    folder.run(DONE, &["put", "store", "new", "value"]);
+    folder.run(DONE, &["backup", "store", "copy"]);
+    assert_eq!(folder.run(DONE, &["get", "copy", "new"]), "value");
+    folder.run(DONE, &["verify", "copy"]);
+    folder.run(FAILED, &["backup", "nowhere", "other"]);
+}
+
+#[test]
+fn compacting_keeps_what_counts() {
+    let folder = Folder::new();
+    folder.filled("store").close().unwrap();
+    let told = folder.run(DONE, &["compact", "store"]);
+    let mut numbers = told
+        .split(' ')
+        .filter_map(|word| word.trim().parse::<u64>().ok());
+    let (after, before) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(after < before, "{told}");
+    folder.run(DONE, &["verify", "store"]);
+    assert_eq!(folder.run(DONE, &["list", "store"]).lines().count(), 260);
+}
+
+#[test]
 fn counts_are_printed() {
     let folder = Folder::new();
     folder.filled("store").close().unwrap();
@@ -254,7 +281,8 @@ fn wrong_usage_is_told_apart_and_help_is_no_failure() {
     let help = folder.run(DONE, &["--help"]);
     let document = include_str!("../docs/tool.md");
     for command in [
-        "verify", "repair", "get", "put", "delete", "list", "stats", "dump", "load",
+        "verify", "repair", "backup", "compact", "get", "put", "delete", "list", "stats", "dump",
+        "load",
     ] {
         assert!(help.contains(&format!("\n  {command} STORE")), "{command}");
         assert!(

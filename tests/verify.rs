@@ -765,3 +765,58 @@ fn a_repair_keeps_expiries_and_leaves_out_what_was_found_expired() {
     assert_eq!(answers(2000), [true, false, false, true]);
     assert_eq!(answers(9000), [false, false, false, true]);
 }
+
+/// As [`filled`], with all of it but the last segment compacted.
+fn compacted(options: &Options) -> SimulatedDisk {
+    let disk = filled(options);
+    let store = open(&disk, options);
+    store.compact(|_| true).unwrap();
+    store.put(b"key 0", &value("key 0", 2)).unwrap();
+    store.close().unwrap();
+    drop(store);
+    settled(&disk)
+}
+
+#[test]
+fn a_compacted_store_is_sound_and_damage_to_it_is_found_and_repaired() {
+    for image_segments in [0, 1] {
+        let options = Options {
+            image_segments,
+            ..options()
+        };
+        let disk = compacted(&options);
+        let (report, findings) = verified(&disk);
+        assert_eq!((findings, report.keys), (vec![], 19));
+        assert!(report.records < 39, "nothing was compacted");
+
+        let place = newest(&disk, "key 9");
+        flip(&disk, &place.path, place.value_at);
+        let (report, findings) = verified(&disk);
+        assert_eq!(
+            (report.lost_keys, report.lost_records),
+            (1, 1),
+            "{findings:?}"
+        );
+        assert_eq!(findings[0].key.as_deref(), Some(&b"key 9"[..]));
+        let (report, _) = repaired(&disk, Salvage::default());
+        let mut pairs = expected();
+        pairs.remove(&b"key 9"[..]);
+        assert_eq!(saved(&disk), pairs);
+        assert_eq!((report.keys_saved, report.keys_left_out), (18, 1));
+    }
+}
+
+#[test]
+fn a_missing_output_of_compaction_is_found() {
+    let disk = compacted(&options());
+    let path = newest(&disk, "key 9").path;
+    disk.remove_file(&path).unwrap();
+    let (report, findings) = verified(&disk);
+    assert!(report.losses > 0, "{findings:?}");
+    assert!(report.keys < 19);
+    assert!(
+        findings
+            .iter()
+            .any(|it| it.kind == FindingKind::MissingRecords)
+    );
+}

@@ -17,6 +17,8 @@ usage: freyja COMMAND STORE [...] [OPTIONS]
   verify STORE               read every byte, say what is damaged
   repair STORE DESTINATION   save what can be saved in a new store; the original stays as it is
       --older-versions         of keys whose newest version is damaged, save the newest intact one
+  backup STORE DESTINATION   copy the store, or bring what is new to an earlier backup of it
+  compact STORE              give back the space of what was deleted or overwritten
   get STORE KEY              print the value, as it is
   put STORE KEY VALUE        store a value; VALUE - reads it from standard input
       --create                 make the store if there is none
@@ -56,6 +58,18 @@ pub enum Command {
         destination: PathBuf,
         /// Whether older versions are better than none.
         older_versions: bool,
+    },
+    /// Copy the store.
+    Backup {
+        /// The store.
+        store: PathBuf,
+        /// Where the copy is, or will be.
+        destination: PathBuf,
+    },
+    /// Give back space.
+    Compact {
+        /// The store.
+        store: PathBuf,
     },
     /// Print a value.
     Get {
@@ -159,6 +173,13 @@ fn parse_from(mut parser: lexopt::Parser) -> Result<Command, Error> {
             store: store(next("STORE")?),
             destination: store(next("DESTINATION")?),
             older_versions: options.older_versions.take().unwrap_or(false),
+        },
+        "backup" => Command::Backup {
+            store: store(next("STORE")?),
+            destination: store(next("DESTINATION")?),
+        },
+        "compact" => Command::Compact {
+            store: store(next("STORE")?),
         },
         "get" => Command::Get {
             store: store(next("STORE")?),

@@ -7,6 +7,7 @@ use freyja::store::{self, Finding, OpenMode, Options, Salvage, Severity, Store, 
 
 use crate::Answer;
 use crate::failure::Failure;
+use crate::pairs;
 
 /// Says what is damaged.
 pub fn verify(path: &Path, output: &mut dyn Write) -> Result<Answer, Failure> {
@@ -48,6 +49,30 @@ pub fn repair(
         0 => Answer::Yes,
         _ => Answer::No,
     })
+}
+
+/// Gives back the space of what was deleted or overwritten.
+pub fn compact(path: &Path, output: &mut dyn Write) -> Result<Answer, Failure> {
+    let store = Store::open(path, &pairs::writing(OpenMode::MustExist))?;
+    let before = store.stats().disk_bytes;
+    store.compact(|_| true)?;
+    let after = store.stats().disk_bytes;
+    store.close()?;
+    writeln!(output, "{after} bytes instead of {before}")?;
+    Ok(Answer::Yes)
+}
+
+/// Copies a store as it is at one moment.
+pub fn backup(path: &Path, destination: &Path, output: &mut dyn Write) -> Result<Answer, Failure> {
+    let store = Store::open(path, &pairs::writing(OpenMode::MustExist))?;
+    let backup = store.backup(destination, &mut |_, _| true)?;
+    store.close()?;
+    writeln!(
+        output,
+        "{} segments up to record {}: {} bytes linked, {} bytes copied",
+        backup.segments, backup.last_sequence, backup.linked_bytes, backup.copied_bytes
+    )?;
+    Ok(Answer::Yes)
 }
 
 /// Prints counts, a line each.

@@ -68,6 +68,8 @@ fn run(command: &Command, output: &mut dyn Write) -> Result<Answer, Failure> {
             destination,
             older_versions,
         } => examine::repair(store, destination, *older_versions, output),
+        Command::Backup { store, destination } => examine::backup(store, destination, output),
+        Command::Compact { store } => examine::compact(store, output),
         Command::Stats { store } => examine::stats(store, output),
         Command::Get { store, key } => pairs::get(store, key, output),
         Command::Put(put) => pairs::put(put),

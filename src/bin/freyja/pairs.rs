@@ -5,7 +5,7 @@ use std::path::Path;
 
 use freyja::ErrorKind;
 use freyja::log::record::MAX_VALUE_LEN;
-use freyja::store::{self, OpenMode, Options, Pair, Salvage, Store};
+use freyja::store::{self, IterOptions, OpenMode, Options, Pair, Salvage, Store};
 
 use crate::Answer;
 use crate::arguments::Put;
@@ -58,13 +58,29 @@ pub fn delete(path: &Path, key: &[u8]) -> Result<Answer, Failure> {
 
 /// Prints keys.
 pub fn list(path: &Path, prefix: &[u8], output: &mut dyn Write) -> Result<Answer, Failure> {
-    for_each(path, &mut |pair| {
-        if pair.key.starts_with(prefix) {
-            text::write_escaped(output, pair.key)?;
-            output.write_all(b"\n")?;
+    let store = Store::open(path, &reading())?;
+    let mut keys = store.iter(IterOptions {
+        prefix: prefix.to_vec(),
+        keys_only: true,
+        ..IterOptions::default()
+    })?;
+    let mut answer = Answer::Yes;
+    loop {
+        let step = keys.next_with(|key, _| {
+            text::write_escaped(output, key)?;
+            output.write_all(b"\n")
+        });
+        match step {
+            Ok(Some(printed)) => printed?,
+            Ok(None) => return Ok(answer),
+            // The next step goes on behind it.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                eprintln!("freyja: {error}");
+                answer = Answer::No;
+            }
+            Err(error) => return Err(error.into()),
         }
-        Ok(())
-    })
+    }
 }
 
 /// Calls `visit` with all pairs that are there. Complains of those that are lost.
