@@ -293,8 +293,8 @@ fn a_store_of_a_newer_version_is_refused_by_everything_and_not_touched() {
             let directory = copy(&name);
             let path = directory.path();
             let original = files(path);
-            let segments = original.iter().filter(|(name, _)| name.ends_with(".seg"));
-            let (segment, bytes) = segments.last().unwrap();
+            let mut segments = original.iter().filter(|(name, _)| name.ends_with(".seg"));
+            let (segment, bytes) = segments.next_back().unwrap();
             fs::write(path.join(segment), with_header(bytes, at, value)).unwrap();
             let before = files(path);
             for mode in [
