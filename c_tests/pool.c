@@ -199,6 +199,8 @@ static void a_child_has_a_pool_of_its_own(void) {
         char *own = filled(300, 1);
         CHECK(own != of_parent && pool_stats().in_use == 1);
         freyja_free_buf(own);
+        /* Becomes another program: leak checkers would look for memory of threads that exist in the parent only. */
+        execl("/bin/true", "true", (char *)NULL);
         _exit(0);
     }
     int status;

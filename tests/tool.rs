@@ -260,7 +260,7 @@ fn failures_are_on_standard_error_and_name_what_failed() {
         assert!(told.contains("nowhere: there is no store"), "{told}");
     }
     let store = folder.filled("store");
-    let told = folder.complaint(FAILED, &["get", "store", "key"]);
+    let told = folder.complaint(FAILED, &["put", "store", "key", "value"]);
     assert!(told.contains("open elsewhere"), "{told}");
     store.close().unwrap();
     std::fs::create_dir(folder.path("full")).unwrap();

@@ -162,12 +162,12 @@ fn slice(bytes: &[u8]) -> freyja_slice {
 
 /// Copies as many of the next pairs as fit into memory of the caller: far faster than one after the other. Each is a
 /// freyja_pair, the key, the value; the first begins at `buf`, each next one at the next multiple of 8 bytes from there:
-///
-///     for (size_t at = 0; at < used; at += (sizeof pair + pair.key_len + pair.val_len + 7) / 8 * 8) {
-///         memcpy(&pair, buf + at, sizeof pair);
-///         ... key at buf + at + sizeof pair, value behind it
-///     }
-///
+/// ```c
+/// for (size_t at = 0; at < used; at += (sizeof pair + pair.key_len + pair.val_len + 7) / 8 * 8) {
+///     memcpy(&pair, buf + at, sizeof pair);
+///     ... key at buf + at + sizeof pair, value behind it
+/// }
+/// ```
 /// @param buf, cap    where the pairs go, and how many bytes fit.
 /// @param[out] used   where the last pair ends, in bytes from `buf`; with FREYJA_RANGE how much room the next pair needs.
 /// @param[out] count  number of pairs; may be NULL if it is not wanted.
