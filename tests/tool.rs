@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use freyja::store::{Options, Store};
+use freyja::store::{OpenMode, Options, Store};
 
 const DONE: i32 = 0;
 const NO: i32 = 1;
@@ -78,7 +78,12 @@ impl Folder {
 
 /// Flips a bit in the value of the newest record of `key`; returns where the record lies.
 fn damage(path: &Path, key: &[u8]) -> (PathBuf, u64) {
-    let store = Store::open(path, &Options::default()).unwrap();
+    // For reading, so that no compaction moves the record meanwhile.
+    let options = Options {
+        mode: OpenMode::ReadOnly,
+        ..Options::default()
+    };
+    let store = Store::open(path, &options).unwrap();
     let location = store.locate(key).unwrap().unwrap();
     store.close().unwrap();
     drop(store);
