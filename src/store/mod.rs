@@ -23,6 +23,7 @@ mod recovery;
 mod report;
 mod segment_set;
 mod stats;
+mod thread;
 mod write;
 mod write_batch;
 
