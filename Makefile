@@ -30,9 +30,10 @@ demo: library ## build the library and examples/owner.c, and run it; DEMO_ARGUME
 	$(CC) $(C_WARNINGS) $(CFLAGS) -Iinclude examples/owner.c $(link) -o $(target)/examples/owner
 	$(target)/examples/owner $(DEMO_ARGUMENTS)
 
+# The suites that sabotage turns against itself have been run before it.
 test: ## run every test: Rust, and C against the shared and the static library
 	$(CARGO) test --no-fail-fast --features tool
-	$(CARGO) test --features sabotage --test sabotage
+	$(CARGO) test --features sabotage --test sabotage -- $(foreach suite,backup expiry follow,--skip $(suite)::)
 
 # What follows is part of make test; here it runs longer, with other seeds.
 MINUTES ?= 10
