@@ -200,6 +200,10 @@ impl Follower {
                 return Err(Error::corrupt(&path, 0, what));
             }
             if header.origin == Origin::Compaction {
+                sabotage!(RefreshedOverCompaction, {
+                    state.known.insert(id);
+                    continue;
+                });
                 let until = &mut state.compacted_until;
                 *until = header.durable_sequence.max(*until);
             } else if !is_late {
@@ -214,6 +218,7 @@ impl Follower {
     /// Whether everything before the segment with this header has been taken. If not, it was cut off by a crash, and nothing
     /// counts from there on until a writer has mended the store.
     fn comes_next(&self, header: &SegmentHeader, compacted_until: u64) -> Result<bool> {
+        sabotage!(RefreshedOverGap, return Ok(true));
         let last = self.last_sequence();
         let path = self
             .directory
@@ -436,6 +441,7 @@ impl<'f> Batch<'f> {
     /// Adds `record`, and makes the changes if it completes a batch, be it of one.
     fn add(&mut self, record: &ScannedRecord<'_>) -> Result<()> {
         self.push(record.offset, record.kind, record.sequence, record.key)?;
+        sabotage!(RefreshedInParts, return self.apply());
         match record.continues {
             true => Ok(()),
             false => self.apply(),
