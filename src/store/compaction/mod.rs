@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::commit_log::{CommitLog, Scope};
+use super::contents::Contents;
 use super::image;
 use super::live_segment::LiveSegment;
 use super::options::Compaction;
@@ -124,6 +125,7 @@ impl From<Error> for Stop {
 /// What a merge works on, and whether it is still wanted.
 struct Work<'w> {
     shared: &'w Shared,
+    contents: Contents,
     log: &'w CommitLog,
     is_cancelled: &'w (dyn Fn() -> bool + 'w),
 }
@@ -159,7 +161,7 @@ impl Work<'_> {
         }
         self.shared.failure.check_writable()?;
         self.log.finish_adoption()?;
-        self.shared
+        self.contents
             .index
             .make_all_present(|| self.check().is_ok())?;
         while let Some(plan) = self.plan(aim)? {
@@ -177,7 +179,7 @@ impl Work<'_> {
 
     /// What is to be merged as far as is known.
     fn choose(&self, aim: Aim) -> Result<Option<Plan>> {
-        let members = self.shared.segments.members()?;
+        let members = self.contents.segments.members()?;
         expiry::look(self, members.iter().map(|live| &**live))?;
         let newest = self.log.last_sequence();
         let options = &self.shared.options;
@@ -185,7 +187,7 @@ impl Work<'_> {
     }
 
     fn plan(&self, aim: Aim) -> Result<Option<Plan>> {
-        let members = self.shared.segments.members()?;
+        let members = self.contents.segments.members()?;
         expiry::look(self, members.iter().map(|live| &**live))?;
         let newest = self.log.last_sequence();
         let options = &self.shared.options;
@@ -261,11 +263,12 @@ impl Store {
         let log = shared.log()?;
         let work = Work {
             shared,
+            contents: shared.share_contents(),
             log,
             is_cancelled: &|| false,
         };
         log.finish_adoption()?;
-        shared.index.make_all_present(|| true)?;
+        work.contents.index.make_all_present(|| true)?;
         log.retire_active_with_garbage()?;
         log.sync(Scope::FullSegments)?;
         let mut done = CompactionProgress::default();
@@ -292,7 +295,8 @@ impl Store {
             image::write_now(shared);
             let_go();
         }
-        match shared
+        match work
+            .contents
             .segments
             .members()?
             .iter()
@@ -323,6 +327,7 @@ impl Store {
             Compaction::Automatic => {
                 let work = Work {
                     shared,
+                    contents: shared.share_contents(),
                     log,
                     is_cancelled: &|| false,
                 };
