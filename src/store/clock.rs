@@ -58,6 +58,12 @@ impl ExpiryClock {
         self.expired_until_ms.load(Ordering::Relaxed)
     }
 
+    /// Tells the clock of pairs with an expiry up to `moment_ms` that somebody else has found to have expired.
+    pub fn has_heard(&self, moment_ms: u64) {
+        self.expired_until_ms
+            .fetch_max(moment_ms, Ordering::Relaxed);
+    }
+
     /// Tells the clock that `moment_ms`, an earlier answer of [`Self::expired_until_ms`], is on disk.
     pub fn recorded(&self, moment_ms: u64) {
         self.recorded_ms.fetch_max(moment_ms, Ordering::Relaxed);

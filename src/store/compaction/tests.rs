@@ -49,6 +49,7 @@ fn a_merge_that_is_stopped_anywhere_is_left_whole() {
         };
         let work = Work {
             shared: &store.shared,
+            contents: store.shared.share_contents(),
             log: store.shared.log().unwrap(),
             is_cancelled: &is_cancelled,
         };

@@ -73,6 +73,7 @@ fn run(shared: &Shared, stop: &AtomicBool) {
     let is_cancelled = || stop.load(Ordering::Acquire);
     let work = Work {
         shared,
+        contents: shared.share_contents(),
         log,
         is_cancelled: &is_cancelled,
     };
