@@ -14,7 +14,6 @@ pub const CLOSED: c_int = -6;
 pub const EXISTS: c_int = -7;
 pub const READ_ONLY: c_int = -8;
 pub const TOO_LARGE: c_int = -9;
-pub const FAILED: c_int = -11;
 pub const UNSUPPORTED: c_int = -13;
 pub const PANIC: c_int = -16;
 

@@ -43,8 +43,6 @@ struct Place {
     exists: bool,
     /// How often something was written.
     writes: u64,
-    /// Whether anything was compacted since the other reader was opened.
-    is_compacted: bool,
 }
 
 #[derive(Default)]

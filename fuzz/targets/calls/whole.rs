@@ -93,12 +93,7 @@ impl World {
         let place = &self.places[number];
         // SAFETY: the handle is open.
         unsafe {
-            let status = c::freyja_refresh(reader);
-            if status == c::FAILED && place.is_compacted {
-                self.close_reader(number);
-                return;
-            }
-            assert_eq!(status, c::OK);
+            assert_eq!(c::freyja_refresh(reader), c::OK);
             let mut count = u64::MAX;
             assert_eq!(c::freyja_count(reader, &mut count), c::OK);
             assert_eq!(count, place.map.len() as u64);
@@ -117,11 +112,10 @@ impl World {
     }
 
     fn open_reader(&mut self, number: usize, how: u8) -> Option<Handle> {
-        let place = &mut self.places[number];
+        let place = &self.places[number];
         if !place.exists {
             return None;
         }
-        place.is_compacted = false;
         let options = Options {
             flags: c::READ_ONLY_STORE,
             read_mode: u32::from(how & 1 != 0),
@@ -146,12 +140,11 @@ impl World {
     }
 
     pub fn compact(&mut self, input: &mut Input<'_>) {
-        let place = &mut self.places[input.byte() as usize % 2];
+        let place = &self.places[input.byte() as usize % 2];
         let Some(db) = place.db else { return };
         // SAFETY: the handle is open.
         let status = unsafe { c::freyja_compact(db, None, ptr::null_mut(), ptr::null_mut()) };
         assert_eq!(status, if place.read_only { c::READ_ONLY } else { c::OK });
-        place.is_compacted = true;
         let mut count = u64::MAX;
         // SAFETY: the handle is open.
         assert_eq!(unsafe { c::freyja_count(db, &mut count) }, c::OK);
