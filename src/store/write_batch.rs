@@ -74,6 +74,9 @@ impl Store {
             }
             appended
         };
+        if batch.operations().any(|it| it.expires_at_ms.is_some()) {
+            shared.compactor.note_expiring();
+        }
         self.acknowledge(log, appended)?;
         let puts = batch.operations().filter(|it| it.value.is_some()).count();
         shared.counters.add(Operation::Put, puts as u64);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::choice::Aim;
-use super::{Shared, Work};
+use super::{Shared, Work, expiry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::image;
 
@@ -16,6 +17,8 @@ use crate::store::image;
 pub(super) struct Wish {
     wanted: Mutex<bool>,
     changed: Condvar,
+    /// Whether the worker sleeps until it is woken, since nothing that it knows of is going to expire.
+    sleeps_on: AtomicBool,
 }
 
 impl Wish {
@@ -24,11 +27,31 @@ impl Wish {
         self.changed.notify_all();
     }
 
-    fn wait(&self) {
-        let mut wanted = self.wanted.lock();
-        while !std::mem::take(&mut *wanted) {
-            self.changed.wait(&mut wanted);
+    /// Lets the worker know that a pair that expires has been written.
+    pub(super) fn note_expiring(&self) {
+        if self.sleeps_on.load(Ordering::SeqCst) {
+            self.wake();
         }
+    }
+
+    /// Waits until somebody wakes the worker, or for as long as `longest` says.
+    fn wait(&self, longest: impl FnOnce() -> Option<Duration>) {
+        // First, so that a pair is seen by `longest`, or its writer sees this.
+        self.sleeps_on.store(true, Ordering::SeqCst);
+        let longest = longest();
+        self.sleeps_on.store(longest.is_none(), Ordering::SeqCst);
+        let mut wanted = self.wanted.lock();
+        while !*wanted {
+            match longest {
+                Some(longest) => {
+                    self.changed.wait_for(&mut wanted, longest);
+                    break;
+                }
+                None => self.changed.wait(&mut wanted),
+            }
+        }
+        *wanted = false;
+        self.sleeps_on.store(false, Ordering::SeqCst);
     }
 }
 
@@ -87,7 +110,8 @@ fn run(shared: &Shared, stop: &AtomicBool) {
     };
     while !is_cancelled() {
         let mut merged = false;
-        // What fails, for want of space say, is tried again when the log has grown.
+        let _ = expiry::end_active(&work);
+        // What fails, for want of space say, is tried again when the log has grown, or more has expired.
         while let Ok(Some(_)) = work.merge(Aim::Bound) {
             merged = true;
         }
@@ -95,6 +119,6 @@ fn run(shared: &Shared, stop: &AtomicBool) {
             image::write_if_due(shared);
             super::let_go();
         }
-        shared.compactor.wish.wait();
+        shared.compactor.wish.wait(|| expiry::wait(&work));
     }
 }
