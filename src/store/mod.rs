@@ -24,6 +24,7 @@ mod recovery;
 mod report;
 mod segment_set;
 mod stats;
+mod thread;
 mod write;
 mod write_batch;
 
@@ -34,6 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::epoch;
 use crate::memory::reserve;
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
@@ -251,6 +253,8 @@ impl Store {
                 .inspect(|()| image::write_at_close(&self.shared, log)),
             None => Ok(()),
         };
+        // Files that compaction has replaced wait for readers that are gone by now; nobody else might ever let go of them.
+        epoch::outlast();
         drop(self.lock.lock().take());
         result
     }

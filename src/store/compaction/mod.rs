@@ -17,6 +17,8 @@ mod moves;
 mod output;
 mod pace;
 mod takeover;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -169,6 +171,8 @@ impl Work<'_> {
         self.contents
             .index
             .make_all_present(|| self.check().is_ok())?;
+        // Stopped while shards were loaded, others are still absent, which what follows must not touch.
+        self.check()?;
         while let Some(plan) = self.plan(aim)? {
             match self.carry_out(&plan) {
                 Ok(progress) => return Ok(Some(progress)),

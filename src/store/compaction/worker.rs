@@ -1,7 +1,7 @@
 //! The thread that compacts in the background. It is one of its own, so that it delays no sync.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::choice::Aim;
 use super::{Shared, Work, expiry};
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::image;
+use crate::error::Result;
+use crate::store::{image, thread};
 
 /// Whether somebody wants the worker to look for work.
 #[derive(Default)]
@@ -29,17 +29,19 @@ impl Wish {
 
     /// Lets the worker know that a pair that expires has been written.
     pub(super) fn note_expiring(&self) {
-        if self.sleeps_on.load(Ordering::SeqCst) {
+        // Pairs with the one in `wait`: the pair is seen there, or this here.
+        fence(Ordering::SeqCst);
+        if self.sleeps_on.load(Ordering::Relaxed) {
             self.wake();
         }
     }
 
     /// Waits until somebody wakes the worker, or for as long as `longest` says.
     fn wait(&self, longest: impl FnOnce() -> Option<Duration>) {
-        // First, so that a pair is seen by `longest`, or its writer sees this.
-        self.sleeps_on.store(true, Ordering::SeqCst);
+        self.sleeps_on.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
         let longest = longest();
-        self.sleeps_on.store(longest.is_none(), Ordering::SeqCst);
+        self.sleeps_on.store(longest.is_none(), Ordering::Relaxed);
         let mut wanted = self.wanted.lock();
         while !*wanted {
             match longest {
@@ -51,7 +53,7 @@ impl Wish {
             }
         }
         *wanted = false;
-        self.sleeps_on.store(false, Ordering::SeqCst);
+        self.sleeps_on.store(false, Ordering::Relaxed);
     }
 }
 
@@ -66,18 +68,10 @@ impl Worker {
     /// Starts the thread for `shared`, which is open for writing.
     pub(in crate::store) fn start(shared: Arc<Shared>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::Builder::new()
-            .name("freyja-compactor".into())
-            .spawn({
-                let (shared, stop) = (shared.clone(), stop.clone());
-                move || run(&shared, &stop)
-            })
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Memory,
-                    format!("a background thread could not be started: {error}"),
-                )
-            })?;
+        let thread = thread::start("freyja-compactor", {
+            let (shared, stop) = (shared.clone(), stop.clone());
+            move || run(&shared, &stop)
+        })?;
         Ok(Self {
             shared,
             stop,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::log::record::Kind;
 use crate::log::{Event, Scanner};
 use crate::memory::epoch;
-use crate::memory::reserve;
 use crate::store::contents::Contents;
 use crate::store::live_segment::LiveSegment;
+use crate::store::thread;
 
 /// A running thread that loads absent shards and missing keys; dropping it stops and joins it.
 pub struct Loader {
@@ -22,25 +22,15 @@ impl Loader {
     /// Starts the thread for `contents`.
     pub fn start(contents: Contents) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        // Starting a thread can end the process for want of a few bytes.
-        reserve::check_system()?;
-        let thread = std::thread::Builder::new()
-            .name("freyja-loader".into())
-            .spawn({
-                let stop = stop.clone();
-                // What fails here fails again for whoever needs it, who hears of it.
-                move || {
-                    let go_on = || !stop.load(Ordering::Acquire);
-                    let _ = contents.index.make_all_present(go_on);
-                    supply_keys(&contents, &go_on);
-                }
-            })
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Memory,
-                    format!("a background thread could not be started: {error}"),
-                )
-            })?;
+        let thread = thread::start("freyja-loader", {
+            let stop = stop.clone();
+            // What fails here fails again for whoever needs it, who hears of it.
+            move || {
+                let go_on = || !stop.load(Ordering::Acquire);
+                let _ = contents.index.make_all_present(go_on);
+                supply_keys(&contents, &go_on);
+            }
+        })?;
         Ok(Self {
             stop,
             thread: Some(thread),

@@ -64,7 +64,7 @@ pub fn make_changes(
     read: impl FnOnce(&mut Sink<'_>) -> Result<()> + Send,
 ) -> Result<()> {
     // Starting a thread can end the process for want of a few bytes.
-    if !may_start_threads || reserve::check_system().is_err() {
+    if !may_start_threads || reserve::check_for_thread().is_err() {
         return alternate(maker, read);
     }
     let mut work = Some((maker, read));
@@ -89,6 +89,9 @@ pub fn make_changes(
 
 /// Reads on this thread and makes the changes on another.
 fn overlap(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> Result<()> {
+    if reserve::check_for_thread().is_err() {
+        return alternate(maker, read);
+    }
     std::thread::scope(|scope| {
         let (full_sender, full_receiver) = sync_channel::<Batch>(WAITING);
         let (empty_sender, empty_receiver) = channel::<Batch>();
