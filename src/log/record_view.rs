@@ -82,6 +82,18 @@ impl<'a> RecordView<'a> {
         Pair::new(&self.bytes[self.head.head_len..], self.head.key_len)
     }
 
+    /// Where the record begins in its segment, in bytes.
+    #[inline]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Where the value begins in its segment, in bytes.
+    #[inline]
+    pub fn value_offset(&self) -> u64 {
+        self.offset + (self.head.head_len + self.head.key_len) as u64
+    }
+
     /// What the record is.
     #[inline]
     pub fn kind(&self) -> Kind {
