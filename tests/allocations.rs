@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::Path;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use freyja as _; // its C functions are called
@@ -152,6 +152,15 @@ unsafe extern "C" {
         val_ends: *mut usize,
         states: *mut c_int,
     ) -> c_int;
+    fn freyja_get_pinned(
+        db: Handle,
+        key: Bytes,
+        key_len: usize,
+        pin: *mut Handle,
+        val: *mut Bytes,
+        val_len: *mut usize,
+    ) -> c_int;
+    fn freyja_unpin(pin: Handle) -> c_int;
     fn freyja_exists(db: Handle, key: Bytes, key_len: usize) -> c_int;
     fn freyja_delete(db: Handle, key: Bytes, key_len: usize) -> c_int;
     fn freyja_batch_new(out: *mut Handle) -> c_int;
@@ -276,6 +285,22 @@ fn no_operation_takes_from_the_heap(key_storage: u32, read_mode: u32) {
         let status =
             unsafe { freyja_get_into(db, key.as_ptr().cast(), 16, place, 300, &mut val_len) };
         assert_eq!((status, val), (0, VALUE));
+    });
+    no_requests("get_pinned and unpin", |i| {
+        let (key, mut pin, mut val, mut val_len) = (key(i % KEYS), null_mut(), null(), 0);
+        // SAFETY: as above; the value is looked at before the pin is released.
+        unsafe {
+            let status = freyja_get_pinned(
+                db,
+                key.as_ptr().cast(),
+                16,
+                &mut pin,
+                &mut val,
+                &mut val_len,
+            );
+            assert_eq!((status, val_len, *val.cast::<u8>()), (0, 300, 7));
+            assert_eq!(freyja_unpin(pin), 0);
+        }
     });
     no_requests("get_many", |i| get_many(db, i));
     no_requests("exists", |i| {

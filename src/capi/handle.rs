@@ -179,13 +179,15 @@ fn chunk_and_place(number: usize) -> (usize, usize) {
     (chunk, shifted - (FIRST_CHUNK << chunk))
 }
 
+/// The answer for a handle that was valid once.
 #[cold]
-fn closed() -> Error {
+pub fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the handle has been closed")
 }
 
+/// The answer for a number that never was a handle of the kind asked for.
 #[cold]
-fn made_up() -> Error {
+pub fn made_up() -> Error {
     Error::new(ErrorKind::Invalid, "this is not a handle of this kind")
 }
 

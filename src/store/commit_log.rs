@@ -602,6 +602,14 @@ impl CommitLog {
         Ok(())
     }
 
+    /// Lets the segment `id` count as full if it is the active one, so that it can be sealed and compacted.
+    pub fn retire_active(&self, id: u64) -> Result<()> {
+        let mut tail = self.open_tail(1)?;
+        let full = tail.active.take_if(|active| active.live.segment.id() == id);
+        tail.full.extend(full);
+        Ok(())
+    }
+
     /// The store's file system, clock, directory and options.
     pub fn place(&self) -> &Place {
         &self.place

@@ -17,6 +17,7 @@ mod iterate;
 mod live_segment;
 mod open;
 mod options;
+mod pinned;
 mod publication;
 mod read;
 mod read_many;
@@ -59,6 +60,7 @@ pub use examination::{
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
 pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+pub use pinned::PinnedValue;
 pub use read::RecordLocation;
 pub use read_many::Values;
 pub use report::{DamagedSpan, RecoveryReport, RecoveryWay};

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::Store;
 use super::contents::Contents;
 use super::counters::Operation;
+use super::live_segment::LiveSegment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::RecordView;
@@ -80,13 +81,19 @@ impl Store {
 
     /// Where the newest record of `key` lies, and its version; `None` if the key is not there.
     pub fn locate(&self, key: &[u8]) -> Result<Option<RecordLocation>> {
-        self.with_record(key, |place, _| place)
+        self.with_record(key, |live, view| RecordLocation {
+            segment_id: live.segment.id(),
+            offset: view.offset(),
+            length: view.len_on_disk(),
+            sequence: view.sequence(),
+        })
     }
 
-    fn with_record<R>(
+    /// Calls `use_record` with the verified record of `key` and its segment.
+    pub(super) fn with_record<R>(
         &self,
         key: &[u8],
-        use_record: impl FnOnce(RecordLocation, &RecordView<'_>) -> R,
+        use_record: impl FnOnce(&LiveSegment, &RecordView<'_>) -> R,
     ) -> Result<Option<R>> {
         let shared = &*self.shared;
         shared.check_open()?;
@@ -106,9 +113,9 @@ impl Store {
                 Ok(Some((_, view))) if shared.clock.has_expired(view.expires_at_ms()) => {
                     Some(Ok(None))
                 }
-                Ok(Some((place, view))) => use_record
+                Ok(Some((live, view))) => use_record
                     .take()
-                    .map(|use_record| Ok(Some(use_record(place, &view)))),
+                    .map(|use_record| Ok(Some(use_record(live, &view)))),
                 Ok(None) => None,
                 // Damage may have hit the very bytes that tell whose record it is: the index may know. If it does not
                 // either, another candidate may still be the one.
@@ -145,7 +152,7 @@ impl Contents {
         location: Location,
         key: &[u8],
         scratch: &'a mut Vec<u8>,
-    ) -> Result<Option<(RecordLocation, RecordView<'a>)>> {
+    ) -> Result<Option<(&'a LiveSegment, RecordView<'a>)>> {
         let Some(live) = self.segments.find(location, guard) else {
             return Ok(None);
         };
@@ -156,13 +163,7 @@ impl Contents {
         if view.key() != key {
             return Ok(None);
         }
-        let place = RecordLocation {
-            segment_id: live.segment.id(),
-            offset,
-            length: view.len_on_disk(),
-            sequence: view.sequence(),
-        };
-        Ok(Some((place, view)))
+        Ok(Some((live, view)))
     }
 }
 

@@ -78,6 +78,9 @@ impl Store {
             }
             appended
         };
+        if expires_at_ms.is_some() {
+            shared.compactor.note_expiring();
+        }
         self.acknowledge(log, appended)?;
         shared.counters.count(Operation::Put);
         Ok(())

@@ -87,6 +87,9 @@ impl Store {
         kept::keep(&LOCATIONS, locations);
         kept::keep(&REPLACED, replaced);
         plan.keep();
+        if batch.operations().any(|it| it.expires_at_ms.is_some()) {
+            shared.compactor.note_expiring();
+        }
         self.acknowledge(log, appended)?;
         let puts = batch.operations().filter(|it| it.value.is_some()).count();
         shared.counters.add(Operation::Put, puts as u64);

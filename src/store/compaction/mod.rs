@@ -2,7 +2,7 @@
 //!
 //! A merge goes through these steps; a crash between any two of them changes nothing that anybody could see:
 //!
-//! 1. [`choice`] picks segments, and says which tombstones may go.
+//! 1. [`choice`] picks segments, and says which tombstones may go. Segments of which nothing is needed go whole, without being read.
 //! 2. [`output`] copies what the index refers to, in the order of the sequence numbers, which it keeps, into a file without a
 //!    name that counts. Damage to a segment ends the merge: it is never copied, and the segment stays.
 //! 3. [`takeover`] makes the file durable and gives it its name. It begins with a manifest, which says that the merged
@@ -100,6 +100,11 @@ impl Compactor {
     /// Lets the worker, if there is one, look whether there is something to do.
     pub fn wake(&self) {
         self.wish.wake();
+    }
+
+    /// Lets the worker, if there is one, know that a pair that expires has been written.
+    pub fn note_expiring(&self) {
+        self.wish.note_expiring();
     }
 
     /// Ends compaction until the store is opened again.
@@ -221,7 +226,9 @@ impl Work<'_> {
         let outcome = Output::begin(self, plan, id)
             .map_err(Stop::from)
             .and_then(|mut output| {
-                output.fill(self, plan)?;
+                if !plan.drops {
+                    output.fill(self, plan)?;
+                }
                 let read = output.bytes_read;
                 Ok((read, takeover::take_over(self, plan, output)?))
             });
@@ -335,6 +342,7 @@ impl Store {
                     log,
                     is_cancelled: &|| false,
                 };
+                expiry::end_active(&work)?;
                 work.merge(Aim::Bound)?.is_some()
             }
             Compaction::Manual => false,

@@ -53,8 +53,9 @@ impl Output {
             durable_sequence: work.log.durable_sequence(),
             expired_until_ms: place.clock.expired_until_ms(),
         };
-        let records: u64 = victims.clone().filter_map(records).sum();
-        let content: u64 = victims.map(|live| live.content_end()).sum();
+        let kept = victims.filter(|_| !plan.drops);
+        let records: u64 = kept.clone().filter_map(records).sum();
+        let content: u64 = kept.map(|live| live.content_end()).sum();
         // A record's sequence number may take more bytes than before.
         let grown = records * ALIGNMENT;
         let manifest_len = MAX_HEAD_LEN + manifest.encode()?.len();

@@ -6,6 +6,7 @@ use super::choice::Plan;
 use super::output::Output;
 use super::{Step, Work};
 use crate::error::Result;
+use crate::index::ShardSnapshot;
 use crate::log::footer::{FOOTER_LEN, Footer};
 use crate::log::record::Kind;
 use crate::log::segment_header::HEADER_LEN;
@@ -65,8 +66,11 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
     };
     let live = segments.add_output(readable, sealed, reservation, &epoch::pin());
     place.clock.recorded(live.segment.header().expired_until_ms);
-    let moved = move_entries(work, plan, &live, &footer, moves.iter())
-        .and_then(|()| remove_entries(work, plan, expired.iter()));
+    let moved =
+        move_entries(work, plan, &live, &footer, moves.iter()).and_then(|()| match plan.drops {
+            true => remove_all_entries(work, plan),
+            false => remove_entries(work, plan, expired.iter()),
+        });
     // The victims are gone as far as the disk is concerned, and must not come back by another manifest.
     moved.inspect_err(|error| shared.compactor.give_up(error))?;
     let guard = epoch::pin();
@@ -150,6 +154,44 @@ fn remove_entries(
         let entry = index.occupied_at(&guard, index.hash(key), location, key.len());
         if let Some(entry) = entry {
             entry.remove();
+        }
+    }
+    Ok(())
+}
+
+/// Takes all entries that refer to the victims, whose puts have expired, out of the index. Goes through the index, and reads nothing of
+/// the victims where keys are in memory.
+fn remove_all_entries(work: &Work<'_>, plan: &Plan) -> Result<()> {
+    let Contents {
+        index, segments, ..
+    } = &work.contents;
+    let is_victim = |id: u64| plan.victims.iter().any(|it| it.segment.id() == id);
+    let mut shard = ShardSnapshot::default();
+    let (mut scratch, mut record) = (Vec::new(), Vec::new());
+    let mut next = Some(0);
+    while let Some(hash) = next {
+        next = index.snapshot_shard(&epoch::pin(), hash, &mut shard)?;
+        for entry in shard.entries() {
+            let guard = epoch::pin();
+            let Some(live) = segments.find(entry.location, &guard) else {
+                continue;
+            };
+            if !is_victim(live.segment.id()) {
+                continue;
+            }
+            let key = match shard.key(*entry, &mut scratch)? {
+                Some(key) => key,
+                None => {
+                    let offset = live.offset(entry.location);
+                    let view = live.segment.record(offset, &mut record)?;
+                    view.verify()?;
+                    view.key()
+                }
+            };
+            let hash = index.hash(key);
+            if let Some(entry) = index.occupied_at(&guard, hash, entry.location, key.len()) {
+                entry.remove();
+            }
         }
     }
     Ok(())
