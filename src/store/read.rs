@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
+use super::Store;
+use super::contents::Contents;
 use super::counters::Operation;
 use super::live_segment::LiveSegment;
-use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::RecordView;
@@ -64,11 +65,14 @@ impl Store {
         shared.check_open()?;
         check_key(key)?;
         let guard = epoch::pin();
-        let hash = shared.index.hash(key);
-        shared.index.make_present(&guard, hash)?;
-        let location = shared.index.locate(&guard, hash, key);
+        let Contents {
+            index, segments, ..
+        } = shared.contents(&guard);
+        let hash = index.hash(key);
+        index.make_present(&guard, hash)?;
+        let location = index.locate(&guard, hash, key);
         let found = location.and_then(|location| match location {
-            Some(location) => Ok(!shared.has_expired(location, &guard)?),
+            Some(location) => Ok(!segments.has_expired(location, &shared.clock, &guard)?),
             None => Ok(false),
         });
         shared.counters.count(Operation::Get);
@@ -95,15 +99,17 @@ impl Store {
         shared.check_open()?;
         check_key(key)?;
         let guard = epoch::pin();
-        let hash = shared.index.hash(key);
-        shared.index.make_present(&guard, hash)?;
+        let contents = shared.contents(&guard);
+        let index = &contents.index;
+        let hash = index.hash(key);
+        index.make_present(&guard, hash)?;
         // `find` may offer several candidates, but at most one of them holds the key.
         let mut use_record = Some(use_record);
         // Taken out, so that `use_record` may itself read from a store.
         let mut scratch = SCRATCH.take();
         let mut undecided = None;
-        let found = shared.index.find(&guard, hash, |location| {
-            match shared.read(&guard, location, key, &mut scratch) {
+        let found = index.find(&guard, hash, |location| {
+            match contents.read(&guard, location, key, &mut scratch) {
                 Ok(Some((_, view))) if shared.clock.has_expired(view.expires_at_ms()) => {
                     Some(Ok(None))
                 }
@@ -113,7 +119,7 @@ impl Store {
                 Ok(None) => None,
                 // Damage may have hit the very bytes that tell whose record it is: the index may know. If it does not
                 // either, another candidate may still be the one.
-                Err(error) => match shared.index.locate(&guard, hash, key) {
+                Err(error) => match index.locate(&guard, hash, key) {
                     Ok(Some(own)) if own == location => Some(Err(error)),
                     Ok(None) => None,
                     Ok(Some(_)) | Err(_) => {
@@ -138,12 +144,7 @@ impl Store {
     }
 }
 
-impl Shared {
-    /// Whether the record at `location` has expired; errors as [`SegmentSet::has_expired`](super::SegmentSet::has_expired).
-    pub(super) fn has_expired(&self, location: Location, guard: &Guard) -> Result<bool> {
-        self.segments.has_expired(location, &self.clock, guard)
-    }
-
+impl Contents {
     /// The record at `location`, verified, if it is one of `key`.
     fn read<'a>(
         &'a self,

@@ -3,10 +3,11 @@
 use std::cell::Cell;
 
 use super::batch::Batch;
+use super::contents::Contents;
 use super::counters::Operation;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Change, Location};
+use crate::index::{Change, Index, Location};
 use crate::memory::epoch;
 use crate::memory::kept::{self, Place};
 
@@ -33,21 +34,23 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        let plan = Plan::new(shared, batch)?;
+        let plan = Plan::new(&shared.contents(&epoch::pin()).index, batch)?;
         let mut locations = reserved_vec(&LOCATIONS, batch.len())?;
         let mut replaced = reserved_vec(&REPLACED, plan.changes.len())?;
         let mut removed = 0;
         let appended = {
             let guard = epoch::pin();
+            let Contents {
+                index, segments, ..
+            } = shared.contents(&guard);
             for change in &plan.changes {
-                shared.index.make_present(&guard, change.hash)?;
+                index.make_present(&guard, change.hash)?;
             }
             // All that can fail comes before the log is written, so that nothing can be durable and unknown.
-            let prefetch = |known| shared.segments.prefetch(known, &guard);
+            let prefetch = |known| segments.prefetch(known, &guard);
             let (mut reserved, appended) = loop {
                 let bits = log.location_bits();
-                let reserved = shared
-                    .index
+                let reserved = index
                     .reserve(&guard, &plan.changes, bits, prefetch)
                     .inspect_err(|error| shared.note_damage(error))?;
                 match log.append_batch(batch, bits, &mut locations)? {
@@ -61,7 +64,11 @@ impl Store {
             });
             for (change, known) in reserved.known() {
                 replaced.extend(known);
-                let was_there = |it| !shared.has_expired(it, &guard).unwrap_or(false);
+                let was_there = |it| {
+                    !segments
+                        .has_expired(it, &shared.clock, &guard)
+                        .unwrap_or(false)
+                };
                 removed += u64::from(!change.inserts && known.is_some_and(was_there));
             }
             drop(reserved);
@@ -73,7 +80,7 @@ impl Store {
                 .map(|number| locations[number as usize])
                 .chain(replaced.iter().copied())
             {
-                shared.segments.bury(old, &guard);
+                segments.bury(old, &guard);
             }
             appended
         };
@@ -105,13 +112,13 @@ struct Plan<'b> {
 }
 
 impl<'b> Plan<'b> {
-    fn new(shared: &Shared, batch: &'b Batch) -> Result<Self> {
+    fn new(index: &Index, batch: &'b Batch) -> Result<Self> {
         let mut changes: Vec<Change<'b>> = reserved_vec(&CHANGES, batch.len())?;
         changes.extend(
             (0..)
                 .zip(batch.operations())
                 .map(|(number, operation)| Change {
-                    hash: shared.index.hash(operation.key),
+                    hash: index.hash(operation.key),
                     key: operation.key,
                     number,
                     inserts: operation.value.is_some(),

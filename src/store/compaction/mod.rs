@@ -17,6 +17,8 @@ mod moves;
 mod output;
 mod pace;
 mod takeover;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::commit_log::{CommitLog, Scope};
+use super::contents::Contents;
 use super::image;
 use super::live_segment::LiveSegment;
 use super::options::Compaction;
@@ -124,6 +127,7 @@ impl From<Error> for Stop {
 /// What a merge works on, and whether it is still wanted.
 struct Work<'w> {
     shared: &'w Shared,
+    contents: Contents,
     log: &'w CommitLog,
     is_cancelled: &'w (dyn Fn() -> bool + 'w),
 }
@@ -159,9 +163,11 @@ impl Work<'_> {
         }
         self.shared.failure.check_writable()?;
         self.log.finish_adoption()?;
-        self.shared
+        self.contents
             .index
             .make_all_present(|| self.check().is_ok())?;
+        // Stopped while shards were loaded, others are still absent, which what follows must not touch.
+        self.check()?;
         while let Some(plan) = self.plan(aim)? {
             match self.carry_out(&plan) {
                 Ok(progress) => return Ok(Some(progress)),
@@ -177,7 +183,7 @@ impl Work<'_> {
 
     /// What is to be merged as far as is known.
     fn choose(&self, aim: Aim) -> Result<Option<Plan>> {
-        let members = self.shared.segments.members()?;
+        let members = self.contents.segments.members()?;
         expiry::look(self, members.iter().map(|live| &**live))?;
         let newest = self.log.last_sequence();
         let options = &self.shared.options;
@@ -185,7 +191,7 @@ impl Work<'_> {
     }
 
     fn plan(&self, aim: Aim) -> Result<Option<Plan>> {
-        let members = self.shared.segments.members()?;
+        let members = self.contents.segments.members()?;
         expiry::look(self, members.iter().map(|live| &**live))?;
         let newest = self.log.last_sequence();
         let options = &self.shared.options;
@@ -261,11 +267,12 @@ impl Store {
         let log = shared.log()?;
         let work = Work {
             shared,
+            contents: shared.share_contents(),
             log,
             is_cancelled: &|| false,
         };
         log.finish_adoption()?;
-        shared.index.make_all_present(|| true)?;
+        work.contents.index.make_all_present(|| true)?;
         log.retire_active_with_garbage()?;
         log.sync(Scope::FullSegments)?;
         let mut done = CompactionProgress::default();
@@ -292,7 +299,8 @@ impl Store {
             image::write_now(shared);
             let_go();
         }
-        match shared
+        match work
+            .contents
             .segments
             .members()?
             .iter()
@@ -323,6 +331,7 @@ impl Store {
             Compaction::Automatic => {
                 let work = Work {
                     shared,
+                    contents: shared.share_contents(),
                     log,
                     is_cancelled: &|| false,
                 };

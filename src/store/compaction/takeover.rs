@@ -13,6 +13,7 @@ use crate::log::writer::give_name;
 use crate::log::{Segment, segment_name};
 use crate::memory::epoch;
 use crate::store::commit_log::{CommitLog, Scope, is_shortage};
+use crate::store::contents::Contents;
 use crate::store::live_segment::{LiveSegment, Sealed};
 
 /// After so many records memory that moving them has freed may be given back.
@@ -29,27 +30,27 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
         ..
     } = output;
     let (shared, log) = (work.shared, work.log);
+    let Contents {
+        index, segments, ..
+    } = &work.contents;
     let place = log.place();
     let id = segment.id();
     sabotage!(ReplacedDeletedEarly, remove_files(work, plan));
     supersede_durably(log)?;
     segment.sync()?;
-    let footer = writer.seal(shared.index.len())?;
+    let footer = writer.seal(index.len())?;
     segment.sync()?;
     let readable = segment.reopen_sealed(&footer, place.options.read_mode)?;
     let length = footer.offset + FOOTER_LEN as u64;
-    let reservation = shared.segments.reserve(length)?;
+    let reservation = segments.reserve(length)?;
     // Nothing can fail once the output has its name.
-    let named = shared
-        .index
-        .widen(reservation.location_bits())
-        .and_then(|()| {
-            work.check_open()?;
-            Ok(shared.images.pause())
-        });
-    let mut images = named.inspect_err(|_| shared.segments.give_back(&reservation))?;
+    let named = index.widen(reservation.location_bits()).and_then(|()| {
+        work.check_open()?;
+        Ok(shared.images.pause())
+    });
+    let mut images = named.inspect_err(|_| segments.give_back(&reservation))?;
     if let Err(error) = give_name(&*place.vfs, &place.directory, id) {
-        shared.segments.give_back(&reservation);
+        segments.give_back(&reservation);
         // What is known of the directory is what fresh segments depend on, too.
         return Err(match is_shortage(&error) {
             true => error.into(),
@@ -62,9 +63,7 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
         records_end: footer.records_end(),
         totals: footer.totals,
     };
-    let live = shared
-        .segments
-        .add_output(readable, sealed, reservation, &epoch::pin());
+    let live = segments.add_output(readable, sealed, reservation, &epoch::pin());
     place.clock.recorded(live.segment.header().expired_until_ms);
     let moved = move_entries(work, plan, &live, &footer, moves.iter())
         .and_then(|()| remove_entries(work, plan, expired.iter()));
@@ -72,7 +71,7 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
     moved.inspect_err(|error| shared.compactor.give_up(error))?;
     let guard = epoch::pin();
     for victim in &plan.victims {
-        shared.segments.remove(victim.segment.id(), &guard);
+        segments.remove(victim.segment.id(), &guard);
     }
     drop(guard);
     drop(images);
@@ -96,7 +95,7 @@ fn move_entries(
     footer: &Footer,
     mut moves: impl Iterator<Item = (usize, u64)>,
 ) -> Result<()> {
-    let index = &work.shared.index;
+    let index = &work.contents.index;
     let segment: &Segment = &live.segment;
     let mut scratch = Vec::new();
     let mut guard = epoch::pin();
@@ -141,7 +140,7 @@ fn remove_entries(
     plan: &Plan,
     expired: impl Iterator<Item = (usize, u64)>,
 ) -> Result<()> {
-    let index = &work.shared.index;
+    let index = &work.contents.index;
     let mut scratch = Vec::new();
     for (victim, offset) in expired {
         let live = &plan.victims[victim];

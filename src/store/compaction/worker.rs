@@ -8,8 +8,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::choice::Aim;
 use super::{Shared, Work};
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::image;
+use crate::error::Result;
+use crate::store::{image, thread};
 
 /// Whether somebody wants the worker to look for work.
 #[derive(Default)]
@@ -43,18 +43,10 @@ impl Worker {
     /// Starts the thread for `shared`, which is open for writing.
     pub(in crate::store) fn start(shared: Arc<Shared>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::Builder::new()
-            .name("freyja-compactor".into())
-            .spawn({
-                let (shared, stop) = (shared.clone(), stop.clone());
-                move || run(&shared, &stop)
-            })
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Memory,
-                    format!("a background thread could not be started: {error}"),
-                )
-            })?;
+        let thread = thread::start("freyja-compactor", {
+            let (shared, stop) = (shared.clone(), stop.clone());
+            move || run(&shared, &stop)
+        })?;
         Ok(Self {
             shared,
             stop,
@@ -81,6 +73,7 @@ fn run(shared: &Shared, stop: &AtomicBool) {
     let is_cancelled = || stop.load(Ordering::Acquire);
     let work = Work {
         shared,
+        contents: shared.share_contents(),
         log,
         is_cancelled: &is_cancelled,
     };

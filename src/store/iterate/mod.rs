@@ -12,6 +12,7 @@ mod radix;
 
 use std::sync::Arc;
 
+use super::contents::Contents;
 use super::{Shared, Store};
 use crate::error::{ErrorKind, Result};
 use crate::index::Location;
@@ -62,6 +63,8 @@ impl IterOptions {
 /// that were removed from the store on the disk.
 pub struct Iter {
     shared: Arc<Shared>,
+    /// What is gone over from the first step to the last: the hashes of others would be others.
+    contents: Contents,
     options: IterOptions,
     /// Where the next pass begins; `None` after the last.
     next_hash: Option<u64>,
@@ -99,6 +102,7 @@ impl Store {
         self.shared.check_open()?;
         Ok(Iter {
             shared: self.shared.clone(),
+            contents: self.shared.share_contents(),
             options,
             next_hash: Some(0),
             pass: Pass::default(),
@@ -165,7 +169,7 @@ impl Iter {
                 self.give_keys(&mut take)
             } else if let Some(hash) = self.next_hash {
                 (self.position, self.pin, self.at_keys) = (0, 0, true);
-                self.next_hash = self.pass.collect(&self.shared, hash, &self.options)?;
+                self.next_hash = self.pass.collect(&self.contents, hash, &self.options)?;
                 self.at_keys = false;
                 continue;
             } else {
@@ -190,6 +194,7 @@ impl Iter {
     fn read_records(&mut self, take: &mut impl FnMut(&[u8], &[u8]) -> Answer) -> Result<bool> {
         let Self {
             shared,
+            contents,
             options,
             pass,
             position,
@@ -220,7 +225,8 @@ impl Iter {
             let offset = live.offset_of(raw);
             let met = if options.keys_only {
                 let (head, key) = segment.head_and_key_at(offset, scratch)?;
-                let surely = Location::new(raw).is_some_and(|it| shared.is_surely(it, &head, key));
+                let surely =
+                    Location::new(raw).is_some_and(|it| contents.is_surely(it, &head, key));
                 surely.then(|| offer(options, key, &[], take))
             } else {
                 None
@@ -289,7 +295,7 @@ fn offer(
     }
 }
 
-impl Shared {
+impl Contents {
     /// Whether the index, which knows a good part of the key's hash, agrees that the record at `location`, of which only `head`
     /// and `key` were read, is one of `key`, and it does not expire. If not, nothing is wrong: the record may just be
     /// out of date by now.
