@@ -15,7 +15,7 @@
 //!
 //! Readers take no lock, write no shared memory and never wait for growth; they wait some nanoseconds for a
 //! writer that is just changing the same shard. Writers lock the shard of their key. A shard of at most some
-//! 13,500 keys grows by a tenth at a time and then splits, so that no more than one shard's memory is ever
+//! 11,000 keys grows by a tenth at a time and then splits, so that no more than one shard's memory is ever
 //! needed twice.
 
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use crate::memory::page_list::LINES;
 /// Pages of buckets a table may have: each step is about a tenth, a page at least, and the last is where a shard splits
 /// into two of a little more than half the size. Every step copies the whole table: smaller ones would take more time
 /// and less memory. The last step is what a single insertion may have to copy, so it bounds how long one takes.
-const STEPS: [u32; 20] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22,
+const STEPS: [u32; 18] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
 ];
 
 /// Most pages of buckets, the stash of a shard with colliding hashes aside.
