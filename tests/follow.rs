@@ -187,7 +187,7 @@ fn after_a_refresh_a_reader_sees_all_that_was_written() {
 }
 
 #[test]
-fn readers_see_the_same_while_the_writer_compacts() {
+pub(crate) fn readers_see_the_same_while_the_writer_compacts() {
     let (mut refreshed, mut begun_anew) = (0, 0);
     for seed in 1000..1020 {
         let writing = Options {
@@ -460,7 +460,7 @@ fn a_segment_that_grows_far_beyond_what_a_reader_expects_is_read_on() {
 /// A writer dies in the middle of a call: whatever call that is, readers see whole batches, and go on when another writer
 /// has mended the store.
 #[test]
-fn a_reader_outlives_a_writer_that_fails_anywhere_and_its_successor() {
+pub(crate) fn a_reader_outlives_a_writer_that_fails_anywhere_and_its_successor() {
     for allocation in [Allocation::Reserved, Allocation::Unsupported] {
         for fault in 0.. {
             let disk = SimulatedDisk::new(5);
@@ -558,7 +558,7 @@ fn a_reader_of_a_crashed_store_sees_its_prefix_and_changes_nothing() {
 }
 
 #[test]
-fn missing_records_that_were_durable_are_told_and_not_passed_over() {
+pub(crate) fn missing_records_that_were_durable_are_told_and_not_passed_over() {
     let disk = SimulatedDisk::new(1);
     let store = writer(&disk);
     store.put(&key(1), &[1; 100]).unwrap();

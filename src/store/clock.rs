@@ -45,6 +45,7 @@ impl ExpiryClock {
             return true;
         }
         let come = moment <= self.vfs.wall_clock_ms();
+        sabotage!(ExpiryForgotten, return come);
         if come {
             self.expired_until_ms.fetch_max(moment, Ordering::Relaxed);
         }
@@ -53,6 +54,7 @@ impl ExpiryClock {
 
     /// Pairs with an expiry up to this moment have expired; 0 if none was found to have.
     pub fn expired_until_ms(&self) -> u64 {
+        sabotage!(ExpiryUnrecorded, return 0);
         self.expired_until_ms.load(Ordering::Relaxed)
     }
 

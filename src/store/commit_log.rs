@@ -492,7 +492,9 @@ impl CommitLog {
         })?;
         let (sequence, members) = sealed.unwrap_or_default();
         let is_earlier = |live: &Arc<LiveSegment>| live.segment.header().base_sequence <= sequence;
-        let members: Vec<_> = members.into_iter().filter(is_earlier).collect();
+        #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
+        let mut members: Vec<_> = members.into_iter().filter(is_earlier).collect();
+        sabotage!(BackupWithoutEnd, drop(members.pop()));
         match members.iter().find(|live| !live.is_sealed()) {
             None => Ok((sequence, members)),
             Some(live) => Err(Error::new(

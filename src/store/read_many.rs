@@ -1,5 +1,6 @@
 //! Gets of several keys at once.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::Store;
@@ -10,6 +11,7 @@ use super::read::check_key;
 use crate::error::{Error, Result};
 use crate::index::Location;
 use crate::memory::epoch::{self, Guard};
+use crate::memory::kept;
 
 /// So many keys are on their way together: as many cache misses as a processor can overlap, and few enough that what
 /// was brought near for the first is still there after the last.
@@ -28,6 +30,13 @@ enum Answer<'s> {
     /// A range of the copied bytes.
     Copied(Range<usize>),
     Failed(Error),
+}
+
+thread_local! {
+    static HASHES: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    static ANSWERS: Cell<Vec<Answer<'static>>> = const { Cell::new(Vec::new()) };
+    static COPIED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Values<'_> {
@@ -79,7 +88,7 @@ impl Store {
         shared.check_open()?;
         let guard = epoch::pin();
         let contents = shared.contents(&guard);
-        let mut hashes = reserved_vec(keys.len())?;
+        let mut hashes = reserved(kept::take(&HASHES), keys.len())?;
         for key in keys.clone() {
             check_key(key)?;
             let hash = contents.index.hash(key);
@@ -99,7 +108,11 @@ impl Store {
             }
         }
         shared.counters.add(Operation::Get, hashes.len() as u64);
-        Ok(use_values(&values))
+        let result = use_values(&values);
+        kept::keep(&HASHES, hashes);
+        kept::keep(&ANSWERS, values.answers);
+        kept::keep(&COPIED, values.copied);
+        Ok(result)
     }
 }
 
@@ -119,14 +132,14 @@ impl<'s> Looking<'s> {
         hashes: &[u64],
     ) -> Result<Values<'s>> {
         let mut values = Values {
-            answers: reserved_vec(hashes.len())?,
-            copied: Vec::new(),
+            answers: reserved(kept::take(&ANSWERS), hashes.len())?,
+            copied: kept::take(&COPIED),
         };
         let guard = self.guard;
         let Contents {
             index, segments, ..
         } = self.contents;
-        let mut scratch = Vec::new();
+        let mut scratch = kept::take(&SCRATCH);
         for group in hashes.chunks(GROUP) {
             for hash in group {
                 index.prefetch(guard, *hash);
@@ -141,6 +154,7 @@ impl<'s> Looking<'s> {
                 values.answers.push(answer);
             }
         }
+        kept::keep(&SCRATCH, scratch);
         Ok(values)
     }
 
@@ -219,7 +233,10 @@ fn copy_of(value: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
-    let mut vec = Vec::new();
+    reserved(Vec::new(), length)
+}
+
+fn reserved<T>(mut vec: Vec<T>, length: usize) -> Result<Vec<T>> {
     vec.try_reserve_exact(length)
         .map_err(|_| Error::memory("reading several keys"))?;
     Ok(vec)

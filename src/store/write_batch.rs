@@ -1,12 +1,22 @@
 //! Writing batches.
 
+use std::cell::Cell;
+
 use super::batch::Batch;
 use super::contents::Contents;
 use super::counters::Operation;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Change, Index};
+use crate::index::{Change, Index, Location};
 use crate::memory::epoch;
+use crate::memory::kept::{self, Place};
+
+thread_local! {
+    static LOCATIONS: Cell<Vec<Location>> = const { Cell::new(Vec::new()) };
+    static REPLACED: Cell<Vec<Location>> = const { Cell::new(Vec::new()) };
+    static CHANGES: Cell<Vec<Change<'static>>> = const { Cell::new(Vec::new()) };
+    static SUPERSEDED: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+}
 
 impl Store {
     /// Writes the operations of `batch`, in order: after any crash all of them are there or none. An empty batch writes
@@ -25,8 +35,8 @@ impl Store {
             return Ok(());
         }
         let plan = Plan::new(&shared.contents(&epoch::pin()).index, batch)?;
-        let mut locations = reserved_vec(batch.len())?;
-        let mut replaced = reserved_vec(plan.changes.len())?;
+        let mut locations = reserved_vec(&LOCATIONS, batch.len())?;
+        let mut replaced = reserved_vec(&REPLACED, plan.changes.len())?;
         let mut removed = 0;
         let appended = {
             let guard = epoch::pin();
@@ -68,12 +78,15 @@ impl Store {
             let dead = superseded.chain(tombstones.map(|change| change.number));
             for old in dead
                 .map(|number| locations[number as usize])
-                .chain(replaced)
+                .chain(replaced.iter().copied())
             {
                 segments.bury(old, &guard);
             }
             appended
         };
+        kept::keep(&LOCATIONS, locations);
+        kept::keep(&REPLACED, replaced);
+        plan.keep();
         if batch.operations().any(|it| it.expires_at_ms.is_some()) {
             shared.compactor.note_expiring();
         }
@@ -103,7 +116,7 @@ struct Plan<'b> {
 
 impl<'b> Plan<'b> {
     fn new(index: &Index, batch: &'b Batch) -> Result<Self> {
-        let mut changes: Vec<Change<'b>> = reserved_vec(batch.len())?;
+        let mut changes: Vec<Change<'b>> = reserved_vec(&CHANGES, batch.len())?;
         changes.extend(
             (0..)
                 .zip(batch.operations())
@@ -125,7 +138,7 @@ impl<'b> Plan<'b> {
         let again = changes
             .windows(2)
             .filter(|pair| same_key(&pair[0], &pair[1]));
-        let mut superseded = reserved_vec(again.count())?;
+        let mut superseded = reserved_vec(&SUPERSEDED, again.count())?;
         // Of the operations on one key the last is kept: it takes the place of the first.
         changes.dedup_by(|later, earlier| {
             let same = same_key(later, earlier);
@@ -140,10 +153,15 @@ impl<'b> Plan<'b> {
             superseded,
         })
     }
+
+    fn keep(self) {
+        kept::keep(&CHANGES, self.changes);
+        kept::keep(&SUPERSEDED, self.superseded);
+    }
 }
 
-fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
-    let mut vec = Vec::new();
+fn reserved_vec<T>(place: &'static Place<T>, length: usize) -> Result<Vec<T>> {
+    let mut vec = kept::take(place);
     vec.try_reserve_exact(length)
         .map_err(|_| Error::memory("writing a batch"))?;
     Ok(vec)

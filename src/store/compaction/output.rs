@@ -90,6 +90,7 @@ impl Output {
                 let has_expired = work.log.place().clock.has_expired(found.expires_at_ms);
                 if has_expired {
                     self.expired.push(found.victim, found.offset)?;
+                    sabotage!(ExpiredDropped, continue);
                 }
                 let is_tombstone = !is_put || has_expired;
                 if !is_tombstone {

@@ -263,6 +263,10 @@ impl Follower {
                 return Err(Error::corrupt(&path, 0, what));
             }
             if header.origin == Origin::Compaction {
+                sabotage!(RefreshedOverCompaction, {
+                    state.known.insert(id);
+                    continue;
+                });
                 let until = &mut state.compacted_until;
                 *until = header.durable_sequence.max(*until);
             } else if !is_late {
@@ -276,6 +280,7 @@ impl Follower {
 
     /// Whether everything before the segment with this header has been taken.
     fn place_of(&self, header: &SegmentHeader, compacted_until: u64) -> Result<Place> {
+        sabotage!(RefreshedOverGap, return Ok(Place::Next));
         let last = self.last_sequence();
         let path = self
             .directory
