@@ -85,7 +85,7 @@ static inline int exists_text(freyja_db *db, const char *key) {
     return freyja_exists(db, key, strlen(key));
 }
 
-/* Checks that a key has exactly this value, by both ways of getting it. */
+/* Checks that a key has exactly this value, by all ways of getting it. */
 static inline void check_value(freyja_db *db, const void *key, size_t key_len, const void *value,
                                size_t value_len) {
     void *got = NULL;
@@ -103,6 +103,13 @@ static inline void check_value(freyja_db *db, const void *key, size_t key_len, c
     CHECK(value_len == 0 || memcmp(into, value, value_len) == 0);
     CHECK(into[value_len] == 'x');
     free(into);
+    freyja_pin *pin = NULL;
+    const void *pinned = NULL;
+    size_t pinned_len = (size_t)-1;
+    CHECK_OK(freyja_get_pinned(db, key, key_len, &pin, &pinned, &pinned_len));
+    CHECK(pinned != NULL && pinned_len == value_len);
+    CHECK(value_len == 0 || memcmp(pinned, value, value_len) == 0);
+    CHECK_OK(freyja_unpin(pin));
     CHECK_OK(freyja_exists(db, key, key_len));
 }
 
@@ -117,9 +124,12 @@ static inline void check_missing(freyja_db *db, const void *key, size_t key_len)
     size_t length = 12345;
     char byte;
     freyja_location location;
+    freyja_pin *pin;
+    const void *pinned;
     CHECK_STATUS(freyja_get(db, key, key_len, &got, &length), FREYJA_NOT_FOUND);
     CHECK(got == &untouched && length == 12345);
     CHECK_STATUS(freyja_get_into(db, key, key_len, &byte, 1, &length), FREYJA_NOT_FOUND);
+    CHECK_STATUS(freyja_get_pinned(db, key, key_len, &pin, &pinned, &length), FREYJA_NOT_FOUND);
     CHECK(length == 12345);
     CHECK_STATUS(freyja_exists(db, key, key_len), FREYJA_NOT_FOUND);
     CHECK_STATUS(freyja_locate(db, key, key_len, &location, sizeof location), FREYJA_NOT_FOUND);

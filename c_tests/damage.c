@@ -59,6 +59,9 @@ static void check_all_but(freyja_db *db, int damaged) {
         CHECK(got == &got && length == 77);
         CHECK_STATUS(freyja_get_into(db, key, strlen(key), buffer, sizeof buffer, &length),
                      FREYJA_CORRUPT);
+        freyja_pin *pin;
+        const void *pinned;
+        CHECK_STATUS(freyja_get_pinned(db, key, strlen(key), &pin, &pinned, &length), FREYJA_CORRUPT);
         CHECK(length == 77);
     }
 }

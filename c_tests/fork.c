@@ -6,6 +6,7 @@
 
 static freyja_db *db;
 static freyja_batch *batch;
+static freyja_pin *pin;
 
 /* Ends a child that went well by becoming another program. Leak checkers would look for memory of threads that
  * exist in the parent only, if it ended in the usual way. */
@@ -37,6 +38,10 @@ static void every_call_answers_forked(void) {
     CHECK_STATUS(freyja_put(db, "k", 1, "child", 5), FREYJA_FORKED);
     CHECK_STATUS(freyja_get(db, "k", 1, &val, &val_len), FREYJA_FORKED);
     CHECK_STATUS(freyja_get_into(db, "k", 1, &byte, 1, &val_len), FREYJA_FORKED);
+    freyja_pin *new_pin;
+    const void *pinned;
+    CHECK_STATUS(freyja_get_pinned(db, "k", 1, &new_pin, &pinned, &val_len), FREYJA_FORKED);
+    CHECK_STATUS(freyja_unpin(pin), FREYJA_FORKED);
     CHECK_STATUS(freyja_exists(db, "k", 1), FREYJA_FORKED);
     CHECK_STATUS(freyja_delete(db, "k", 1), FREYJA_FORKED);
     CHECK_STATUS(freyja_sync(db), FREYJA_FORKED);
@@ -92,7 +97,7 @@ static void a_child_may_open_stores_of_its_own(const char *own, const char *pare
     size_t val_len;
     CHECK_OK(freyja_get(child_db, "whose", 5, &val, &val_len));
     freyja_free_buf(val);
-    CHECK(stats_of(child_db).buffers_in_use == 0);
+    CHECK(stats_of(child_db).buffers_in_use == 0 && stats_of(child_db).pins_in_use == 0);
     /* And so may a grandchild, to whom the child's handle is as foreign. */
     IN_CHILD({
         CHECK_STATUS(put_text(child_db, "whose", "grandchild"), FREYJA_FORKED);
@@ -134,6 +139,10 @@ static void *keep_busy(void *argument) {
         CHECK_OK(freyja_put(db, key, key_len, argument, 4));
         CHECK_OK(freyja_get(db, key, key_len, &val, &val_len));
         freyja_free_buf(val);
+        freyja_pin *own_pin;
+        const void *pinned;
+        CHECK_OK(freyja_get_pinned(db, key, key_len, &own_pin, &pinned, &val_len));
+        CHECK_OK(freyja_unpin(own_pin));
     }
     return NULL;
 }
@@ -167,6 +176,10 @@ int main(int argc, char **argv) {
     db = open_store(path, &options);
     CHECK_OK(put_text(db, "k", "before"));
     CHECK_OK(freyja_batch_new(&batch));
+    const void *pinned;
+    size_t pinned_len;
+    CHECK_OK(freyja_get_pinned(db, "k", 1, &pin, &pinned, &pinned_len));
+    IN_CHILD(CHECK(pinned_len == 6 && memcmp(pinned, "before", 6) == 0));
     IN_CHILD(every_call_answers_forked());
     check_text(db, "k", "before");
     the_parent_goes_on(path);
@@ -178,6 +191,8 @@ int main(int argc, char **argv) {
     CHECK_OK(freyja_batch_put(batch, "k", 1, "parent", 6));
     CHECK_OK(freyja_write(db, batch));
     CHECK_OK(freyja_batch_free(batch));
+    CHECK(memcmp(pinned, "before", 6) == 0);
+    CHECK_OK(freyja_unpin(pin));
     CHECK_OK(freyja_close(db));
 
     db = open_store(path, NULL);

@@ -66,18 +66,6 @@ static uint32_t check_prefix(freyja_db *db, uint32_t before) {
     return alone;
 }
 
-/* Refreshes, or begins anew where compaction was quicker. */
-static freyja_db *refreshed(freyja_db *db, const char *path) {
-    freyja_options options = reading();
-    int status = freyja_refresh(db);
-    if (status == FREYJA_FAILED) {
-        CHECK_OK(freyja_close(db));
-        return open_store(path, &options);
-    }
-    CHECK_OK(status);
-    return db;
-}
-
 /* A reading process: refreshes, and opens anew now and then, until the writer is far enough on. */
 static int role_read(const char *path) {
     freyja_options options = reading();
@@ -86,7 +74,7 @@ static int role_read(const char *path) {
     for (int turn = 1; seen < rounds; turn++) {
         seen = check_prefix(db, seen);
         if (turn % 50 != 0)
-            db = refreshed(db, path);
+            CHECK_OK(freyja_refresh(db));
         else {
             CHECK_OK(freyja_close(db));
             db = open_store(path, &options);
@@ -115,17 +103,17 @@ static void readers_see_prefixes_and_outlive_the_writer(const char *program, con
     pid_t first = run_again(program, "read", path, -1), second = run_again(program, "read", path, -1);
     CHECK(outcome_of(first) == 0 && outcome_of(second) == 0);
     uint32_t seen = check_prefix(db, 0);
-    db = refreshed(db, path);
+    CHECK_OK(freyja_refresh(db));
     seen = check_prefix(db, seen);
     CHECK(seen > 1);
 
     /* The writer is killed: what it wrote is there, all that this process saw before. */
     CHECK(kill(writer, SIGKILL) == 0);
     CHECK(outcome_of(writer) == -SIGKILL);
-    db = refreshed(db, path);
+    CHECK_OK(freyja_refresh(db));
     seen = check_prefix(db, seen);
     uint64_t sequence = stats_of(db).last_sequence;
-    db = refreshed(db, path);
+    CHECK_OK(freyja_refresh(db));
     CHECK(stats_of(db).last_sequence == sequence);
 
     /* A new reader sees the same, and a writer that mends the store goes on from there. */
@@ -136,15 +124,59 @@ static void readers_see_prefixes_and_outlive_the_writer(const char *program, con
     CHECK(check_prefix(successor, seen) == seen);
     CHECK_OK(put_text(successor, "after", "wards"));
     check_missing(db, "after", 5);
-    db = refreshed(db, path);
+    CHECK_OK(freyja_refresh(db));
     check_text(db, "after", "wards");
     CHECK(check_prefix(db, seen) == seen);
     CHECK_OK(delete_text(successor, "after"));
     CHECK_OK(freyja_close(successor));
     check_text(db, "after", "wards");
-    db = refreshed(db, path);
+    CHECK_OK(freyja_refresh(db));
     check_missing(db, "after", 5);
     CHECK_OK(freyja_close(db));
+}
+
+/* The writer compacts what a reader has not seen: the same handle shows all after a refresh, and an iterator goes on. */
+static void a_refresh_follows_compaction_under_the_same_handle(const char *path) {
+    freyja_options writing = default_options(), options = reading();
+    freyja_slice key, value;
+    freyja_iter *iter;
+    char name[32];
+    int met = 1, status;
+    writing.sync_mode = FREYJA_SYNC_NONE;
+    writing.segment_size = 1 << 16;
+    freyja_db *writer = open_store(path, &writing);
+    for (int number = 0; number < 100; number++) {
+        snprintf(name, sizeof name, "key %d", number);
+        CHECK_OK(put_text(writer, name, "seen"));
+    }
+    freyja_db *db = open_store(path, &options);
+    CHECK_OK(freyja_iter_new(db, &iter));
+    CHECK_OK(freyja_iter_next(iter, &key, &value));
+    for (int round = 0; round < 100; round++)
+        for (int number = 0; number < 100; number++) {
+            snprintf(name, sizeof name, "key %d", number);
+            CHECK_OK(put_text(writer, name, round < 99 ? "some value that takes some room" : "newest"));
+        }
+    CHECK_OK(delete_text(writer, "key 0"));
+    CHECK_OK(freyja_compact(writer, NULL, NULL, NULL));
+    check_text(db, "key 0", "seen");
+    CHECK_OK(freyja_refresh(db));
+    check_missing(db, "key 0", 5);
+    check_text(db, "key 1", "newest");
+    check_text(db, "key 99", "newest");
+    CHECK(stats_of(db).last_sequence == stats_of(writer).last_sequence);
+    CHECK(stats_of(db).keys == 99);
+    while ((status = freyja_iter_next(iter, &key, &value)) == FREYJA_OK) {
+        CHECK(value.len == 4 && memcmp(value.data, "seen", 4) == 0);
+        met++;
+    }
+    CHECK(status == FREYJA_DONE && met == 100);
+    CHECK_OK(freyja_iter_free(iter));
+    CHECK_OK(put_text(writer, "after", "wards"));
+    CHECK_OK(freyja_refresh(db));
+    check_text(db, "after", "wards");
+    CHECK_OK(freyja_close(db));
+    CHECK_OK(freyja_close(writer));
 }
 
 static void a_refresh_is_refused_where_every_call_is(const char *path) {
@@ -160,6 +192,7 @@ int main(int argc, char **argv) {
         return strcmp(argv[1], "write") == 0 ? role_write(argv[2]) : role_read(argv[2]);
     CHECK(argc == 2);
     readers_see_prefixes_and_outlive_the_writer(argv[0], path_in(argv[1], "shared"));
+    a_refresh_follows_compaction_under_the_same_handle(path_in(argv[1], "compacted"));
     a_refresh_is_refused_where_every_call_is(path_in(argv[1], "refused"));
     return 0;
 }

@@ -14,10 +14,12 @@
  *    whatever the pointer. NULL with another length, a NULL handle and a NULL answer are FREYJA_INVALID, too
  *    long a key or value is FREYJA_TOO_LARGE. Closing and freeing NULL does nothing.
  * 4. Threads. A freyja_db may be used by any number of threads at the same time, and closed by any. A
- *    freyja_batch and a freyja_iter are used by one thread at a time, whichever.
+ *    freyja_batch and a freyja_iter are used by one thread at a time, whichever. A freyja_pin may be released
+ *    by any thread.
  * 5. Lifetimes. A handle is valid until freyja_close, freyja_batch_free or freyja_iter_free; then it answers
  *    FREYJA_CLOSED, also while other threads are in a call. Buffers outlive the handle they came from, batches know
- *    no store. Iterators answer FREYJA_CLOSED once their store is closed, and are to be freed all the same.
+ *    no store, and pinned values stay readable until freyja_unpin. Iterators answer FREYJA_CLOSED once their store
+ *    is closed, and are to be freed all the same.
  * 6. Fork. A handle belongs to the process that opened it. In a forked child every call with it answers
  *    FREYJA_FORKED and touches nothing, and freyja_free_buf ignores buffers of the parent. Open stores after
  *    fork, not before.
@@ -442,6 +444,12 @@ typedef struct freyja_db freyja_db;
  * whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
  */
 typedef struct freyja_iter freyja_iter;
+
+/**
+ * Keeps a value readable. The pointer is a handle, not an address: it is checked when it is released, and one that has been
+ * released answers FREYJA_CLOSED. Any thread may release it.
+ */
+typedef struct freyja_pin freyja_pin;
 
 /**
  * Options of freyja_open. Start from FREYJA_OPTIONS_INIT or freyja_options_init, then set fields. A field
@@ -891,6 +899,10 @@ typedef struct freyja_stats_t {
      * Bytes that they wrote.
      */
     uint64_t compaction_bytes_written;
+    /**
+     * Values pinned by freyja_get_pinned and not released yet, in the whole process.
+     */
+    uint64_t pins_in_use;
 } freyja_stats_t;
 
 /**
@@ -1402,6 +1414,36 @@ int freyja_exists(struct freyja_db *db,
 FREYJA_API int freyja_count(struct freyja_db *db, uint64_t *out);
 
 /**
+ * Gets the value of a key where it lies, without a copy. With FREYJA_READ_PREAD it is a copy after all. Its bytes are
+ * checked as those of freyja_get.
+ *
+ * The value stays readable, and as it is, until freyja_unpin, whatever becomes of the key and the store: overwritten, compacted,
+ * closed. Until then the memory mapping of its whole segment file stays, and if that file goes, its space on the disk as well.
+ * So release pins soon; freyja_stats tells how many there are.
+ *
+ * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
+ * @param[out] pin      release it with freyja_unpin.
+ * @param[out] val      the value, not aligned; not to be written to. Not NULL, even if it is empty.
+ * @param[out] val_len  its length in bytes.
+ * @return as freyja_get; FREYJA_MEMORY also if there are a million pins.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_get_pinned(struct freyja_db *db,
+                      const void *key,
+                      size_t key_len,
+                      struct freyja_pin **pin,
+                      const void **val,
+                      size_t *val_len);
+
+/**
+ * Releases a pin; its value must not be read any more. Releasing NULL does nothing.
+ *
+ * @return FREYJA_OK; FREYJA_CLOSED if it was released before; FREYJA_INVALID, FREYJA_FORKED.
+ */
+FREYJA_API int freyja_unpin(struct freyja_pin *pin);
+
+/**
  * Gets the values of several keys, faster than one after the other. Keys and values are packed: each begins where
  * the one before ends, the first at 0.
  *
@@ -1608,9 +1650,13 @@ int freyja_locate(struct freyja_db *db,
  * everything up to some write, every batch whole or not at all. The writes may not be durable yet. While this runs, other
  * threads may see some of the writes before the others. With a store that is open for writing it does nothing.
  *
+ * Where compaction by the writer has taken away what this handle had not read yet, or what it keeps on the disk has become more than
+ * the store, the store is read anew under the same handle: that takes as long as freyja_open, and until it is done as much memory again.
+ * Iterators that had begun go on with what they had, and keep that in memory.
+ *
  * @return FREYJA_OK; FREYJA_FAILED if this handle cannot go on from where it is, so that the store is to be closed and opened
- *         again: it was refreshed so late that compaction had taken away what it had not read, or the store has lost, by a failure
- *         of its disk, what this handle saw; FREYJA_CORRUPT if records that were durable are missing; FREYJA_INVALID,
+ *         again: the store has lost, by a failure of its disk, what this handle saw; FREYJA_CORRUPT if records that were durable
+ *         are missing; FREYJA_INVALID,
  *         FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY; an errno. What was seen before stays. freyja_failure tells more.
  */
 FREYJA_API

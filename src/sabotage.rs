@@ -65,6 +65,26 @@ mod switch {
         DamageLaundered,
         /// Recovery takes segments that were replaced for parts of the log.
         ReplacedKept,
+        /// Compaction drops an expired put although an older one may be left.
+        ExpiredDropped,
+        /// A backup acknowledges files that are not durable.
+        BackupUnsynced,
+        /// A backup leaves out the end of the log.
+        BackupWithoutEnd,
+        /// A backup ends a file that it copies too early.
+        BackupCopiedInPart,
+        /// A backup counts as finished before its segments have their names.
+        BackupFinishedEarly,
+        /// A refresh makes the changes of a batch one by one.
+        RefreshedInParts,
+        /// A refresh takes a segment although what is before it is missing.
+        RefreshedOverGap,
+        /// A refresh does not ask what compaction took away before it was read.
+        RefreshedOverCompaction,
+        /// Nobody remembers what was found to have expired.
+        ExpiryForgotten,
+        /// What was found to have expired is not written down.
+        ExpiryUnrecorded,
     }
 
     thread_local! {

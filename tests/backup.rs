@@ -94,7 +94,7 @@ fn segments(disk: &SimulatedDisk, path: &str) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn a_backup_opens_as_the_store_was_and_the_store_goes_on() {
+pub(crate) fn a_backup_opens_as_the_store_was_and_the_store_goes_on() {
     let disk = SimulatedDisk::new(1);
     let store = open(&disk);
     write(&store, 1);
@@ -112,7 +112,7 @@ fn a_backup_opens_as_the_store_was_and_the_store_goes_on() {
 }
 
 #[test]
-fn what_a_backup_acknowledged_survives_a_power_loss_whatever_the_sync_mode() {
+pub(crate) fn what_a_backup_acknowledged_survives_a_power_loss_whatever_the_sync_mode() {
     for sync_mode in [SyncMode::Always, SyncMode::None] {
         let disk = SimulatedDisk::new(1);
         let options = Options {
@@ -164,7 +164,7 @@ fn a_backup_loses_what_the_store_no_longer_has() {
 }
 
 #[test]
-fn where_links_are_refused_segments_are_copied() {
+pub(crate) fn where_links_are_refused_segments_are_copied() {
     for errno in [libc::EXDEV, libc::EPERM, libc::EMLINK] {
         let disk = SimulatedDisk::new(1);
         let store = open(&disk);
@@ -383,7 +383,7 @@ fn a_first_backup_cut_short_anywhere_is_no_store_and_can_be_finished() {
 }
 
 #[test]
-fn a_later_backup_cut_short_anywhere_is_the_older_one_or_can_be_finished() {
+pub(crate) fn a_later_backup_cut_short_anywhere_is_the_older_one_or_can_be_finished() {
     for copies in [false, true] {
         let disk = SimulatedDisk::new(7);
         let store = open(&disk);

@@ -185,7 +185,7 @@ fn pairs_of_a_batch_expire_as_others_do() {
 }
 
 #[test]
-fn a_clock_that_steps_back_brings_nothing_back() {
+pub(crate) fn a_clock_that_steps_back_brings_nothing_back() {
     let disk = disk();
     let store = open(&disk);
     store.put_expiring(b"key", b"1", NOW + 1).unwrap();
@@ -210,7 +210,7 @@ fn a_clock_that_steps_back_brings_nothing_back() {
 }
 
 #[test]
-fn what_was_found_expired_in_a_run_that_wrote_nothing_stays_so_in_the_next() {
+pub(crate) fn what_was_found_expired_in_a_run_that_wrote_nothing_stays_so_in_the_next() {
     let disk = disk();
     let store = open(&disk);
     store.put_expiring(b"key", b"1", NOW + 1).unwrap();
@@ -238,7 +238,7 @@ fn what_was_found_expired_in_a_run_that_wrote_nothing_stays_so_in_the_next() {
 }
 
 #[test]
-fn after_a_crash_what_had_expired_when_the_last_segment_was_begun_stays_expired() {
+pub(crate) fn after_a_crash_what_had_expired_when_the_last_segment_was_begun_stays_expired() {
     let disk = disk();
     let options = Options {
         segment_size: 4096,

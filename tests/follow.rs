@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use freyja::ErrorKind;
-use freyja::store::{Batch, KeyStorage, OpenMode, Options, ReadMode, Store, SyncMode};
+use freyja::store::{Batch, IterOptions, KeyStorage, OpenMode, Options, ReadMode, Store, SyncMode};
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
 use freyja::vfs::{Allocation, Vfs};
 
@@ -125,19 +125,13 @@ fn readers_agree(
             }
             4..8 if !readers.is_empty() => {
                 let chosen = random.below(readers.len() as u64) as usize;
-                let sequence = match readers[chosen].refresh() {
-                    Ok(sequence) => sequence,
-                    // It was refreshed so late that compaction took away what it had not read.
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Failed, "seed {seed}: {error}");
-                        assert!(compacts, "seed {seed}: {error}");
-                        content(&readers[chosen]);
-                        drop(readers.remove(chosen));
-                        begun_anew += 1;
-                        continue;
-                    }
-                };
+                let segments = readers[chosen].stats().segments;
+                let sequence = readers[chosen]
+                    .refresh()
+                    .unwrap_or_else(|error| panic!("seed {seed}, round {round}: {error}"));
                 refreshed += 1;
+                // A reader that goes on only comes by more.
+                begun_anew += u32::from(readers[chosen].stats().segments < segments);
                 assert_eq!(sequence, store.stats().last_sequence);
                 assert_eq!(sequence, readers[chosen].stats().last_sequence);
                 assert!(
@@ -150,11 +144,7 @@ fn readers_agree(
     }
     store.close().unwrap();
     for reader in &readers {
-        if reader.refresh().is_err() {
-            assert!(compacts);
-            begun_anew += 1;
-            continue;
-        }
+        reader.refresh().unwrap();
         assert_eq!(content(reader), content(&store_again(&disk, writing)));
         assert!(reader.failure().is_none());
     }
@@ -197,7 +187,7 @@ fn after_a_refresh_a_reader_sees_all_that_was_written() {
 }
 
 #[test]
-fn readers_see_the_same_while_the_writer_compacts_or_are_told_to_begin_anew() {
+pub(crate) fn readers_see_the_same_while_the_writer_compacts() {
     let (mut refreshed, mut begun_anew) = (0, 0);
     for seed in 1000..1020 {
         let writing = Options {
@@ -205,11 +195,201 @@ fn readers_see_the_same_while_the_writer_compacts_or_are_told_to_begin_anew() {
             image_segments: (seed % 3) as u32,
             ..options()
         };
-        let told = readers_agree(&writing, &options(), Allocation::Reserved, true, seed);
+        let reading = Options {
+            key_storage: match seed % 2 {
+                0 => KeyStorage::InMemory,
+                _ => KeyStorage::OnDisk,
+            },
+            ..options()
+        };
+        let told = readers_agree(&writing, &reading, Allocation::Reserved, true, seed);
         refreshed += told.0;
         begun_anew += told.1;
     }
     assert!(refreshed > 0 && begun_anew > 0, "{refreshed} {begun_anew}");
+}
+
+/// A store of which a reader has seen nothing of what was compacted since.
+fn compacted_under_a_reader(seed: u64, image_segments: u32) -> (SimulatedDisk, Store, Store) {
+    let disk = SimulatedDisk::new(seed);
+    let writing = Options {
+        image_segments,
+        ..options()
+    };
+    let store = open_with(&disk, &writing).unwrap();
+    for number in 0..KEYS {
+        store.put(&key(number), b"seen").unwrap();
+    }
+    // Seals what the reader sees, so that there is nothing in it to go on with.
+    store.close().unwrap();
+    let store = open_with(&disk, &writing).unwrap();
+    let reader = reader(&disk);
+    for round in 0..4_u8 {
+        for number in 0..KEYS - 10 {
+            store.put(&key(number), &[round; 300]).unwrap();
+        }
+    }
+    store.delete(&key(0)).unwrap();
+    store.compact(|_| true).unwrap();
+    store.put(&key(1), b"afterwards").unwrap();
+    (disk, store, reader)
+}
+
+#[test]
+fn a_reader_that_has_not_seen_what_was_compacted_sees_all_after_a_refresh() {
+    for image_segments in [0, 1] {
+        let (disk, store, reader) = compacted_under_a_reader(1, image_segments);
+        assert_eq!(
+            reader.refresh().unwrap(),
+            store.stats().last_sequence,
+            "{image_segments}"
+        );
+        assert_eq!(content(&reader), content(&store));
+        assert_eq!(reader.get(&key(0)).unwrap(), None);
+        assert!(reader.failure().is_none());
+        // And goes on from there.
+        for round in 0..60 {
+            store.put(&key(round % KEYS), &[9; 300]).unwrap();
+        }
+        let segments = reader.stats().segments;
+        reader.refresh().unwrap();
+        assert!(reader.stats().segments > segments);
+        assert_eq!(content(&reader), content(&store));
+        drop(disk);
+    }
+}
+
+#[test]
+fn an_iterator_goes_on_with_what_it_had_when_its_reader_is_refreshed_past_a_compaction() {
+    for keys_only in [false, true] {
+        let (_disk, store, reader) = compacted_under_a_reader(2, 1);
+        let before = content(&reader);
+        let mut iter = reader
+            .iter(IterOptions {
+                keys_only,
+                ..IterOptions::default()
+            })
+            .unwrap();
+        let mut met = Map::new();
+        let mut step = |iter: &mut freyja::store::Iter| {
+            let pair = iter.next_with(|key, value| (key.to_vec(), value.to_vec()));
+            let pair = pair.unwrap();
+            pair.is_none_or(|(key, value)| {
+                assert!(met.insert(key, value).is_none(), "met twice");
+                false
+            })
+        };
+        assert!(!step(&mut iter));
+        reader.refresh().unwrap();
+        assert_eq!(content(&reader), content(&store));
+        while !step(&mut iter) {}
+        match keys_only {
+            false => assert_eq!(met, before),
+            true => assert!(met.keys().eq(before.keys())),
+        }
+    }
+}
+
+#[test]
+fn a_refresh_that_fails_past_a_compaction_shows_what_was_shown_and_the_next_goes_on() {
+    for image_segments in [0, 1] {
+        let mut failed = 0;
+        for fault in 0.. {
+            let (disk, store, reader) = compacted_under_a_reader(3, image_segments);
+            let before = content(&reader);
+            let first = disk.calls();
+            disk.fail_call(first + fault, libc::EIO, Repeat::Once, Effect::Before);
+            let refreshed = reader.refresh();
+            let calls = disk.calls() - first;
+            disk.clear_faults();
+            let what = format!("{image_segments}, call {fault}: {refreshed:?}");
+            match refreshed {
+                Ok(_) => assert!(content(&reader) == content(&store), "{what}"),
+                Err(_) => {
+                    failed += 1;
+                    assert!(content(&reader) == before, "{what}");
+                    reader.refresh().unwrap();
+                    assert!(content(&reader) == content(&store), "{what}");
+                }
+            }
+            if fault > calls {
+                break;
+            }
+        }
+        assert!(failed > 10, "{failed}");
+    }
+}
+
+#[test]
+fn a_reader_that_is_refreshed_again_and_again_keeps_no_more_replaced_files_than_the_store_has() {
+    let disk = SimulatedDisk::new(4);
+    let store = writer(&disk);
+    let reader = reader(&disk);
+    let mut most = 0;
+    for round in 0..200_u32 {
+        for number in 0..KEYS {
+            store.put(&key(number), &round.to_le_bytes()).unwrap();
+        }
+        let before = store.stats();
+        store.compact(|_| true).unwrap();
+        reader.refresh().unwrap();
+        assert_eq!(content(&reader), content(&store));
+        most = most.max(before.live_bytes + before.dead_bytes);
+    }
+    let stats = reader.stats();
+    let kept = stats.live_bytes + stats.dead_bytes;
+    assert!(kept <= 3 * most, "{kept} {most}");
+}
+
+#[test]
+fn other_threads_of_a_reader_see_whole_batches_while_a_refresh_passes_compactions() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        sync_mode: SyncMode::None,
+        segment_size: 1 << 14,
+        image_segments: 2,
+        ..Options::default()
+    };
+    let store = Store::open(directory.path(), &options).unwrap();
+    let reading = Options {
+        mode: OpenMode::ReadOnly,
+        ..options
+    };
+    let reader = Store::open(directory.path(), &reading).unwrap();
+    let done = AtomicBool::new(false);
+    let keys: Vec<[u8; 1]> = (0..20).map(|part| [part]).collect();
+    std::thread::scope(|scope| {
+        let (keys, done, reader) = (&keys, &done, &reader);
+        scope.spawn(move || {
+            let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+            let mut last = None;
+            while !done.load(Ordering::Acquire) {
+                let values = reader.get_many(&keys).unwrap();
+                let values: Vec<_> = values.into_iter().map(Result::unwrap).collect();
+                assert!(values.iter().all(|it| *it == values[0]), "{values:?}");
+                let number = values[0].as_ref().map(|it| it[..4].try_into().unwrap());
+                let number = number.map(u32::from_be_bytes);
+                assert!(number >= last, "{number:?} after {last:?}");
+                last = number;
+            }
+        });
+        let mut batch = Batch::new();
+        for round in 0..3000_u32 {
+            let mut value = round.to_be_bytes().to_vec();
+            value.resize(64, 0);
+            batch.clear();
+            for key in keys {
+                batch.put(key, &value).unwrap();
+            }
+            store.write(&batch).unwrap();
+            if round % 100 == 99 {
+                store.compact(|_| true).unwrap();
+                reader.refresh().unwrap();
+            }
+        }
+        done.store(true, Ordering::Release);
+    });
+    assert_eq!(reader.count(), 20);
 }
 
 #[test]
@@ -280,7 +460,7 @@ fn a_segment_that_grows_far_beyond_what_a_reader_expects_is_read_on() {
 /// A writer dies in the middle of a call: whatever call that is, readers see whole batches, and go on when another writer
 /// has mended the store.
 #[test]
-fn a_reader_outlives_a_writer_that_fails_anywhere_and_its_successor() {
+pub(crate) fn a_reader_outlives_a_writer_that_fails_anywhere_and_its_successor() {
     for allocation in [Allocation::Reserved, Allocation::Unsupported] {
         for fault in 0.. {
             let disk = SimulatedDisk::new(5);
@@ -378,7 +558,7 @@ fn a_reader_of_a_crashed_store_sees_its_prefix_and_changes_nothing() {
 }
 
 #[test]
-fn missing_records_that_were_durable_are_told_and_not_passed_over() {
+pub(crate) fn missing_records_that_were_durable_are_told_and_not_passed_over() {
     let disk = SimulatedDisk::new(1);
     let store = writer(&disk);
     store.put(&key(1), &[1; 100]).unwrap();
@@ -454,12 +634,8 @@ fn readers_beside_a_busy_writer_see_prefixes_with_whole_batches() {
                         let ended = done.load(Ordering::Acquire);
                         rounds += 1;
                         // Compaction goes on in the background, and may have been quicker than this reader.
-                        let refreshed = reader.refresh();
-                        let is_late = refreshed.as_ref().is_err_and(|error| {
-                            assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
-                            true
-                        });
-                        if is_late || rounds % 10 == 9 {
+                        reader.refresh().unwrap();
+                        if rounds % 10 == 9 {
                             reader = Store::open(path, &options).unwrap();
                             assert_eq!(reader.recovery_report().damaged, []);
                         }

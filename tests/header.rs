@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     "limits",
     "version",
     "status",
@@ -18,6 +18,7 @@ const SOURCES: [&str; 22] = [
     "write",
     "put_buf",
     "read",
+    "pinned",
     "read_many",
     "iterate",
     "buffer",

@@ -523,6 +523,46 @@ fn the_location_space_of_an_image_is_kept_when_the_log_goes_on() {
     }
 }
 
+/// Compaction takes segments away that an older image knows.
+#[test]
+fn a_store_that_was_compacted_opens_from_the_image_that_was_written_then() {
+    let options = Options {
+        segment_size: 16 << 10,
+        ..options()
+    };
+    let written = || {
+        let disk = SimulatedDisk::new(8);
+        let store = open_with(&disk, &options);
+        for round in 0..4_u8 {
+            fill(&store, 0..1000, &[round; 40]);
+        }
+        (disk, store)
+    };
+    let check = |disk: &SimulatedDisk, value: &[u8]| {
+        let store = open_with(disk, &options);
+        assert_way(&store.stats(), RecoveryWay::Image, ImageFault::None);
+        assert_eq!(store.count(), 1000);
+        let found = content(&store, 1000);
+        assert!(found.values().all(|it| it == value));
+    };
+    // When asked, and then killed, at once or after some more writes.
+    let (disk, store) = written();
+    store.compact(|_| true).unwrap();
+    assert!(store.stats().compactions > 0);
+    check(&copy(&disk), &[3; 40]);
+    fill(&store, 0..1000, &[4; 40]);
+    check(&copy(&disk), &[4; 40]);
+    store.close().unwrap();
+    check(&copy(&disk), &[4; 40]);
+    // By maintenance, and then killed when that had nothing more to do, or closed.
+    let (disk, store) = written();
+    while store.maintain().unwrap() {}
+    assert!(store.stats().compactions > 0);
+    check(&copy(&disk), &[3; 40]);
+    store.close().unwrap();
+    check(&copy(&disk), &[3; 40]);
+}
+
 #[test]
 fn a_store_opens_from_the_image_that_one_with_the_other_key_storage_wrote() {
     let count = 2000;

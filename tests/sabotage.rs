@@ -2,10 +2,16 @@
 //! them turns red within a bounded amount of work.
 #![allow(dead_code)] // each suite is used in part
 
+#[path = "backup.rs"]
+mod backup;
 #[path = "damage/harness/mod.rs"]
 mod damage;
 #[path = "crash/exhaustive.rs"]
 mod exhaustive;
+#[path = "expiry.rs"]
+mod expiry;
+#[path = "follow.rs"]
+mod follow;
 #[path = "crash/harness/mod.rs"]
 mod harness;
 #[path = "support/random.rs"]
@@ -84,6 +90,72 @@ fn laundering_suite() -> Told<()> {
     expect(compacted.is_err(), || "nobody hears of the damage".into())
 }
 
+/// An expired put hides what was under its key before, also when it has been compacted and that has not.
+fn shadow_suite() -> Told<()> {
+    let disk = SimulatedDisk::new(1);
+    let options = Options {
+        segment_size: 4096,
+        background_threads: 0,
+        image_segments: 0,
+        ..Options::default()
+    };
+    let told = |error: freyja::Error| error.to_string();
+    disk.set_wall_clock_ms(1000);
+    let store = open(&disk, &options, "the store")?;
+    store.put(b"shadowed", b"old").map_err(told)?;
+    // A segment that is live but for one record, and others that are all garbage in the end.
+    for number in 0..100_u32 {
+        let put = store.put(&number.to_le_bytes(), &[1; 60]);
+        put.map_err(told)?;
+    }
+    let expiring = store.put_expiring(b"shadowed", b"new", 2000);
+    expiring.map_err(told)?;
+    for round in 0..200_u32 {
+        let overwritten = store.put(b"overwritten", &[round as u8; 60]);
+        overwritten.map_err(told)?;
+    }
+    disk.set_wall_clock_ms(3000);
+    store.compact(|_| true).map_err(told)?;
+    expect(store.stats().compactions > 0, || "nothing compacted".into())?;
+    store.close().map_err(told)?;
+    drop(store);
+    let store = open(&disk, &options, "the compacted store")?;
+    let found = store.get(b"shadowed").map_err(told)?;
+    expect(found.is_none(), || "an older put has returned".into())
+}
+
+/// Part of the tests of backups.
+fn backup_suite() -> Told<()> {
+    backup::a_backup_opens_as_the_store_was_and_the_store_goes_on();
+    backup::what_a_backup_acknowledged_survives_a_power_loss_whatever_the_sync_mode();
+    backup::where_links_are_refused_segments_are_copied();
+    backup::a_later_backup_cut_short_anywhere_is_the_older_one_or_can_be_finished();
+    Ok(())
+}
+
+/// Part of the tests of readers beside a writer.
+fn refresh_suite() -> Told<()> {
+    follow::missing_records_that_were_durable_are_told_and_not_passed_over();
+    follow::a_reader_outlives_a_writer_that_fails_anywhere_and_its_successor();
+    follow::readers_see_the_same_while_the_writer_compacts();
+    Ok(())
+}
+
+/// Part of the tests of pairs that expire.
+fn expiry_suite() -> Told<()> {
+    expiry::a_clock_that_steps_back_brings_nothing_back();
+    expiry::what_was_found_expired_in_a_run_that_wrote_nothing_stays_so_in_the_next();
+    expiry::after_a_crash_what_had_expired_when_the_last_segment_was_begun_stays_expired();
+    Ok(())
+}
+
+/// What a panic says.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let fixed = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let made = || panic.downcast_ref::<String>().cloned();
+    fixed.or_else(made).unwrap_or_default()
+}
+
 /// `suite` with `fault` fails, by its own judgement or because the store panics.
 fn notices(fault: Fault, suite: fn() -> Told<()>) {
     sabotage::set(Some(fault));
@@ -92,7 +164,7 @@ fn notices(fault: Fault, suite: fn() -> Told<()>) {
     let complaint = match outcome {
         Ok(Ok(())) => panic!("{fault:?} goes unnoticed"),
         Ok(Err(complaint)) => complaint,
-        Err(_) => "the store panicked".into(),
+        Err(panic) => words(&*panic),
     };
     println!("{fault:?}: {complaint}");
 }
@@ -129,6 +201,16 @@ noticed! {
     dropping_every_tombstone: TombstonesDropped by crash_suite
     compacting_ahead_of_the_log: CompactedAheadOfLog by crash_suite
     laundering_damage: DamageLaundered by laundering_suite
+    dropping_what_has_expired: ExpiredDropped by shadow_suite
+    acknowledging_a_backup_before_its_sync: BackupUnsynced by backup_suite
+    leaving_the_end_out_of_a_backup: BackupWithoutEnd by backup_suite
+    copying_a_part_of_a_file: BackupCopiedInPart by backup_suite
+    finishing_a_backup_early: BackupFinishedEarly by backup_suite
+    refreshing_half_a_batch: RefreshedInParts by refresh_suite
+    refreshing_over_a_gap: RefreshedOverGap by refresh_suite
+    refreshing_over_a_compaction: RefreshedOverCompaction by refresh_suite
+    forgetting_what_has_expired: ExpiryForgotten by expiry_suite
+    not_writing_down_what_has_expired: ExpiryUnrecorded by expiry_suite
 }
 
 #[test]
@@ -136,4 +218,8 @@ fn without_a_fault_the_suites_are_green() {
     crash_suite().unwrap();
     damage_suite().unwrap();
     laundering_suite().unwrap();
+    shadow_suite().unwrap();
+    backup_suite().unwrap();
+    refresh_suite().unwrap();
+    expiry_suite().unwrap();
 }

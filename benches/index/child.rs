@@ -8,13 +8,18 @@ use crate::contenders::{Contender, KeysInMemory, KeysOnDisk, Kind, Map};
 use crate::keys::{self, KEY_BYTES, Key, scattered};
 use crate::latency::Latencies;
 use crate::phases::Phase;
+use crate::resident::Resident;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Inserts into an empty contender that grows.
     Grow,
+    /// The same, and tells where the bytes are, and what the system counts.
+    Costs,
     /// Times every insertion into an empty contender that grows.
     Latency,
+    /// Times as many operations that do nothing: what the machine adds to any.
+    Noise,
     /// All phases, one after the other.
     Phases,
     /// Looks up keys that were prepared to collide.
@@ -29,7 +34,9 @@ impl Task {
     pub fn name(self) -> &'static str {
         match self {
             Task::Grow => "grow",
+            Task::Costs => "costs",
             Task::Latency => "latency",
+            Task::Noise => "noise",
             Task::Phases => "phases",
             Task::Collide => "collide",
             Task::Nothing => "nothing",
@@ -40,7 +47,9 @@ impl Task {
     pub fn named(name: &str) -> Option<Task> {
         let tasks = [
             Task::Grow,
+            Task::Costs,
             Task::Latency,
+            Task::Noise,
             Task::Phases,
             Task::Collide,
             Task::Nothing,
@@ -73,6 +82,20 @@ fn run<C: Contender>(task: Task, count: u64) {
             tell(count, || Phase::Insert.run(&mut contender, count));
             leave(contender);
         }
+        Task::Costs => {
+            let resident = Resident::open();
+            let before = resident.bytes();
+            let mut contender = C::with_room(0, keys::key);
+            Phase::Insert.run(&mut contender, count);
+            // What the last growth left behind is given back by whoever comes next.
+            for number in 0..1000 {
+                black_box(contender.find(&keys::key(number), number));
+            }
+            let costs = contender.costs().into_iter().flatten();
+            costs.for_each(|cost| println!("{cost}"));
+            println!("{}", (resident.bytes() - before) as f64 / count as f64);
+            leave(contender);
+        }
         Task::Latency => {
             let mut contender = C::with_room(0, keys::key);
             let mut latencies = Latencies::new();
@@ -80,12 +103,16 @@ fn run<C: Contender>(task: Task, count: u64) {
                 let key = keys::key(number);
                 latencies.time(|| contender.insert(&key, number));
             }
-            let summary = latencies.summary();
-            for nanoseconds in summary.wall.iter().chain(&summary.processor) {
-                println!("{nanoseconds}");
-            }
-            println!("{}", summary.processor_of_slowest);
+            tell_latencies(&latencies);
             leave(contender);
+        }
+        Task::Noise => {
+            let mut latencies = Latencies::new();
+            for number in 0..count {
+                let key = keys::key(number);
+                latencies.time(|| black_box(key));
+            }
+            tell_latencies(&latencies);
         }
         Task::Phases => {
             let mut contender = C::with_room(count, keys::key);
@@ -104,6 +131,14 @@ fn run<C: Contender>(task: Task, count: u64) {
         }
         Task::Collide => collide::<C>(count),
     }
+}
+
+fn tell_latencies(latencies: &Latencies) {
+    let summary = latencies.summary();
+    for nanoseconds in summary.wall.iter().chain(&summary.processor) {
+        println!("{nanoseconds}");
+    }
+    println!("{}", summary.processor_of_slowest);
 }
 
 /// Fills with colliding keys and looks them up, and others that are not there but would collide as well.

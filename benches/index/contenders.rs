@@ -7,6 +7,7 @@ use freyja::Result;
 use freyja::index::{Entry, Index, IndexOptions, KeyReader, KeyStorage, Location};
 use freyja::memory::epoch::{self, Guard};
 
+use crate::costs;
 use crate::keys::Key;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,10 @@ pub trait Contender {
     fn update(&mut self, key: &[u8], number: u64);
     /// Removes a key that is there.
     fn delete(&mut self, key: &[u8]);
+    /// Where its bytes are, if it knows.
+    fn costs(&self) -> Option<[f64; costs::TITLES.len()]> {
+        None
+    }
 }
 
 /// The records of the log, but computed: the key of each location, so that the figures are the index's own.
@@ -121,6 +126,10 @@ impl<const ON_DISK: bool> Contender for Packed<ON_DISK> {
         let entry = self.0.occupied(&guard, self.0.hash(key), key);
         let entry = entry.expect("every key can be read");
         entry.expect("the key is there").remove();
+    }
+
+    fn costs(&self) -> Option<[f64; costs::TITLES.len()]> {
+        Some(costs::of(&self.0.statistics()))
     }
 }
 

@@ -16,11 +16,14 @@ mod clocks;
 #[path = "../shared/colliding_keys.rs"]
 mod colliding_keys;
 mod contenders;
+mod costs;
 mod keys;
 #[path = "../shared/latency.rs"]
 mod latency;
 mod phases;
 mod report;
+#[path = "../memory/resident.rs"]
+mod resident;
 mod simulation;
 #[path = "../shared/table.rs"]
 mod table;

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::child::Task;
 use crate::contenders::Kind;
+use crate::costs;
 use crate::latency::NAMES;
 use crate::phases::Phase;
 use crate::simulation::{Counter, Counts};
@@ -14,6 +15,7 @@ pub fn print(count: u64) {
     print_times(count);
     print_counts(count);
     print_latencies(count);
+    print_costs(count);
     print_collisions(count);
 }
 
@@ -109,8 +111,10 @@ fn difference(before: Counts, after: Counts, count: u64) -> [String; 2] {
 
 fn print_latencies(count: u64) {
     let mut table = Table::new(2, &[&["insert, growing", "µs"], &NAMES[..]].concat());
-    for kind in Kind::ALL {
-        let times = numbers(Task::Latency, kind, count);
+    let puts = Kind::ALL.map(|kind| (kind.name(), Task::Latency, kind));
+    let nothing = ("nothing instead: noise", Task::Noise, Kind::Map);
+    for (name, task, kind) in puts.into_iter().chain([nothing]) {
+        let times = numbers(task, kind, count);
         let microseconds = |times: &[f64]| -> Vec<String> {
             let times = times
                 .iter()
@@ -121,10 +125,10 @@ fn print_latencies(count: u64) {
             .iter()
             .zip(times.chunks(NAMES.len()))
         {
-            let words = [kind.name(), clock].map(str::to_owned).to_vec();
+            let words = [name, clock].map(str::to_owned).to_vec();
             table.add([words, microseconds(times)].concat());
         }
-        let mut words = [kind.name(), "of the processor in the slowest"]
+        let mut words = [name, "of the processor in the slowest"]
             .map(str::to_owned)
             .to_vec();
         words.resize(1 + NAMES.len(), String::new());
@@ -132,6 +136,21 @@ fn print_latencies(count: u64) {
     }
     println!("{table}");
     println!("Processor times have the reading of that clock in them.\n");
+}
+
+fn print_costs(count: u64) {
+    let kinds = [Kind::KeysOnDisk, Kind::KeysInMemory];
+    let costs = kinds.map(|kind| numbers(Task::Costs, kind, count));
+    let names = kinds.map(Kind::name);
+    let mut table = Table::new(1, &[&["bytes a key"], &names[..]].concat());
+    let titles = costs::TITLES
+        .into_iter()
+        .chain(["what the system counts, with the key where it is in memory"]);
+    for (at, title) in titles.enumerate() {
+        let costs = costs.iter().map(|costs| format!("{:.3}", costs[at]));
+        table.add([title.to_owned()].into_iter().chain(costs).collect());
+    }
+    println!("{table}");
 }
 
 fn print_collisions(count: u64) {

@@ -8,6 +8,8 @@ use crate::key_sets::KeySet;
 /// What a process started by the benchmark itself does with its contestant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Task {
+    /// Fills, and nothing else.
+    Fill,
     /// Fills, then replaces every key twice, deletes half of the keys and adds them again.
     Churn,
     /// Fills, then deletes nine keys of ten.
@@ -19,7 +21,8 @@ pub enum Task {
 }
 
 impl Task {
-    const NAMES: [(Task, &'static str); 4] = [
+    const NAMES: [(Task, &'static str); 5] = [
+        (Task::Fill, "fill"),
         (Task::Churn, "churn"),
         (Task::DeleteMost, "delete-most"),
         (Task::PutTheRest, "put-the-rest"),
@@ -49,6 +52,8 @@ pub struct Arguments {
     /// Numbers of keys, ascending.
     pub keys: Vec<u64>,
     pub key_sets: Vec<KeySet>,
+    /// What is only filled: numbers of keys, of all sets or of one.
+    pub fill_only: Vec<(u64, Option<KeySet>)>,
     /// A file of real keys, one a line.
     pub paths: Option<PathBuf>,
     /// Where stores are made, each in a directory of its own that is removed again; for a child, its store.
@@ -61,10 +66,17 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Whether `keys` keys of `set` are only filled.
+    pub fn only_fills(&self, keys: u64, set: KeySet) -> bool {
+        let mut asked = self.fill_only.iter();
+        asked.any(|(number, of)| *number == keys && of.is_none_or(|of| of == set))
+    }
+
     pub fn parse() -> Arguments {
         let mut parsed = Arguments {
             keys: vec![1_000_000, 10_000_000],
             key_sets: KeySet::all(),
+            fill_only: Vec::new(),
             paths: None,
             directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             record: false,
@@ -88,6 +100,7 @@ impl Arguments {
             match name.as_str() {
                 "--keys" => parsed.keys = list(&name, &value, number_of_keys),
                 "--key-sets" => parsed.key_sets = list(&name, &value, KeySet::named),
+                "--fill-only" => parsed.fill_only = list(&name, &value, keys_of_set),
                 "--paths" => parsed.paths = Some(PathBuf::from(&value)),
                 "--directory" => parsed.directory = PathBuf::from(&value),
                 "--task" => task = list(&name, &value, Task::named).pop(),
@@ -114,6 +127,14 @@ fn number_of_keys(text: &str) -> Option<u64> {
     (keys <= 1 << 40).then_some(keys)
 }
 
+/// A number of keys, and after a colon the set that is meant if it is not all.
+fn keys_of_set(text: &str) -> Option<(u64, Option<KeySet>)> {
+    match text.split_once(':') {
+        None => Some((number_of_keys(text)?, None)),
+        Some((keys, set)) => Some((number_of_keys(keys)?, Some(KeySet::named(set)?))),
+    }
+}
+
 fn list<T>(name: &str, values: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
     let parsed = values.split(',').map(|value| {
         parse(value).unwrap_or_else(|| refuse(&format!("{name}: {value} is not possible")))
@@ -124,7 +145,7 @@ fn list<T>(name: &str, values: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T
 /// Says what is wrong with the arguments, and ends.
 pub fn refuse(message: &str) -> ! {
     eprintln!(
-        "{message}\nusage: [--keys N,N] [--key-sets 8,16,32,64,mixed,paths] [--paths FILE] [--directory DIR] [--record]"
+        "{message}\nusage: [--keys N,N] [--key-sets 8,16,32,64,mixed,paths] [--fill-only N,N:SET] [--paths FILE] [--directory DIR] [--record]"
     );
     std::process::exit(2);
 }

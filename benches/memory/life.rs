@@ -72,11 +72,16 @@ fn run<C: Contestant>(task: Task, keys: &Keys<'_>, open: impl FnOnce() -> C) -> 
     };
     let mut transcript = Transcript::default();
     match task {
-        Task::Churn => {
+        Task::Fill | Task::Churn => {
             let puts = &mut latencies;
             transcript.samples = fill(&mut contestant, keys, &beginning, &watch, puts);
             transcript.puts = Some(puts.summary());
             transcript.states.push(beginning.state(&contestant));
+            if task == Task::Fill {
+                check(&contestant, keys, |_| Some(0));
+                watch.stop();
+                return transcript;
+            }
             churn(&mut contestant, keys);
             transcript.states.push(beginning.state(&contestant));
             check(&contestant, keys, |number| {

@@ -42,7 +42,7 @@ fn drawn(results: &Results) -> Vec<&Row> {
 }
 
 fn samples(row: &Row) -> &[Sample] {
-    &row.figures.churn.samples
+    &row.figures.filled.samples
 }
 
 fn draw_on(drawn: &[&Row], file: &Path) -> Result<(), Box<dyn std::error::Error>> {

@@ -42,40 +42,52 @@ pub struct Skipped {
     pub shortage: String,
 }
 
-/// Three lives of one contestant with one set of keys.
+/// The lives of one contestant with one set of keys.
 pub struct Figures {
     pub keeps_keys_in_memory: bool,
     /// Bytes of all keys.
     pub key_bytes: u64,
-    pub churn: Transcript,
+    /// The life that begins with filling.
+    pub filled: Transcript,
+    /// If it is not all that was measured.
+    pub others: Option<OtherLives>,
+}
+
+/// The lives that end with a tenth of the keys.
+pub struct OtherLives {
     pub delete_most: Transcript,
     pub put_the_rest: Transcript,
+}
+
+/// A tenth of the keys, where there were all and where there was never more.
+pub struct Reduced<'a> {
+    /// All keys, before most of them were deleted.
+    pub before: &'a State,
+    /// After the others were deleted.
+    pub after: &'a State,
+    /// The same keys, where nothing else ever was.
+    pub never_more: &'a State,
 }
 
 impl Figures {
     /// With all keys, as they were filled.
     pub fn fresh(&self) -> &State {
-        &self.churn.states[0]
+        &self.filled.states[0]
     }
 
     /// With all keys, after every one was replaced twice and half were deleted and added again.
-    pub fn churned(&self) -> &State {
-        &self.churn.states[1]
+    pub fn churned(&self) -> Option<&State> {
+        self.filled.states.get(1)
     }
 
-    /// With all keys, before most of them were deleted.
-    pub fn unreduced(&self) -> &State {
-        &self.delete_most.states[0]
-    }
-
-    /// With a tenth of the keys, after the others were deleted.
-    pub fn reduced(&self) -> &State {
-        &self.delete_most.states[1]
-    }
-
-    /// With the same tenth, where nothing else ever was.
-    pub fn never_more(&self) -> &State {
-        &self.put_the_rest.states[0]
+    /// With a tenth of the keys.
+    pub fn reduced(&self) -> Option<Reduced<'_>> {
+        let others = self.others.as_ref()?;
+        Some(Reduced {
+            before: &others.delete_most.states[0],
+            after: &others.delete_most.states[1],
+            never_more: &others.put_the_rest.states[0],
+        })
     }
 
     /// Bytes a key besides the key, of `bytes` for all keys.

@@ -9,7 +9,7 @@ use crate::contestants::Kind;
 use crate::finished::Finished;
 use crate::key_sets::KeySet;
 use crate::real_paths::{self, RealPaths};
-use crate::results::{Figures, Results, Row, Skipped, Small};
+use crate::results::{Figures, OtherLives, Results, Row, Skipped, Small};
 use crate::{machine, plot, report};
 
 /// Keys of the larger of the two small stores.
@@ -64,7 +64,8 @@ pub fn run(arguments: &Arguments) {
     }
     for (set, count) in sets(arguments, real_paths.as_ref()) {
         for &kind in &kinds {
-            measure(&children, kind, set, count, &mut results);
+            let only_fill = arguments.only_fills(count, set);
+            measure(&children, kind, set, count, only_fill, &mut results);
         }
     }
     results.of_earlier_runs = children.finished.found();
@@ -128,7 +129,14 @@ fn measure_small(children: &Children, kind: Kind) -> Small {
     }
 }
 
-fn measure(children: &Children, kind: Kind, set: KeySet, count: u64, results: &mut Results) {
+fn measure(
+    children: &Children,
+    kind: Kind,
+    set: KeySet,
+    count: u64,
+    only_fill: bool,
+    results: &mut Results,
+) {
     let key_bytes = set.bytes(count, children.paths.as_deref());
     if let Some(shortage) = shortage(children, kind, count, key_bytes) {
         results.skipped.push(Skipped {
@@ -145,12 +153,15 @@ fn measure(children: &Children, kind: Kind, set: KeySet, count: u64, results: &m
         count,
         key_bytes,
     };
+    let life = if only_fill { Task::Fill } else { Task::Churn };
     let figures = Figures {
         keeps_keys_in_memory: kind.keeps_keys_in_memory(),
         key_bytes,
-        churn: children.start(Task::Churn, measurement),
-        delete_most: children.start(Task::DeleteMost, measurement),
-        put_the_rest: children.start(Task::PutTheRest, measurement),
+        filled: children.start(life, measurement),
+        others: (!only_fill).then(|| OtherLives {
+            delete_most: children.start(Task::DeleteMost, measurement),
+            put_the_rest: children.start(Task::PutTheRest, measurement),
+        }),
     };
     results.rows.push(Row {
         kind,

@@ -321,7 +321,10 @@ static void make_stores(const char *path, const freyja_options *options, char *k
     sprintf(closed, "%s.closed", path);
     for (int number = 0; number < KEYS; number++)
         set(&books[number], MISSING);
-    freyja_db *db = open_store(closed, options);
+    /* No thread of its own, which would remove files while they are copied. */
+    freyja_options alone = *options;
+    alone.background_threads = 0;
+    freyja_db *db = open_store(closed, &alone);
     for (int number = 0; number < KEYS - 4; number++)
         put(db, number, 1);
     put(db, 3, 2);

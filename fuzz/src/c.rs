@@ -6,6 +6,7 @@ pub type Handle = *mut c_void;
 
 pub const OK: c_int = 0;
 pub const NOT_FOUND: c_int = -1;
+pub const DONE: c_int = -2;
 pub const INVALID: c_int = -3;
 pub const RANGE: c_int = -4;
 pub const BUSY: c_int = -5;
@@ -15,6 +16,12 @@ pub const READ_ONLY: c_int = -8;
 pub const TOO_LARGE: c_int = -9;
 pub const UNSUPPORTED: c_int = -13;
 pub const PANIC: c_int = -16;
+
+/// A flag of `freyja_options`.
+pub const READ_ONLY_STORE: u32 = 4;
+
+/// `freyja_progress`.
+pub type Progress = unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64) -> c_int;
 
 /// `freyja_options`.
 #[repr(C)]
@@ -35,6 +42,45 @@ pub struct Options {
     pub compaction: u32,
     pub space_amplification: u32,
     pub compaction_bytes_per_second: u64,
+}
+
+impl Options {
+    /// Small segments, no threads, no syncs of their own.
+    pub fn small() -> Self {
+        Self {
+            struct_size: size_of::<Self>() as u32,
+            flags: 0,
+            sync_mode: 2,
+            sync_interval_ms: 0,
+            key_storage: 0,
+            read_mode: 0,
+            background_threads: 0,
+            reserved: 0,
+            segment_size: 4096,
+            slab_size: 0,
+            memory_budget: 0,
+            expected_keys: 0,
+            compaction: 0,
+            space_amplification: 0,
+            compaction_bytes_per_second: 0,
+        }
+    }
+}
+
+/// `freyja_slice`.
+#[repr(C)]
+pub struct Slice {
+    pub data: *const c_void,
+    pub len: usize,
+}
+
+impl Default for Slice {
+    fn default() -> Self {
+        Self {
+            data: std::ptr::null(),
+            len: 0,
+        }
+    }
 }
 
 /// `freyja_error`.
@@ -87,6 +133,24 @@ unsafe extern "C" {
         vals: *mut *mut c_void,
         val_ends: *mut usize,
         states: *mut c_int,
+    ) -> c_int;
+    pub fn freyja_buf_alloc(size: usize, buf: *mut *mut c_void) -> c_int;
+    pub fn freyja_put_buf(
+        db: Handle,
+        key: *const c_void,
+        key_len: usize,
+        buf: *mut c_void,
+        val_len: usize,
+    ) -> c_int;
+    pub fn freyja_iter_new(db: Handle, out: *mut Handle) -> c_int;
+    pub fn freyja_iter_next(it: Handle, key: *mut Slice, val: *mut Slice) -> c_int;
+    pub fn freyja_iter_free(it: Handle) -> c_int;
+    pub fn freyja_refresh(db: Handle) -> c_int;
+    pub fn freyja_compact(
+        db: Handle,
+        progress: Option<Progress>,
+        user: *mut c_void,
+        err: *mut Error,
     ) -> c_int;
     pub fn freyja_free_buf(buf: *mut c_void);
     pub fn freyja_locate(

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::limits::{FREYJA_MAX_KEY_LEN, FREYJA_MAX_VALUE_LEN};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::Pair;
 use crate::memory::buffer_pool::MOST_CLASSES;
 
 /// Where an answer is to be stored. Set on success only.
@@ -201,22 +202,22 @@ impl PairRoom {
 
     /// Appends a pair, both lengths as `u32` before it, if there is room; tells whether there was.
     #[inline]
-    pub fn push(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let start = self.used.next_multiple_of(Self::ALIGNMENT);
+    pub fn push(&mut self, pair: Pair<'_>) -> bool {
+        let (key_len, bytes) = (pair.key().len(), pair.bytes());
         // No overflow: what is used is memory, and keys and values have their limits.
-        let end = start + Self::HEAD + key.len() + value.len();
+        let start = self.used.wrapping_add(Self::ALIGNMENT - 1) & !(Self::ALIGNMENT - 1);
+        let end = start.wrapping_add(Self::HEAD).wrapping_add(bytes.len());
         if end > self.room.length {
             self.needed = end;
             return false;
         }
-        let lengths = [key.len() as u32, value.len() as u32].map(u32::to_ne_bytes);
+        let lengths = [key_len as u32, (bytes.len() - key_len) as u32].map(u32::to_ne_bytes);
         let place = self.room.start.cast::<u8>().wrapping_add(start);
         // SAFETY: whoever made the room promised `length` bytes that nothing of Freyja overlaps, and `end` is not beyond them.
         unsafe {
             std::ptr::copy_nonoverlapping(lengths.as_ptr().cast(), place, Self::HEAD);
             let place = place.add(Self::HEAD);
-            std::ptr::copy_nonoverlapping(key.as_ptr(), place, key.len());
-            std::ptr::copy_nonoverlapping(value.as_ptr(), place.add(key.len()), value.len());
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
         }
         self.used = end;
         true
@@ -438,13 +439,16 @@ mod tests {
         // SAFETY: the array is longer than the room, and alone.
         let room = unsafe { room(bytes.as_mut_ptr().cast(), 40) };
         let mut pairs = PairRoom::new(room.unwrap());
-        assert!(pairs.push(b"key", b""));
+        assert!(pairs.push(Pair::of_key(b"key")));
         assert_eq!(pairs.used(), 11);
-        assert!(!pairs.push(b"longer", &[0; 11]));
+        assert!(!pairs.push(Pair::new(&[b'k'; 17], 6)));
         assert_eq!((pairs.used(), pairs.needed()), (11, 41));
-        assert!(pairs.push(b"longer", &[7; 10]));
+        assert!(pairs.push(Pair::new(
+            b"longer\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07",
+            6
+        )));
         assert_eq!(pairs.used(), 40);
-        assert!(!pairs.push(b"", b""));
+        assert!(!pairs.push(Pair::new(b"", 0)));
         assert_eq!(bytes[..8], [3_u32, 0].map(u32::to_ne_bytes).concat());
         assert_eq!(bytes[16..24], [6_u32, 10].map(u32::to_ne_bytes).concat());
         assert_eq!(bytes[8..16], *b"key\xee\xee\xee\xee\xee");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
+use super::pinned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::buffer_pool;
 
@@ -51,4 +52,5 @@ pub fn watch() -> Result<()> {
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     buffer_pool::abandon_in_child();
+    pinned::forget_in_child();
 }

@@ -12,12 +12,12 @@
 //! so real pointers are recognised too, and garbage collectors that look at pointers leave it alone.
 //! Looking a handle up takes no lock and writes nothing that threads share.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::{self, EpochCell, Guard};
 use crate::memory::reserve;
+use crate::memory::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(target_pointer_width = "64")]
 const SLOT_BITS: u32 = 20;
@@ -38,8 +38,8 @@ const CHUNKS: usize = (SLOT_BITS - FIRST_CHUNK.ilog2()) as usize;
 /// methods may be called from any thread at once.
 pub struct HandleTable<T: Send + Sync + 'static, const KIND: usize> {
     chunks: [OnceLock<Box<[Slot<T>]>>; CHUNKS],
-    /// Where the search for a free slot begins.
-    hint: AtomicUsize,
+    /// Where the search for a free slot begins. Any number will do.
+    hint: std::sync::atomic::AtomicUsize,
 }
 
 struct Slot<T: Send + Sync + 'static> {
@@ -63,7 +63,7 @@ impl<T: Send + Sync + 'static, const KIND: usize> HandleTable<T, KIND> {
         assert!(KIND > 0 && KIND < 63);
         Self {
             chunks: [const { OnceLock::new() }; CHUNKS],
-            hint: AtomicUsize::new(0),
+            hint: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -179,13 +179,15 @@ fn chunk_and_place(number: usize) -> (usize, usize) {
     (chunk, shifted - (FIRST_CHUNK << chunk))
 }
 
+/// The answer for a handle that was valid once.
 #[cold]
-fn closed() -> Error {
+pub fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the handle has been closed")
 }
 
+/// The answer for a number that never was a handle of the kind asked for.
 #[cold]
-fn made_up() -> Error {
+pub fn made_up() -> Error {
     Error::new(ErrorKind::Invalid, "this is not a handle of this kind")
 }
 
@@ -194,7 +196,10 @@ fn table_full() -> Error {
     Error::memory("one more handle")
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod interleavings;
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::collections::HashSet;

@@ -187,7 +187,7 @@ pub unsafe extern "C" fn freyja_iter_next_batch(
         let mut room = PairRoom::new(unsafe { arguments::room(buf, cap)? });
         // SAFETY: callers pass NULL or valid pointers.
         let (used, count) = unsafe { (Output::new(used)?, Output::optional(count)) };
-        let pairs = iter.next_many(|key, value| room.push(key, value))?;
+        let pairs = iter.next_pairs(|pair| room.push(pair))?;
         if pairs == 0 && room.needed() == 0 {
             return Ok(FREYJA_DONE);
         }

@@ -23,6 +23,8 @@ mod iterate;
 mod limits;
 mod location;
 mod options;
+mod pin_table;
+mod pinned;
 mod pool;
 mod progress;
 mod put_buf;

@@ -6,6 +6,7 @@ use std::ffi::c_int;
 use super::arguments::Output;
 use super::database::reading;
 use super::db::freyja_db;
+use super::pinned;
 use super::status::freyja_status::*;
 use super::structs::{self, Growing};
 use crate::memory::buffer_pool::process_pool_if_any;
@@ -119,6 +120,8 @@ pub struct freyja_stats_t {
     pub compaction_bytes_read: u64,
     /// Bytes that they wrote.
     pub compaction_bytes_written: u64,
+    /// Values pinned by freyja_get_pinned and not released yet, in the whole process.
+    pub pins_in_use: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -151,13 +154,13 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
 }
 
-// SAFETY: two `u32` and 47 `u64` leave no padding.
+// SAFETY: two `u32` and 48 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 384;
+    const FIRST_SIZE: usize = 392;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 384);
+const _: () = assert!(size_of::<freyja_stats_t>() == 392);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -245,11 +248,13 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         compactions: stats.compactions,
         compaction_bytes_read: stats.compaction_bytes_read,
         compaction_bytes_written: stats.compaction_bytes_written,
+        pins_in_use: 0,
     }
 }
 
-/// Adds the counts of the buffer pool, which all stores of the process share.
+/// Adds the counts of the buffer pool and of pins, which are those of the whole process.
 fn with_buffers(mut stats: freyja_stats_t) -> freyja_stats_t {
+    stats.pins_in_use = pinned::count();
     if let Some(pool) = process_pool_if_any() {
         let pool = pool.statistics();
         stats.buffers_in_use = pool.in_use();

@@ -4,6 +4,7 @@
 //! Where keys are on disk, reserved entries of which the same is known may take each other's places.
 //! Shards are locked in the order of the hashes, so that two batches cannot wait for each other.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use parking_lot::MutexGuard;
@@ -15,6 +16,7 @@ use super::table::{Position, Table};
 use super::{Index, Location, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::Guard;
+use crate::memory::kept;
 use crate::memory::key_slab::check_key_length;
 
 /// How many changes ahead memory is brought near.
@@ -54,6 +56,11 @@ struct Held<'i> {
     changes: Range<usize>,
 }
 
+thread_local! {
+    static KNOWN: Cell<Vec<Option<Location>>> = const { Cell::new(Vec::new()) };
+    static SHARDS: Cell<Vec<Held<'static>>> = const { Cell::new(Vec::new()) };
+}
+
 /// Whether a shard could be made ready, or was split and must be looked for again.
 #[derive(PartialEq, Eq)]
 enum Outcome {
@@ -87,8 +94,8 @@ impl<H: KeyHash> Index<H> {
             index: self,
             guard,
             changes,
-            known: Vec::new(),
-            shards: Vec::new(),
+            known: kept::take(&KNOWN),
+            shards: kept::take(&SHARDS),
             location_bits,
             applied: false,
         };
@@ -287,6 +294,8 @@ impl<H: KeyHash> Drop for Reserved<'_, '_, H> {
                 self.index.make_smaller(shard, writer, self.guard);
             }
         }
+        kept::keep(&SHARDS, std::mem::take(&mut self.shards));
+        kept::keep(&KNOWN, std::mem::take(&mut self.known));
     }
 }
 

@@ -24,8 +24,8 @@ mod test_random;
 pub mod varint;
 pub mod writer;
 
-pub use record_view::RecordView;
+pub use record_view::{Pair, RecordView};
 pub use scan_event::Event;
 pub use scanner::Scanner;
-pub use segment::{OpenedSegment, ReadMode, Segment};
+pub use segment::{MappedRecords, OpenedSegment, ReadMode, Segment};
 pub use writer::SegmentWriter;

@@ -278,6 +278,47 @@ pub fn decode_head(
     available: u64,
     context: &SegmentContext,
 ) -> std::result::Result<Head, Invalid> {
+    match decode_usual_head(bytes, available, context) {
+        Some(head) => Ok(head),
+        None => decode_any_head(bytes, available, context),
+    }
+}
+
+/// The same for the head that most records have, that of a put without an expiry, with short lengths; `None` for every other
+/// one, and for one that is not valid. It is in the way of every get, and takes a third of the time.
+#[inline]
+fn decode_usual_head(bytes: &[u8], available: u64, context: &SegmentContext) -> Option<Head> {
+    const LENGTHS: usize = CHECKSUM_LEN + 1;
+    const SEQUENCE: usize = LENGTHS + 2;
+    let head: &[u8; SEQUENCE + 8] = bytes.first_chunk()?;
+    let [kind, key_len, value_len] = [head[CHECKSUM_LEN], head[LENGTHS], head[LENGTHS + 1]];
+    if kind & !(FLAG_CONTINUES | FLAG_FOLLOWS_DURABLE) != 1 || (key_len | value_len) & 0x80 != 0 {
+        return None;
+    }
+    let (stored_sequence, sequence_len) = varint::read_short(read_u64(head, SEQUENCE))?;
+    // No overflow: the base sequence is below 2^63.
+    let sequence = context.base_sequence.wrapping_add(stored_sequence);
+    let head_len = SEQUENCE + sequence_len;
+    let len = (head_len + usize::from(key_len) + usize::from(value_len)) as u64;
+    (sequence <= MAX_SEQUENCE && len <= available).then_some(Head {
+        kind: Kind::Put,
+        continues: kind & FLAG_CONTINUES != 0,
+        follows_durable: kind & FLAG_FOLLOWS_DURABLE != 0,
+        expires_at_ms: None,
+        sequence,
+        head_len,
+        key_len: key_len.into(),
+        value_len: value_len.into(),
+        total_len: padded(len),
+    })
+}
+
+#[inline(never)]
+fn decode_any_head(
+    bytes: &[u8],
+    available: u64,
+    context: &SegmentContext,
+) -> std::result::Result<Head, Invalid> {
     let kind_byte = *bytes.get(CHECKSUM_LEN).ok_or(Invalid::PastEnd)?;
     let kind = match kind_byte & KIND_MASK {
         1 => Kind::Put,

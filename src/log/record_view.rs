@@ -14,6 +14,45 @@ pub struct RecordView<'a> {
     head: Head,
 }
 
+/// A key and the value right behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    bytes: &'a [u8],
+    key_len: usize,
+}
+
+impl<'a> Pair<'a> {
+    /// Of the first `key_len` of `bytes`, which has as many at least, and the others.
+    #[inline]
+    pub fn new(bytes: &'a [u8], key_len: usize) -> Self {
+        Self { bytes, key_len }
+    }
+
+    /// A key without a value.
+    #[inline]
+    pub fn of_key(key: &'a [u8]) -> Self {
+        Self::new(key, key.len())
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &'a [u8] {
+        &self.bytes[..self.key_len]
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> &'a [u8] {
+        &self.bytes[self.key_len..]
+    }
+
+    /// Both, one behind the other.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 impl<'a> RecordView<'a> {
     #[inline]
     pub(super) fn new(segment: &'a Segment, offset: u64, bytes: &'a [u8], head: Head) -> Self {
@@ -35,6 +74,24 @@ impl<'a> RecordView<'a> {
     #[inline]
     pub fn value(&self) -> &'a [u8] {
         &self.bytes[self.head.head_len + self.head.key_len..]
+    }
+
+    /// Its key and value, which lie side by side.
+    #[inline]
+    pub fn pair(&self) -> Pair<'a> {
+        Pair::new(&self.bytes[self.head.head_len..], self.head.key_len)
+    }
+
+    /// Where the record begins in its segment, in bytes.
+    #[inline]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Where the value begins in its segment, in bytes.
+    #[inline]
+    pub fn value_offset(&self) -> u64 {
+        self.offset + (self.head.head_len + self.head.key_len) as u64
     }
 
     /// What the record is.

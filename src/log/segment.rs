@@ -382,6 +382,19 @@ impl Segment {
         }
     }
 
+    /// Whether its bytes are read through a mapping, and stay readable at their addresses as long as the segment lives.
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.content, Content::Mapped(_))
+    }
+
+    /// `length` bytes at `offset`, with nothing verified, if the segment is mapped and they are readable.
+    pub fn mapped_range(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        match &self.content {
+            Content::Mapped(mapping) => mapping.bytes(usize::try_from(offset).ok()?, length),
+            Content::File(_) => None,
+        }
+    }
+
     /// The records that are readable now, if the segment is mapped: for whoever reads many of them.
     #[inline]
     pub fn mapped_records(&self) -> Option<MappedRecords<'_>> {

@@ -35,6 +35,24 @@ pub fn read(bytes: &[u8], position: &mut usize) -> Option<u64> {
     read_rest(bytes, position, u64::from(first & 0x7f))
 }
 
+/// The number that the lowest bytes of `word` encode, the lowest first, and how many bytes that takes; `None` if it is not
+/// valid, or takes more than four. Without a branch that depends on the length.
+#[inline]
+pub fn read_short(word: u64) -> Option<(u64, usize)> {
+    let ends = !word & 0x8080_8080;
+    let end = ends & ends.wrapping_neg();
+    // All bits of the encoding, the last byte's high bit among them.
+    let encoding = word & (end << 1).wrapping_sub(1);
+    let number = encoding & 0x7f
+        | (encoding & 0x7f00) >> 1
+        | (encoding & 0x7f_0000) >> 2
+        | (encoding & 0x7f00_0000) >> 3;
+    let len = end.trailing_zeros() as usize / 8 + 1;
+    // The shortest encoding does not end in a zero byte.
+    let is_shortest = len == 1 || encoding >> (8 * (len - 1) % 64) != 0;
+    (end != 0 && is_shortest).then_some((number, len))
+}
+
 fn read_rest(bytes: &[u8], position: &mut usize, first: u64) -> Option<u64> {
     let mut number = first;
     for count in 1..MAX_LEN {
@@ -74,6 +92,26 @@ mod tests {
             let mut position = 0;
             assert_eq!(read(&bytes[..end], &mut position), Some(number));
             assert_eq!(position, end);
+        }
+    }
+
+    #[test]
+    fn what_is_read_from_a_word_is_what_is_read_from_its_bytes() {
+        let mut words: Vec<u64> = edges();
+        let mut state = 1_u64;
+        for _ in 0..100_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            // Bytes with the high bit, zero bytes and others in all orders.
+            words.push(state & state.rotate_left(21) | 0x8080_8080 & state.rotate_left(40));
+        }
+        for word in words {
+            let mut position = 0;
+            let number = read(&word.to_le_bytes(), &mut position);
+            let expected = number.map(|number| (number, position));
+            let expected = expected.filter(|(_, len)| *len <= 4);
+            assert_eq!(read_short(word), expected, "{word:x}");
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod buffer_pool;
 pub mod epoch;
 pub mod epoch_table;
+pub mod kept;
 pub mod key_slab;
 pub mod page_arena;
 pub mod page_list;

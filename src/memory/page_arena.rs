@@ -1,7 +1,7 @@
 //! The page arena: runs of 4 KiB pages out of 2 MiB regions.
 //!
-//! A region serves runs of one length only, so nothing is ever lost between runs; always the lowest
-//! region with room is used, so that high regions become empty and can go back to the system.
+//! A region serves runs of one length only, so nothing is ever lost between runs; always the highest
+//! region with room is used, so that low regions become empty and can go back to the system.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;

@@ -1,4 +1,7 @@
 //! The regions of a page arena that serve runs of one length.
+//!
+//! Linux maps from the top down, so the region with the highest address is mostly the oldest. Taking from it first uses memory
+//! again that is idle there, before memory is touched that the system has still to provide.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
@@ -9,10 +12,10 @@ use crate::error::{Error, Result};
 
 const BITMAP_WORDS: usize = REGION_BYTES / PAGE_BYTES / 64;
 
-/// Hands out runs of one length, always from the lowest region that has one.
+/// Hands out runs of one length, always from the highest region that has one.
 pub(super) struct Pool {
     run_bytes: usize,
-    /// Sorted by address.
+    /// From high addresses to low ones.
     regions: Vec<Region>,
     /// No region before this one has a free run.
     first_free: usize,
@@ -72,7 +75,7 @@ impl Pool {
     /// system (the other is kept, against mapping back and forth); then its idle bytes are the answer.
     pub(super) fn release(&mut self, run: NonNull<u8>) -> Option<usize> {
         let runs = REGION_BYTES / self.run_bytes;
-        let place = self.place(run.map_addr(|address| address | (REGION_BYTES - 1))) - 1;
+        let place = self.place(run);
         self.regions[place].put(run, self.run_bytes);
         self.first_free = self.first_free.min(place);
         if self.regions[place].free_runs < runs {
@@ -87,7 +90,7 @@ impl Pool {
         Some(region.idle_runs() * self.run_bytes)
     }
 
-    /// Gives at least `surplus` bytes of idle memory back, if there is so much, the highest first: the lowest is
+    /// Gives at least `surplus` bytes of idle memory back, if there is so much, the lowest first: the highest is
     /// used next. Answers how much it was.
     pub(super) fn give_back(&mut self, surplus: usize) -> usize {
         let mut given = 0;
@@ -100,9 +103,9 @@ impl Pool {
         given
     }
 
-    /// How many regions begin before `address`.
+    /// How many regions begin above `address`: where the region is, or belongs, that it lies in.
     fn place(&self, address: NonNull<u8>) -> usize {
-        self.regions.partition_point(|region| region.base < address)
+        self.regions.partition_point(|region| region.base > address)
     }
 }
 

@@ -28,6 +28,8 @@ const LARGEST: usize = 64 << 10;
 const ALIGNMENT: usize = 4096;
 /// The system has memory again when it has this much.
 const PROBE_BYTES: usize = 256 << 10;
+/// What the standard library gives a thread, and its guard.
+const STACK_BYTES: usize = (2 << 20) + (64 << 10);
 
 #[repr(C, align(4096))]
 struct Bytes(UnsafeCell<[u8; BYTES]>);
@@ -60,6 +62,16 @@ pub fn check_system() -> Result<()> {
     let mut probe: Vec<u8> = Vec::new();
     let probed = probe.try_reserve_exact(PROBE_BYTES);
     probed.map_err(|_| Error::memory("a call: free some and try again"))
+}
+
+/// [`check_system`], and whether there is room for the stack of a thread besides: what the C library then needs at the start of
+/// a thread ends the process if it cannot be had.
+#[cold]
+pub fn check_for_thread() -> Result<()> {
+    // Mapped, because the C library's allocator would learn from a block of this size and map less from then on.
+    let stack = memmap2::MmapMut::map_anon(STACK_BYTES);
+    let _stack = stack.map_err(|_| Error::memory("a thread: free some and try again"))?;
+    check_system()
 }
 
 /// Bytes of the reserve that are in use.

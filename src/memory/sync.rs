@@ -1,16 +1,22 @@
-//! Atomics, and what a thread does while it waits: those of the standard library, or those of loom, which tries all that
+//! Atomics, locks, and what a thread does while it waits: those of the standard library, or those of loom, which tries all that
 //! threads may do to each other, in the builds of `make model`.
 
 #[cfg(not(loom))]
-pub use std::{hint, sync::atomic, thread};
+pub use std::sync::{Condvar, Mutex, MutexGuard, atomic};
+#[cfg(not(loom))]
+pub use std::{hint, thread};
 
+#[cfg(loom)]
+pub use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(loom)]
 pub use loom::{hint, thread};
 
 /// Loom's atomics.
 #[cfg(loom)]
 pub mod atomic {
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
+    pub use loom::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering, fence,
+    };
 
     /// Loom tries another order of two accesses only if they conflict, and remembers for that the last access to each
     /// atomic. If a thread loads before it stores, its own load is the last, and what others loaded before is
@@ -40,6 +46,12 @@ pub mod atomic {
         pub fn store(&self, value: u64, order: Ordering) {
             self.touch();
             self.value.store(value, order);
+        }
+
+        /// That of the standard library.
+        pub fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+            self.touch();
+            self.value.fetch_max(value, order)
         }
 
         /// An exchange that fails conflicts with all others and tells the other threads nothing.

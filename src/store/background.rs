@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Shared;
 use super::commit_log::Scope;
 use super::image;
 use super::options::SyncMode;
-use crate::error::{Error, ErrorKind, Result};
-use crate::memory::reserve;
+use super::{Shared, thread};
+use crate::error::Result;
 
 /// A running thread; dropping it stops and joins it.
 pub struct Background {
@@ -36,20 +35,10 @@ impl Background {
     /// Starts the thread for `shared`, which is open for writing.
     pub fn start(shared: Arc<Shared>) -> Result<Self> {
         let signal = Arc::new(Signal::default());
-        // Starting a thread can end the process for want of a few bytes.
-        reserve::check_system()?;
-        let thread = std::thread::Builder::new()
-            .name("freyja".into())
-            .spawn({
-                let signal = signal.clone();
-                move || run(&shared, &signal)
-            })
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Memory,
-                    format!("a background thread could not be started: {error}"),
-                )
-            })?;
+        let thread = thread::start("freyja", {
+            let signal = signal.clone();
+            move || run(&shared, &signal)
+        })?;
         Ok(Self {
             signal,
             thread: Some(thread),

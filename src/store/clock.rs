@@ -45,6 +45,7 @@ impl ExpiryClock {
             return true;
         }
         let come = moment <= self.vfs.wall_clock_ms();
+        sabotage!(ExpiryForgotten, return come);
         if come {
             self.expired_until_ms.fetch_max(moment, Ordering::Relaxed);
         }
@@ -53,7 +54,14 @@ impl ExpiryClock {
 
     /// Pairs with an expiry up to this moment have expired; 0 if none was found to have.
     pub fn expired_until_ms(&self) -> u64 {
+        sabotage!(ExpiryUnrecorded, return 0);
         self.expired_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// Tells the clock of pairs with an expiry up to `moment_ms` that somebody else has found to have expired.
+    pub fn has_heard(&self, moment_ms: u64) {
+        self.expired_until_ms
+            .fetch_max(moment_ms, Ordering::Relaxed);
     }
 
     /// Tells the clock that `moment_ms`, an earlier answer of [`Self::expired_until_ms`], is on disk.

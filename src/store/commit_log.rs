@@ -499,7 +499,9 @@ impl CommitLog {
         })?;
         let (sequence, members) = sealed.unwrap_or_default();
         let is_earlier = |live: &Arc<LiveSegment>| live.segment.header().base_sequence <= sequence;
-        let members: Vec<_> = members.into_iter().filter(is_earlier).collect();
+        #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
+        let mut members: Vec<_> = members.into_iter().filter(is_earlier).collect();
+        sabotage!(BackupWithoutEnd, drop(members.pop()));
         match members.iter().find(|live| !live.is_sealed()) {
             None => Ok((sequence, members)),
             Some(live) => Err(Error::new(
@@ -606,6 +608,14 @@ impl CommitLog {
             active.live.dead().bytes() > 0 || active.live.segment.may_expire()
         };
         let full = tail.active.take_if(has_garbage);
+        tail.full.extend(full);
+        Ok(())
+    }
+
+    /// Lets the segment `id` count as full if it is the active one, so that it can be sealed and compacted.
+    pub fn retire_active(&self, id: u64) -> Result<()> {
+        let mut tail = self.open_tail(1)?;
+        let full = tail.active.take_if(|active| active.live.segment.id() == id);
         tail.full.extend(full);
         Ok(())
     }

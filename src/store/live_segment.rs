@@ -50,6 +50,19 @@ impl Dead {
     }
 }
 
+/// What somebody has found who looked how much of a segment has expired.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Bytes of puts, dead ones among them, that had expired.
+    pub expired_bytes: u64,
+    /// When to look again, in milliseconds since 1970-01-01 UTC.
+    pub look_at_ms: u64,
+    /// Up to which offset records were looked at.
+    pub until: u64,
+    /// Whether every put among them had expired.
+    pub all_expired: bool,
+}
+
 /// What is known of a segment's content.
 #[derive(Default)]
 pub struct Usage {
@@ -64,6 +77,10 @@ pub struct Usage {
     expired_bytes: AtomicU64,
     /// When to look again, in milliseconds since 1970-01-01 UTC.
     look_at_ms: AtomicU64,
+    /// How far the segment had been written when somebody looked.
+    looked_until: AtomicU64,
+    /// Whether every put in it had expired then.
+    all_expired: AtomicBool,
 }
 
 impl Usage {
@@ -76,6 +93,8 @@ impl Usage {
             footer_is_durable: AtomicBool::new(footer_is_durable),
             expired_bytes: AtomicU64::new(0),
             look_at_ms: AtomicU64::new(0),
+            looked_until: AtomicU64::new(0),
+            all_expired: AtomicBool::new(false),
         }
     }
 
@@ -124,10 +143,23 @@ impl Usage {
         self.look_at_ms.load(Ordering::Relaxed)
     }
 
-    /// Takes note that `bytes` have expired, and when to look again.
-    pub fn set_expired(&self, bytes: u64, look_at_ms: u64) {
-        self.expired_bytes.store(bytes, Ordering::Relaxed);
-        self.look_at_ms.store(look_at_ms, Ordering::Relaxed);
+    /// How far the segment had been written when somebody looked last what has expired.
+    pub fn looked_until(&self) -> u64 {
+        self.looked_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether every put before [`Self::looked_until`] has expired for good.
+    pub fn has_all_expired(&self) -> bool {
+        self.all_expired.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what a look has found.
+    pub fn set_expired(&self, look: &Look) {
+        self.expired_bytes
+            .store(look.expired_bytes, Ordering::Relaxed);
+        self.look_at_ms.store(look.look_at_ms, Ordering::Relaxed);
+        self.looked_until.store(look.until, Ordering::Relaxed);
+        self.all_expired.store(look.all_expired, Ordering::Relaxed);
     }
 
     /// Whether the footer is known to be on the disk.

@@ -7,6 +7,7 @@ mod clock;
 mod commit;
 mod commit_log;
 mod compaction;
+mod contents;
 mod counters;
 mod examination;
 mod failure;
@@ -16,6 +17,7 @@ mod iterate;
 mod live_segment;
 mod open;
 mod options;
+mod pinned;
 mod publication;
 mod read;
 mod read_many;
@@ -23,6 +25,7 @@ mod recovery;
 mod report;
 mod segment_set;
 mod stats;
+mod thread;
 mod write;
 mod write_batch;
 
@@ -33,20 +36,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::Index;
-use crate::memory::reserve;
+use crate::memory::{epoch, reserve};
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
 use clock::ExpiryClock;
 use commit_log::{CommitLog, Scope};
 use compaction::{Compactor, Worker};
+use contents::Current;
 use counters::{Counters, Operation};
 use failure::Failure;
 use follow::Follower;
 use image::{ImageKeeper, Loader};
 use publication::Publication;
-use segment_set::SegmentSet;
 
 pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
@@ -58,6 +60,7 @@ pub use examination::{
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
 pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+pub use pinned::PinnedValue;
 pub use read::RecordLocation;
 pub use read_many::Values;
 pub use report::{DamagedSpan, RecoveryReport, RecoveryWay};
@@ -94,8 +97,7 @@ pub struct Store {
 
 /// What the calls and the background thread share.
 struct Shared {
-    index: Arc<Index>,
-    segments: Arc<SegmentSet>,
+    current: Current,
     failure: Arc<Failure>,
     /// Absent in a store opened read-only.
     log: Option<CommitLog>,
@@ -146,11 +148,11 @@ impl Store {
     /// Number of keys present, with those that have expired and are still stored. After an opening from an image that is older than the log, the first call loads what is
     /// not loaded yet; should memory be too short for that, the number is the one in [`Stats`].
     pub fn count(&self) -> u64 {
-        let shared = &*self.shared;
-        if shared.report.records > 0 && shared.report.way == RecoveryWay::Image {
-            let _ = shared.index.make_all_present(|| true);
+        let contents = self.shared.share_contents();
+        if !contents.is_counted {
+            let _ = contents.index.make_all_present(|| true);
         }
-        shared.index.len()
+        contents.index.len()
     }
 
     /// Makes every write that has returned durable, whatever the [`SyncMode`].
@@ -176,10 +178,11 @@ impl Store {
     /// Figures of the store. Taken one after the other, not at one instant.
     pub fn stats(&self) -> Stats {
         let shared = &*self.shared;
-        let index = shared.index.statistics();
-        let totals = shared.segments.totals();
+        let contents = shared.share_contents();
+        let index = contents.index.statistics();
+        let totals = contents.segments.totals();
         let report = &shared.report;
-        let (shards_loaded, shards_rebuilt) = shared.index.loaded_shards();
+        let (shards_loaded, shards_rebuilt) = contents.index.loaded_shards();
         let (images_written, image_failures) = shared.images.counts();
         let log = shared.log.as_ref();
         let seen = shared.follower.as_ref();
@@ -223,7 +226,7 @@ impl Store {
             image_bytes: shared.images.bytes(),
             shards_loaded,
             shards_rebuilt,
-            shards_absent: shared.index.absent_shards(),
+            shards_absent: contents.index.absent_shards(),
             live_bytes: totals.content_bytes.saturating_sub(totals.dead_bytes),
             tombstone_bytes: totals.tombstone_bytes,
             dead_puts: totals.dead_puts,
@@ -251,6 +254,8 @@ impl Store {
                 .inspect(|()| image::write_at_close(&self.shared, log)),
             None => Ok(()),
         };
+        // Files that compaction has replaced wait for readers that are gone by now; nobody else might ever let go of them.
+        epoch::outlast();
         drop(self.lock.lock().take());
         result
     }

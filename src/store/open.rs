@@ -11,6 +11,7 @@ use super::background::Background;
 use super::clock::ExpiryClock;
 use super::commit_log::{CommitLog, Place};
 use super::compaction::{Compactor, Worker};
+use super::contents::{Contents, Current};
 use super::counters::Counters;
 use super::failure::Failure;
 use super::follow::Follower;
@@ -86,20 +87,19 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let random = vfs
         .random()
         .map_err(|error| Error::io("random bytes", path, &error))?;
-    let (seed, _) = random.split_at(8);
-    let index_options = IndexOptions {
-        seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
-        slab_page_bytes: usize::try_from(options.slab_size).unwrap_or(usize::MAX),
-        expected_keys: options.expected_keys,
-        key_storage: options.key_storage,
-    };
     let segments = Arc::new(SegmentSet::new()?);
     let failure = Arc::new(Failure::default());
-    let recovered = recovery.run(&index_options, &segments)?;
+    let recovered = recovery.run(&index_options(&random, options), &segments)?;
+    let is_counted = recovered.is_counted();
     let index = Arc::new(recovered.index);
     if let Some(error) = recovered.report.first_failure() {
         failure.record(&error);
     }
+    let contents = Contents {
+        index: index.clone(),
+        segments: segments.clone(),
+        is_counted,
+    };
     let follower = match read_only {
         true => Some(Follower::new(
             vfs.clone(),
@@ -140,8 +140,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
     let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
-        index,
-        segments,
+        current: Current::new(contents.clone()),
         failure,
         log,
         follower,
@@ -165,7 +164,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         false => None,
     };
     let loader = match needs_loader {
-        true => Some(Loader::start(shared.clone())?),
+        true => Some(Loader::start(contents)?),
         false => None,
     };
     let worker = match needs_worker {
@@ -179,6 +178,17 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         worker: Mutex::new(worker),
         lock: Mutex::new(lock),
     })
+}
+
+/// How the index of a store is made that is opened with `options`; `random` bytes become the seed of its hash function.
+pub fn index_options(random: &[u8; 16], options: &Options) -> IndexOptions {
+    let (seed, _) = random.split_at(8);
+    IndexOptions {
+        seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
+        slab_page_bytes: usize::try_from(options.slab_size).unwrap_or(usize::MAX),
+        expected_keys: options.expected_keys,
+        key_storage: options.key_storage,
+    }
 }
 
 /// Creates the directory where the mode allows, and makes its creation durable.

@@ -1,8 +1,9 @@
 //! Lets readers of several keys see a batch whole or not at all.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::PoisonError;
 
-use parking_lot::Mutex;
+use crate::memory::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::memory::sync::{Mutex, MutexGuard};
 
 /// How often a reader looks again before it keeps batches from being published meanwhile.
 const ATTEMPTS: usize = 3;
@@ -29,7 +30,7 @@ impl Drop for Publishing<'_> {
 impl Publication {
     /// Does `publish` so that no [`Publication::observe`] sees a part of it. It should be short: others wait.
     pub fn publish(&self, publish: impl FnOnce()) {
-        let _lock = self.lock.lock();
+        let _lock = self.lock();
         let version = self.version.load(Ordering::Relaxed);
         self.version
             .store(version.wrapping_add(1), Ordering::Relaxed);
@@ -53,12 +54,20 @@ impl Publication {
                 return seen;
             }
         }
-        let _lock = self.lock.lock();
+        let _lock = self.lock();
         look()
+    }
+
+    /// Guards no data, so that a panic in another thread spoils nothing.
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod interleavings;
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;

@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 
+use super::Store;
+use super::contents::Contents;
 use super::counters::Operation;
-use super::{Shared, Store};
+use super::live_segment::LiveSegment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::RecordView;
@@ -63,11 +65,14 @@ impl Store {
         shared.check_open()?;
         check_key(key)?;
         let guard = epoch::pin();
-        let hash = shared.index.hash(key);
-        shared.index.make_present(&guard, hash)?;
-        let location = shared.index.locate(&guard, hash, key);
+        let Contents {
+            index, segments, ..
+        } = shared.contents(&guard);
+        let hash = index.hash(key);
+        index.make_present(&guard, hash)?;
+        let location = index.locate(&guard, hash, key);
         let found = location.and_then(|location| match location {
-            Some(location) => Ok(!shared.has_expired(location, &guard)?),
+            Some(location) => Ok(!segments.has_expired(location, &shared.clock, &guard)?),
             None => Ok(false),
         });
         shared.counters.count(Operation::Get);
@@ -76,37 +81,45 @@ impl Store {
 
     /// Where the newest record of `key` lies, and its version; `None` if the key is not there.
     pub fn locate(&self, key: &[u8]) -> Result<Option<RecordLocation>> {
-        self.with_record(key, |place, _| place)
+        self.with_record(key, |live, view| RecordLocation {
+            segment_id: live.segment.id(),
+            offset: view.offset(),
+            length: view.len_on_disk(),
+            sequence: view.sequence(),
+        })
     }
 
-    fn with_record<R>(
+    /// Calls `use_record` with the verified record of `key` and its segment.
+    pub(super) fn with_record<R>(
         &self,
         key: &[u8],
-        use_record: impl FnOnce(RecordLocation, &RecordView<'_>) -> R,
+        use_record: impl FnOnce(&LiveSegment, &RecordView<'_>) -> R,
     ) -> Result<Option<R>> {
         let shared = &*self.shared;
         shared.check_open()?;
         check_key(key)?;
         let guard = epoch::pin();
-        let hash = shared.index.hash(key);
-        shared.index.make_present(&guard, hash)?;
+        let contents = shared.contents(&guard);
+        let index = &contents.index;
+        let hash = index.hash(key);
+        index.make_present(&guard, hash)?;
         // `find` may offer several candidates, but at most one of them holds the key.
         let mut use_record = Some(use_record);
         // Taken out, so that `use_record` may itself read from a store.
         let mut scratch = SCRATCH.take();
         let mut undecided = None;
-        let found = shared.index.find(&guard, hash, |location| {
-            match shared.read(&guard, location, key, &mut scratch) {
+        let found = index.find(&guard, hash, |location| {
+            match contents.read(&guard, location, key, &mut scratch) {
                 Ok(Some((_, view))) if shared.clock.has_expired(view.expires_at_ms()) => {
                     Some(Ok(None))
                 }
-                Ok(Some((place, view))) => use_record
+                Ok(Some((live, view))) => use_record
                     .take()
-                    .map(|use_record| Ok(Some(use_record(place, &view)))),
+                    .map(|use_record| Ok(Some(use_record(live, &view)))),
                 Ok(None) => None,
                 // Damage may have hit the very bytes that tell whose record it is: the index may know. If it does not
                 // either, another candidate may still be the one.
-                Err(error) => match shared.index.locate(&guard, hash, key) {
+                Err(error) => match index.locate(&guard, hash, key) {
                     Ok(Some(own)) if own == location => Some(Err(error)),
                     Ok(None) => None,
                     Ok(Some(_)) | Err(_) => {
@@ -131,12 +144,7 @@ impl Store {
     }
 }
 
-impl Shared {
-    /// Whether the record at `location` has expired; errors as [`SegmentSet::has_expired`](super::SegmentSet::has_expired).
-    pub(super) fn has_expired(&self, location: Location, guard: &Guard) -> Result<bool> {
-        self.segments.has_expired(location, &self.clock, guard)
-    }
-
+impl Contents {
     /// The record at `location`, verified, if it is one of `key`.
     fn read<'a>(
         &'a self,
@@ -144,7 +152,7 @@ impl Shared {
         location: Location,
         key: &[u8],
         scratch: &'a mut Vec<u8>,
-    ) -> Result<Option<(RecordLocation, RecordView<'a>)>> {
+    ) -> Result<Option<(&'a LiveSegment, RecordView<'a>)>> {
         let Some(live) = self.segments.find(location, guard) else {
             return Ok(None);
         };
@@ -155,13 +163,7 @@ impl Shared {
         if view.key() != key {
             return Ok(None);
         }
-        let place = RecordLocation {
-            segment_id: live.segment.id(),
-            offset,
-            length: view.len_on_disk(),
-            sequence: view.sequence(),
-        };
-        Ok(Some((place, view)))
+        Ok(Some((live, view)))
     }
 }
 

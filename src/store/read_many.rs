@@ -1,13 +1,17 @@
 //! Gets of several keys at once.
 
+use std::cell::Cell;
 use std::ops::Range;
 
+use super::Store;
+use super::clock::ExpiryClock;
+use super::contents::Contents;
 use super::counters::Operation;
 use super::read::check_key;
-use super::{Shared, Store};
 use crate::error::{Error, Result};
 use crate::index::Location;
 use crate::memory::epoch::{self, Guard};
+use crate::memory::kept;
 
 /// So many keys are on their way together: as many cache misses as a processor can overlap, and few enough that what
 /// was brought near for the first is still there after the last.
@@ -26,6 +30,13 @@ enum Answer<'s> {
     /// A range of the copied bytes.
     Copied(Range<usize>),
     Failed(Error),
+}
+
+thread_local! {
+    static HASHES: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    static ANSWERS: Cell<Vec<Answer<'static>>> = const { Cell::new(Vec::new()) };
+    static COPIED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Values<'_> {
@@ -76,14 +87,20 @@ impl Store {
         let shared = &*self.shared;
         shared.check_open()?;
         let guard = epoch::pin();
-        let mut hashes = reserved_vec(keys.len())?;
+        let contents = shared.contents(&guard);
+        let mut hashes = reserved(kept::take(&HASHES), keys.len())?;
         for key in keys.clone() {
             check_key(key)?;
-            let hash = shared.index.hash(key);
-            shared.index.make_present(&guard, hash)?;
+            let hash = contents.index.hash(key);
+            contents.index.make_present(&guard, hash)?;
             hashes.push(hash);
         }
-        let look = || shared.look_up(&guard, keys.clone(), &hashes);
+        let looking = Looking {
+            contents,
+            clock: &shared.clock,
+            guard: &guard,
+        };
+        let look = || looking.look_up(keys.clone(), &hashes);
         let values = shared.publication.observe(look)?;
         for answer in &values.answers {
             if let Answer::Failed(error) = answer {
@@ -91,56 +108,72 @@ impl Store {
             }
         }
         shared.counters.add(Operation::Get, hashes.len() as u64);
-        Ok(use_values(&values))
+        let result = use_values(&values);
+        kept::keep(&HASHES, hashes);
+        kept::keep(&ANSWERS, values.answers);
+        kept::keep(&COPIED, values.copied);
+        Ok(result)
     }
 }
 
-impl Shared {
+/// What keys are looked up in.
+#[derive(Clone, Copy)]
+struct Looking<'s> {
+    contents: &'s Contents,
+    clock: &'s ExpiryClock,
+    guard: &'s Guard,
+}
+
+impl<'s> Looking<'s> {
     /// Looks `keys` with these `hashes` up, group by group: first their buckets are brought near, then their records.
-    fn look_up<'s, 'k>(
-        &'s self,
-        guard: &'s Guard,
+    fn look_up<'k>(
+        self,
         mut keys: impl Iterator<Item = &'k [u8]>,
         hashes: &[u64],
     ) -> Result<Values<'s>> {
         let mut values = Values {
-            answers: reserved_vec(hashes.len())?,
-            copied: Vec::new(),
+            answers: reserved(kept::take(&ANSWERS), hashes.len())?,
+            copied: kept::take(&COPIED),
         };
-        let mut scratch = Vec::new();
+        let guard = self.guard;
+        let Contents {
+            index, segments, ..
+        } = self.contents;
+        let mut scratch = kept::take(&SCRATCH);
         for group in hashes.chunks(GROUP) {
             for hash in group {
-                self.index.prefetch(guard, *hash);
+                index.prefetch(guard, *hash);
             }
             for hash in group {
-                if let Some(location) = self.index.probable(guard, *hash) {
-                    self.segments.prefetch(location, guard);
+                if let Some(location) = index.probable(guard, *hash) {
+                    segments.prefetch(location, guard);
                 }
             }
             for (hash, key) in group.iter().zip(&mut keys) {
-                let answer = self.answer(guard, *hash, key, &mut scratch, &mut values.copied);
+                let answer = self.answer(*hash, key, &mut scratch, &mut values.copied);
                 values.answers.push(answer);
             }
         }
+        kept::keep(&SCRATCH, scratch);
         Ok(values)
     }
 
     #[inline]
-    fn answer<'s>(
-        &'s self,
-        guard: &'s Guard,
+    fn answer(
+        self,
         hash: u64,
         key: &[u8],
         scratch: &mut Vec<u8>,
         copied: &mut Vec<u8>,
     ) -> Answer<'s> {
         let mut undecided = None;
-        let found = self.index.find(guard, hash, |location| {
-            match self.value_at(guard, location, key, scratch, copied) {
+        let index = &self.contents.index;
+        let found = index.find(self.guard, hash, |location| {
+            match self.value_at(location, key, scratch, copied) {
                 Ok(found) => found,
                 // As for a single get: the index may know whose record the damaged one is; if not, another candidate may
                 // still be the one.
-                Err(error) => match self.index.locate(guard, hash, key) {
+                Err(error) => match index.locate(self.guard, hash, key) {
                     Ok(Some(own)) if own == location => Some(Answer::Failed(error)),
                     Ok(None) => None,
                     Ok(Some(_)) | Err(_) => {
@@ -156,15 +189,14 @@ impl Shared {
 
     /// The value in the record at `location`, verified, if that is one of `key`.
     #[inline]
-    fn value_at<'s>(
-        &'s self,
-        guard: &'s Guard,
+    fn value_at(
+        self,
         location: Location,
         key: &[u8],
         scratch: &mut Vec<u8>,
         copied: &mut Vec<u8>,
     ) -> Result<Option<Answer<'s>>> {
-        let Some(live) = self.segments.find(location, guard) else {
+        let Some(live) = self.contents.segments.find(location, self.guard) else {
             return Ok(None);
         };
         let offset = live.offset(location);
@@ -201,7 +233,10 @@ fn copy_of(value: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
-    let mut vec = Vec::new();
+    reserved(Vec::new(), length)
+}
+
+fn reserved<T>(mut vec: Vec<T>, length: usize) -> Result<Vec<T>> {
     vec.try_reserve_exact(length)
         .map_err(|_| Error::memory("reading several keys"))?;
     Ok(vec)

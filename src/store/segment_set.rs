@@ -218,14 +218,14 @@ impl SegmentSet {
     }
 
     /// Makes room, at its place, for records of the segment `id` that begin below `capacity` bytes; answers how many bytes it has
-    /// room for then. Errors: `Failed` if something else lies behind it.
-    pub fn enlarge(&self, id: u64, capacity: u64, guard: &Guard) -> Result<u64> {
+    /// room for then; `None` if something else lies behind it. Errors: `Memory`.
+    pub fn enlarge(&self, id: u64, capacity: u64, guard: &Guard) -> Result<Option<u64>> {
         let mut members = self.members.lock();
         let unknown = || Error::new(ErrorKind::Closed, "the segment is no longer there");
         let (live, chunks) = members.by_id.get(&id).ok_or_else(unknown)?;
         let count = usize::try_from(chunks_for(capacity)).unwrap_or(usize::MAX);
         if count <= chunks.len() {
-            return Ok(chunks.len() as u64 * CHUNK_BYTES);
+            return Ok(Some(chunks.len() as u64 * CHUNK_BYTES));
         }
         let enlarged = chunks.start..chunks.start.saturating_add(count);
         if members
@@ -234,17 +234,13 @@ impl SegmentSet {
             .next()
             .is_some()
         {
-            let path = live.segment.path().display();
-            let message = format!(
-                "{path}: has outgrown its place in the index; close the store and open it again"
-            );
-            return Err(Error::new(ErrorKind::Failed, message));
+            return Ok(None);
         }
         let live = live.clone();
         self.by_chunk.reserve(enlarged.clone())?;
         members.taken.insert(enlarged.start, enlarged.end);
         self.publish(&mut members, live, enlarged, guard);
-        Ok(count as u64 * CHUNK_BYTES)
+        Ok(Some(count as u64 * CHUNK_BYTES))
     }
 
     /// Reserves a place for a segment whose records all begin below `capacity` bytes, so that nothing can fail when it is

@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::commit_log::{Appended, CommitLog, Scope};
+use super::contents::Contents;
 use super::counters::Operation;
 use super::image;
 use super::options::SyncMode;
@@ -48,12 +49,15 @@ impl Store {
         let log = shared.log()?;
         let appended = {
             let guard = epoch::pin();
-            let hash = shared.index.hash(key);
-            shared.index.make_present(&guard, hash)?;
+            let Contents {
+                index, segments, ..
+            } = shared.contents(&guard);
+            let hash = index.hash(key);
+            index.make_present(&guard, hash)?;
             // Index space is reserved before the log is written, so that nothing can be durable and unknown.
             let (entry, appended) = loop {
                 let bits = log.location_bits();
-                let entry = shared.index.entry(&guard, hash, key, bits)?;
+                let entry = index.entry(&guard, hash, key, bits)?;
                 let fields = Fields {
                     expires_at_ms,
                     ..record(Kind::Put, key, value)
@@ -68,12 +72,15 @@ impl Store {
                 Entry::Occupied(occupied) => {
                     let old = occupied.location();
                     occupied.replace(appended.location);
-                    shared.segments.bury(old, &guard);
+                    segments.bury(old, &guard);
                 }
                 Entry::Vacant(vacant) => vacant.insert(appended.location),
             }
             appended
         };
+        if expires_at_ms.is_some() {
+            shared.compactor.note_expiring();
+        }
         self.acknowledge(log, appended)?;
         shared.counters.count(Operation::Put);
         Ok(())
@@ -89,21 +96,25 @@ impl Store {
         let log = shared.log()?;
         let (appended, had_expired) = {
             let guard = epoch::pin();
-            let hash = shared.index.hash(key);
-            shared.index.make_present(&guard, hash)?;
-            let occupied = shared.index.occupied(&guard, hash, key);
+            let Contents {
+                index, segments, ..
+            } = shared.contents(&guard);
+            let hash = index.hash(key);
+            index.make_present(&guard, hash)?;
+            let occupied = index.occupied(&guard, hash, key);
             let occupied = occupied.inspect_err(|error| shared.failure.record(error))?;
             let Some(occupied) = occupied else {
                 return Ok(false);
             };
             let old = occupied.location();
             // Whoever deletes a damaged record wants it gone.
-            let had_expired = shared.has_expired(old, &guard).unwrap_or(false);
+            let had_expired = segments.has_expired(old, &shared.clock, &guard);
+            let had_expired = had_expired.unwrap_or(false);
             let appended = log.append(record(Kind::Tombstone, key, &[]))?;
             occupied.remove();
-            shared.segments.bury(old, &guard);
+            segments.bury(old, &guard);
             // The tombstone is garbage itself as soon as nothing older can come back.
-            shared.segments.bury(appended.location, &guard);
+            segments.bury(appended.location, &guard);
             (appended, had_expired)
         };
         self.acknowledge(log, appended)?;

@@ -1,11 +1,22 @@
 //! Writing batches.
 
+use std::cell::Cell;
+
 use super::batch::Batch;
+use super::contents::Contents;
 use super::counters::Operation;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::Change;
+use crate::index::{Change, Index, Location};
 use crate::memory::epoch;
+use crate::memory::kept::{self, Place};
+
+thread_local! {
+    static LOCATIONS: Cell<Vec<Location>> = const { Cell::new(Vec::new()) };
+    static REPLACED: Cell<Vec<Location>> = const { Cell::new(Vec::new()) };
+    static CHANGES: Cell<Vec<Change<'static>>> = const { Cell::new(Vec::new()) };
+    static SUPERSEDED: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+}
 
 impl Store {
     /// Writes the operations of `batch`, in order: after any crash all of them are there or none. An empty batch writes
@@ -23,21 +34,23 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        let plan = Plan::new(shared, batch)?;
-        let mut locations = reserved_vec(batch.len())?;
-        let mut replaced = reserved_vec(plan.changes.len())?;
+        let plan = Plan::new(&shared.contents(&epoch::pin()).index, batch)?;
+        let mut locations = reserved_vec(&LOCATIONS, batch.len())?;
+        let mut replaced = reserved_vec(&REPLACED, plan.changes.len())?;
         let mut removed = 0;
         let appended = {
             let guard = epoch::pin();
+            let Contents {
+                index, segments, ..
+            } = shared.contents(&guard);
             for change in &plan.changes {
-                shared.index.make_present(&guard, change.hash)?;
+                index.make_present(&guard, change.hash)?;
             }
             // All that can fail comes before the log is written, so that nothing can be durable and unknown.
-            let prefetch = |known| shared.segments.prefetch(known, &guard);
+            let prefetch = |known| segments.prefetch(known, &guard);
             let (mut reserved, appended) = loop {
                 let bits = log.location_bits();
-                let reserved = shared
-                    .index
+                let reserved = index
                     .reserve(&guard, &plan.changes, bits, prefetch)
                     .inspect_err(|error| shared.note_damage(error))?;
                 match log.append_batch(batch, bits, &mut locations)? {
@@ -51,7 +64,11 @@ impl Store {
             });
             for (change, known) in reserved.known() {
                 replaced.extend(known);
-                let was_there = |it| !shared.has_expired(it, &guard).unwrap_or(false);
+                let was_there = |it| {
+                    !segments
+                        .has_expired(it, &shared.clock, &guard)
+                        .unwrap_or(false)
+                };
                 removed += u64::from(!change.inserts && known.is_some_and(was_there));
             }
             drop(reserved);
@@ -61,12 +78,18 @@ impl Store {
             let dead = superseded.chain(tombstones.map(|change| change.number));
             for old in dead
                 .map(|number| locations[number as usize])
-                .chain(replaced)
+                .chain(replaced.iter().copied())
             {
-                shared.segments.bury(old, &guard);
+                segments.bury(old, &guard);
             }
             appended
         };
+        kept::keep(&LOCATIONS, locations);
+        kept::keep(&REPLACED, replaced);
+        plan.keep();
+        if batch.operations().any(|it| it.expires_at_ms.is_some()) {
+            shared.compactor.note_expiring();
+        }
         self.acknowledge(log, appended)?;
         let puts = batch.operations().filter(|it| it.value.is_some()).count();
         shared.counters.add(Operation::Put, puts as u64);
@@ -92,13 +115,13 @@ struct Plan<'b> {
 }
 
 impl<'b> Plan<'b> {
-    fn new(shared: &Shared, batch: &'b Batch) -> Result<Self> {
-        let mut changes: Vec<Change<'b>> = reserved_vec(batch.len())?;
+    fn new(index: &Index, batch: &'b Batch) -> Result<Self> {
+        let mut changes: Vec<Change<'b>> = reserved_vec(&CHANGES, batch.len())?;
         changes.extend(
             (0..)
                 .zip(batch.operations())
                 .map(|(number, operation)| Change {
-                    hash: shared.index.hash(operation.key),
+                    hash: index.hash(operation.key),
                     key: operation.key,
                     number,
                     inserts: operation.value.is_some(),
@@ -115,7 +138,7 @@ impl<'b> Plan<'b> {
         let again = changes
             .windows(2)
             .filter(|pair| same_key(&pair[0], &pair[1]));
-        let mut superseded = reserved_vec(again.count())?;
+        let mut superseded = reserved_vec(&SUPERSEDED, again.count())?;
         // Of the operations on one key the last is kept: it takes the place of the first.
         changes.dedup_by(|later, earlier| {
             let same = same_key(later, earlier);
@@ -130,10 +153,15 @@ impl<'b> Plan<'b> {
             superseded,
         })
     }
+
+    fn keep(self) {
+        kept::keep(&CHANGES, self.changes);
+        kept::keep(&SUPERSEDED, self.superseded);
+    }
 }
 
-fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {
-    let mut vec = Vec::new();
+fn reserved_vec<T>(place: &'static Place<T>, length: usize) -> Result<Vec<T>> {
+    let mut vec = kept::take(place);
     vec.try_reserve_exact(length)
         .map_err(|_| Error::memory("writing a batch"))?;
     Ok(vec)

@@ -159,3 +159,32 @@ fn a_segment_that_is_missing_after_a_compaction_is_missed() {
         assert_eq!(store.failure().unwrap().kind(), ErrorKind::Corrupt);
     }
 }
+
+#[test]
+fn a_damaged_manifest_is_told_however_much_of_what_it_replaced_is_left() {
+    let disk = SimulatedDisk::new(1);
+    let store = open(&disk);
+    half_garbage(&store);
+    let before = segment_files(&disk);
+    disk.start_pictures();
+    compact(&store);
+    let mut left = std::collections::BTreeSet::new();
+    for (call, picture) in disk.take_pictures() {
+        let crashed = picture.crash(Crash::ProcessKill, call);
+        let files = segment_files(&crashed);
+        let Some(newest) = files.last().filter(|name| !before.contains(name)) else {
+            continue;
+        };
+        let path = Path::new(STORE).join(newest);
+        let mut bytes = crashed.read_file(&path).unwrap();
+        // The first record, behind its checksum.
+        bytes[128 + 6] ^= 1;
+        crashed.overwrite_file(&path, &bytes).unwrap();
+        let store = open(&crashed);
+        let report = store.recovery_report();
+        let file = |damage: &freyja::store::DamagedSpan| damage.path == path;
+        assert!(report.damaged.iter().any(file), "call {call}: {report:?}");
+        left.insert(files.iter().filter(|name| before.contains(name)).count());
+    }
+    assert!(left.len() > 3, "{left:?}");
+}

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)] // a test may look at the clock
 
 mod beside;
+mod expired;
 mod faults;
 mod model;
 #[path = "../support/random.rs"]
@@ -42,9 +43,13 @@ fn open(disk: &SimulatedDisk) -> Store {
 
 /// Closes the store and opens it again.
 fn reopen(store: Store, disk: &SimulatedDisk) -> Store {
+    reopen_with(store, disk, &options())
+}
+
+fn reopen_with(store: Store, disk: &SimulatedDisk, options: &Options) -> Store {
     store.close().unwrap();
     drop(store);
-    open(disk)
+    open_with(disk, options)
 }
 
 fn compact(store: &Store) {

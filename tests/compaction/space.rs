@@ -3,7 +3,7 @@
 use freyja::store::{Compaction, Options, Store, SyncMode};
 
 use crate::random::Random;
-use crate::{compact, fill_segment, key, open};
+use crate::{compact, fill_segment, key, open, options};
 use freyja::vfs::simulated::SimulatedDisk;
 
 fn size_of(directory: &std::path::Path) -> u64 {
@@ -213,4 +213,26 @@ fn what_has_expired_gives_its_space_back_and_nothing_older_returns() {
     assert_eq!(store.count(), 60);
     assert_eq!(store.get(b"shadowed").unwrap(), None);
     assert_eq!(store.get(&key(7)).unwrap(), None);
+}
+
+/// A replaced file used to stay open until another store was used, so that its file system could not be unmounted.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_store_has_let_go_of_every_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &options()).unwrap();
+    for _ in 0..3 {
+        for tag in 0..4 {
+            fill_segment(&store, tag);
+        }
+        compact(&store);
+    }
+    store.close().unwrap();
+    drop(store);
+    let open: Vec<_> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter(|target| target.starts_with(directory.path()))
+        .collect();
+    assert_eq!(open, Vec::<std::path::PathBuf>::new());
 }

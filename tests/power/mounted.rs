@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::programs::told;
 
@@ -111,11 +112,18 @@ impl Mounted {
 
     /// Mounts it as after a power cut: what the system still kept of it is gone.
     pub fn power_on(&self) {
-        let output = Command::new("umount")
-            .arg(&self.directory)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", told(&output));
+        // The system may still be letting go of what the writer had open and mapped.
+        let mut tries = 500;
+        loop {
+            let umount = Command::new("umount").arg(&self.directory).output();
+            let output = umount.unwrap();
+            if output.status.success() {
+                break;
+            }
+            tries -= 1;
+            assert!(tries > 0, "{}", told(&output));
+            std::thread::sleep(Duration::from_millis(10));
+        }
         if let Err(refusal) = self.mount() {
             panic!("{} cannot be mounted again: {refusal}", self.kind);
         }

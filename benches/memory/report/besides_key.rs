@@ -14,19 +14,19 @@ pub fn section(results: &Results) -> String {
     ];
     let table = table(results, &headings, |figures| {
         let fresh = figures.besides_key(figures.fresh().resident);
-        let churned = figures.besides_key(figures.churned().resident);
-        let [own, difference] = own_count(figures);
-        vec![
-            format!("{fresh:.2}"),
-            own,
-            difference,
-            format!("{churned:.2}"),
-            format!("{:.3}", churned / fresh),
-            format!(
-                "{:.3}",
-                figures.churned().resident as f64 / figures.fresh().resident as f64
-            ),
-        ]
+        let churned = match figures.churned() {
+            None => [none(), none(), none()],
+            Some(state) => {
+                let churned = figures.besides_key(state.resident);
+                let of_all = state.resident as f64 / figures.fresh().resident as f64;
+                [
+                    format!("{churned:.2}"),
+                    format!("{:.3}", churned / fresh),
+                    format!("{of_all:.3}"),
+                ]
+            }
+        };
+        [&[format!("{fresh:.2}")][..], &own_count(figures), &churned].concat()
     });
     format!(
         "## Besides the key's own bytes\n\n\

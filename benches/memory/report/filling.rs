@@ -16,7 +16,7 @@ pub fn section(results: &Results) -> String {
         "highest besides the key, B",
     ];
     let table = table(results, &headings, |figures| {
-        let all = &*figures.churn.samples;
+        let all = &*figures.filled.samples;
         let later = &all[all.len() / 10..];
         let line = SteadyLine::through(all);
         let worst = [

@@ -10,7 +10,7 @@ pub fn section(results: &Results) -> String {
     let headings = [&on_the_clock[..], &of_the_processor[..]].concat();
     let mut headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     headings.push("processor in the slowest, µs");
-    let table = table(results, &headings, |figures| match figures.churn.puts {
+    let table = table(results, &headings, |figures| match figures.filled.puts {
         Some(puts) => {
             let times = puts.wall.iter().chain(&puts.processor);
             let times = times.chain([&puts.processor_of_slowest]);

@@ -1,6 +1,6 @@
 //! Whether memory goes back to the system when keys go.
 
-use super::table;
+use super::{none, table};
 use crate::results::Results;
 
 pub fn section(results: &Results) -> String {
@@ -11,10 +11,13 @@ pub fn section(results: &Results) -> String {
         "left / fresh",
     ];
     let table = table(results, &headings, |figures| {
-        let (left, fresh) = (figures.reduced().resident, figures.never_more().resident);
+        let Some(reduced) = figures.reduced() else {
+            return vec![none(); headings.len()];
+        };
+        let (left, fresh) = (reduced.after.resident, reduced.never_more.resident);
         let megabytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1e6);
         vec![
-            megabytes(figures.unreduced().resident),
+            megabytes(reduced.before.resident),
             megabytes(left),
             megabytes(fresh),
             format!("{:.3}", left as f64 / fresh as f64),

@@ -7,8 +7,11 @@ use crate::transcript::State;
 pub fn section(results: &Results) -> String {
     let headings = ["wasted, fresh", "wasted, churned", "wasted, a tenth left"];
     let table = table(results, &headings, |figures| {
-        let states = [figures.fresh(), figures.churned(), figures.reduced()];
-        states.map(fragmentation).to_vec()
+        let reduced = figures.reduced().map(|reduced| reduced.after);
+        let states = [Some(figures.fresh()), figures.churned(), reduced];
+        states
+            .map(|state| state.map_or_else(none, fragmentation))
+            .to_vec()
     });
     format!(
         "## Fragmentation\n\n\

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use freyja::log::record::{Fields, Kind, encode_head, encoded_len};
 use freyja_fuzz::stores::header;
+use libfuzzer_sys as _; // what the instrumentation calls
 
 /// A record as it is written at `offset` of the segment of `header(base)`.
 fn record(

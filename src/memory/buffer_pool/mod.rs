@@ -32,6 +32,7 @@ mod address_range;
 mod budget;
 mod class_pool;
 mod fence;
+mod kept_copy;
 mod large;
 mod local;
 mod magazine;
@@ -47,6 +48,7 @@ mod taken_over;
 mod tests;
 mod thread_cache;
 
+pub use kept_copy::KeptCopy;
 pub use process::{abandon_in_child, process_pool, process_pool_if_any, set_process_classes};
 use shared::Shared;
 use size_class::Classes;

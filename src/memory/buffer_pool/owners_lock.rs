@@ -85,7 +85,7 @@ impl Drop for Entered<'_> {
 #[cfg(all(test, loom))]
 mod interleavings;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::cell::UnsafeCell;

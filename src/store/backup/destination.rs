@@ -184,12 +184,18 @@ impl<'b> Destination<'b> {
     pub fn publish(mut self, wanted: &Manifest) -> Result<()> {
         if !self.is_unfinished {
             wanted.announce(self.vfs, self.directory)?;
+            sabotage!(BackupFinishedEarly, self.finish()?);
             for id in std::mem::take(&mut self.brought) {
                 self.name(id)?;
             }
             self.remove_unwanted(wanted)?;
         }
         sync_directory(self.vfs, self.directory)?;
+        sabotage!(BackupFinishedEarly, return Ok(()));
+        self.finish()
+    }
+
+    fn finish(&self) -> Result<()> {
         let unfinished = self.directory.join(UNFINISHED);
         self.vfs
             .rename(&unfinished, &self.directory.join(FINISHED))

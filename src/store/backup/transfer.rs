@@ -66,7 +66,9 @@ fn copy(
     let file = vfs
         .create_new(to)
         .map_err(|error| failed("create", error))?;
-    let end = segment.readable_end();
+    #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
+    let mut end = segment.readable_end();
+    sabotage!(BackupCopiedInPart, end /= 2);
     let mut piece = Vec::new();
     piece
         .try_reserve_exact(end.min(PIECE as u64) as usize)
@@ -78,5 +80,6 @@ fn copy(
             .map_err(|error| failed("write", error))?;
         advance(piece.len() as u64)?;
     }
+    sabotage!(BackupUnsynced, return Ok(()));
     file.sync().map_err(|error| failed("sync", error))
 }

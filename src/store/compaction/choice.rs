@@ -4,6 +4,8 @@
 //! where u is the live part (Rosenblum and Ousterhout, "The Design and Implementation of a Log-Structured File System",
 //! 1992). Age counts in sequence numbers, which compaction keeps.
 //!
+//! Segments of which all puts have expired go whole and at once, whatever the log's share of garbage, as that costs nothing.
+//!
 //! A tombstone may go when no segment outside the merge has a dead put with a smaller sequence number: all older puts of its
 //! key are dead, and each segment counts its dead exactly.
 
@@ -11,12 +13,12 @@ use std::sync::Arc;
 
 use crate::log::segment_header::{HEADER_LEN, Origin};
 use crate::store::live_segment::LiveSegment;
-use crate::store::options::Options;
+use crate::store::options::{KeyStorage, Options};
 
 /// At most so many segments are merged at a time: each is read through a window of its own.
 const MOST_VICTIMS: usize = 16;
 /// Compaction pays where it frees one part in so many of a segment.
-const LEAST_PART: u64 = 16;
+pub const LEAST_PART: u64 = 16;
 /// A segment is small if it has at most one part in so many of the usual size, and so many small ones are merged.
 const SMALL_PART: u64 = 8;
 const SMALL_ONES: usize = 8;
@@ -38,6 +40,8 @@ pub struct Plan {
     pub tombstones_until: u64,
     /// Bytes of all segments that are worth merging now, these among them.
     pub wanted_bytes: u64,
+    /// Nothing in them is needed any more: every put has expired or is dead, and every tombstone may go.
+    pub drops: bool,
 }
 
 impl Plan {
@@ -54,20 +58,29 @@ impl Plan {
 struct Blockers {
     /// Segment id and lowest sequence number, by rising sequence numbers.
     lowest: Vec<(u64, u64)>,
+    /// Whether whatever died for a record of a sealed segment is counted as dead: if not, every tombstone stays.
+    kills_are_counted: bool,
 }
 
 impl Blockers {
-    fn new(members: &[Arc<LiveSegment>]) -> Self {
+    fn new(members: &[Arc<LiveSegment>], kills_are_counted: bool) -> Self {
         let blocking = members.iter().filter(|live| live.dead().puts > 0);
         let mut lowest: Vec<_> = blocking
             .map(|live| (live.segment.id(), first_sequence(live)))
             .collect();
         lowest.sort_unstable_by_key(|(_, sequence)| *sequence);
-        Self { lowest }
+        Self {
+            lowest,
+            kills_are_counted,
+        }
     }
 
     /// Up to which sequence number tombstones may go if the segments that `is_victim` accepts are merged.
     fn tombstones_until(&self, is_victim: impl Fn(u64) -> bool) -> u64 {
+        sabotage!(TombstonesDropped, return u64::MAX);
+        if !self.kills_are_counted {
+            return 0;
+        }
         let mut others = self.lowest.iter().filter(|(id, _)| !is_victim(*id));
         others.next().map_or(u64::MAX, |(_, sequence)| *sequence)
     }
@@ -120,14 +133,16 @@ pub fn choose(
     newest_sequence: u64,
     kills_are_counted: bool,
 ) -> Option<Plan> {
-    let blockers = Blockers::new(members);
-    let tombstones_until = |is_victim: &dyn Fn(u64) -> bool| {
-        sabotage!(TombstonesDropped, return u64::MAX);
-        match kills_are_counted {
-            true => blockers.tombstones_until(is_victim),
-            false => 0,
-        }
+    let blockers = Blockers::new(members, kills_are_counted);
+    let below = match aim {
+        Aim::Bound => u64::MAX,
+        Aim::All(below) => below,
     };
+    if options.key_storage == KeyStorage::InMemory
+        && let Some(plan) = expired_ones(members, below, &blockers)
+    {
+        return Some(plan);
+    }
     let content: u64 = members.iter().map(|live| live.content_end()).sum();
     let dead: u64 = members.iter().map(|live| garbage(live)).sum();
     let segment_size = options.usual_segment_size(content);
@@ -140,7 +155,7 @@ pub fn choose(
             continue;
         };
         let dead = live.dead();
-        let may_go = tombstones_until(&|it| it == id) >= sealed.totals.last_sequence;
+        let may_go = blockers.tombstones_until(|it| it == id) >= sealed.totals.last_sequence;
         let mut reclaimable = dead.put_bytes;
         if may_go {
             reclaimable += dead.tombstone_bytes;
@@ -168,6 +183,7 @@ pub fn choose(
     let wanted = wanted(
         candidates,
         aim,
+        below,
         is_above_bound(content, dead, options),
         blocked_bytes,
         newest_sequence,
@@ -175,14 +191,52 @@ pub fn choose(
     let victims = pack(&wanted, segment_size)?;
     let ids: Vec<u64> = victims.iter().map(|live| live.segment.id()).collect();
     Some(Plan {
-        tombstones_until: tombstones_until(&|id| ids.contains(&id)),
+        tombstones_until: blockers.tombstones_until(|id| ids.contains(&id)),
         wanted_bytes: wanted.iter().map(|candidate| candidate.size).sum(),
         victims,
+        drops: false,
+    })
+}
+
+/// The segments with ids below `below` of which nothing is needed any more, if there is one with something in it. An expired put has to
+/// stay, as the tombstone that it is, as long as a dead put with a smaller sequence number is left elsewhere.
+fn expired_ones(members: &[Arc<LiveSegment>], below: u64, blockers: &Blockers) -> Option<Plan> {
+    let meant = eligible(members).filter(|live| live.segment.id() < below);
+    let (mut victims, mut empty) = (Vec::new(), Vec::new());
+    for live in meant {
+        let usage = &live.usage;
+        let sealed = live.sealed()?;
+        if sealed.totals.records == 0 {
+            empty.push(live.clone());
+        } else if usage.has_all_expired() && usage.looked_until() == sealed.records_end {
+            victims.push(live.clone());
+        }
+    }
+    let last = |live: &LiveSegment| live.sealed().map_or(0, |it| it.totals.last_sequence);
+    loop {
+        let before = victims.len();
+        let is_victim = |id: u64| victims.iter().any(|it| it.segment.id() == id);
+        let until = blockers.tombstones_until(is_victim);
+        // Those that stay may hold dead puts that the others have to wait for.
+        victims.retain(|live| last(live) <= until);
+        if victims.is_empty() {
+            return None;
+        }
+        if victims.len() == before {
+            break;
+        }
+    }
+    victims.append(&mut empty);
+    Some(Plan {
+        tombstones_until: u64::MAX,
+        wanted_bytes: victims.iter().map(|live| live.content_end()).sum(),
+        victims,
+        drops: true,
     })
 }
 
 /// Bytes of dead records, and about those of expired ones.
-fn garbage(live: &LiveSegment) -> u64 {
+pub fn garbage(live: &LiveSegment) -> u64 {
     let dead = live.dead().bytes();
     let others = live.content_end().saturating_sub(dead);
     dead + live.usage.expired_bytes().min(others)
@@ -212,18 +266,15 @@ fn eligible(members: &[Arc<LiveSegment>]) -> impl Iterator<Item = &Arc<LiveSegme
     })
 }
 
-/// Those of `candidates` that are worth merging, the most wanted first.
+/// Those of `candidates` that are worth merging and have ids below `below`, the most wanted first.
 fn wanted(
     candidates: Vec<Candidate<'_>>,
     aim: Aim,
+    below: u64,
     above_bound: bool,
     blocked_bytes: u64,
     newest_sequence: u64,
 ) -> Vec<Candidate<'_>> {
-    let below = match aim {
-        Aim::Bound => u64::MAX,
-        Aim::All(below) => below,
-    };
     let is_meant = |it: &Candidate<'_>| it.live.segment.id() < below;
     let small_ones = candidates.iter().filter(|it| it.is_small && is_meant(it));
     let small_ones = small_ones.count();

@@ -2,7 +2,7 @@
 //!
 //! A merge goes through these steps; a crash between any two of them changes nothing that anybody could see:
 //!
-//! 1. [`choice`] picks segments, and says which tombstones may go.
+//! 1. [`choice`] picks segments, and says which tombstones may go. Segments of which nothing is needed go whole, without being read.
 //! 2. [`output`] copies what the index refers to, in the order of the sequence numbers, which it keeps, into a file without a
 //!    name that counts. Damage to a segment ends the merge: it is never copied, and the segment stays.
 //! 3. [`takeover`] makes the file durable and gives it its name. It begins with a manifest, which says that the merged
@@ -17,6 +17,8 @@ mod moves;
 mod output;
 mod pace;
 mod takeover;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::commit_log::{CommitLog, Scope};
+use super::contents::Contents;
 use super::image;
 use super::live_segment::LiveSegment;
 use super::options::Compaction;
@@ -99,6 +102,11 @@ impl Compactor {
         self.wish.wake();
     }
 
+    /// Lets the worker, if there is one, know that a pair that expires has been written.
+    pub fn note_expiring(&self) {
+        self.wish.note_expiring();
+    }
+
     /// Ends compaction until the store is opened again.
     fn give_up(&self, error: &Error) {
         let _ = self.given_up.set(error.clone());
@@ -124,6 +132,7 @@ impl From<Error> for Stop {
 /// What a merge works on, and whether it is still wanted.
 struct Work<'w> {
     shared: &'w Shared,
+    contents: Contents,
     log: &'w CommitLog,
     is_cancelled: &'w (dyn Fn() -> bool + 'w),
 }
@@ -159,9 +168,11 @@ impl Work<'_> {
         }
         self.shared.failure.check_writable()?;
         self.log.finish_adoption()?;
-        self.shared
+        self.contents
             .index
             .make_all_present(|| self.check().is_ok())?;
+        // Stopped while shards were loaded, others are still absent, which what follows must not touch.
+        self.check()?;
         while let Some(plan) = self.plan(aim)? {
             match self.carry_out(&plan) {
                 Ok(progress) => return Ok(Some(progress)),
@@ -177,7 +188,7 @@ impl Work<'_> {
 
     /// What is to be merged as far as is known.
     fn choose(&self, aim: Aim) -> Result<Option<Plan>> {
-        let members = self.shared.segments.members()?;
+        let members = self.contents.segments.members()?;
         expiry::look(self, members.iter().map(|live| &**live))?;
         let newest = self.log.last_sequence();
         let options = &self.shared.options;
@@ -185,7 +196,7 @@ impl Work<'_> {
     }
 
     fn plan(&self, aim: Aim) -> Result<Option<Plan>> {
-        let members = self.shared.segments.members()?;
+        let members = self.contents.segments.members()?;
         expiry::look(self, members.iter().map(|live| &**live))?;
         let newest = self.log.last_sequence();
         let options = &self.shared.options;
@@ -215,7 +226,9 @@ impl Work<'_> {
         let outcome = Output::begin(self, plan, id)
             .map_err(Stop::from)
             .and_then(|mut output| {
-                output.fill(self, plan)?;
+                if !plan.drops {
+                    output.fill(self, plan)?;
+                }
                 let read = output.bytes_read;
                 Ok((read, takeover::take_over(self, plan, output)?))
             });
@@ -261,11 +274,12 @@ impl Store {
         let log = shared.log()?;
         let work = Work {
             shared,
+            contents: shared.share_contents(),
             log,
             is_cancelled: &|| false,
         };
         log.finish_adoption()?;
-        shared.index.make_all_present(|| true)?;
+        work.contents.index.make_all_present(|| true)?;
         log.retire_active_with_garbage()?;
         log.sync(Scope::FullSegments)?;
         let mut done = CompactionProgress::default();
@@ -292,7 +306,8 @@ impl Store {
             image::write_now(shared);
             let_go();
         }
-        match shared
+        match work
+            .contents
             .segments
             .members()?
             .iter()
@@ -323,9 +338,11 @@ impl Store {
             Compaction::Automatic => {
                 let work = Work {
                     shared,
+                    contents: shared.share_contents(),
                     log,
                     is_cancelled: &|| false,
                 };
+                expiry::end_active(&work)?;
                 work.merge(Aim::Bound)?.is_some()
             }
             Compaction::Manual => false,

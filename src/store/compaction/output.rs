@@ -40,7 +40,7 @@ impl Output {
     /// Begins the segment `id` that is to replace the victims of `plan`.
     pub fn begin(work: &Work<'_>, plan: &Plan, id: u64) -> Result<Self> {
         let place = work.log.place();
-        let manifest = manifest(&work.shared.segments, plan, id)?;
+        let manifest = manifest(&work.contents.segments, plan, id)?;
         let victims = plan.victims.iter();
         let base = victims.clone().map(|it| it.segment.header().base_sequence);
         let header = SegmentHeader {
@@ -53,8 +53,9 @@ impl Output {
             durable_sequence: work.log.durable_sequence(),
             expired_until_ms: place.clock.expired_until_ms(),
         };
-        let records: u64 = victims.clone().filter_map(records).sum();
-        let content: u64 = victims.map(|live| live.content_end()).sum();
+        let kept = victims.filter(|_| !plan.drops);
+        let records: u64 = kept.clone().filter_map(records).sum();
+        let content: u64 = kept.map(|live| live.content_end()).sum();
         // A record's sequence number may take more bytes than before.
         let grown = records * ALIGNMENT;
         let manifest_len = MAX_HEAD_LEN + manifest.encode()?.len();
@@ -78,17 +79,18 @@ impl Output {
         let vfs = &*work.log.place().vfs;
         let mut pace = Pace::new(work.shared.options.compaction_bytes_per_second, vfs);
         let (mut paced, mut synced) = (0, 0);
-        let mut merge = Merge::new(&plan.victims, &work.shared.index)?;
+        let mut merge = Merge::new(&plan.victims, &work.contents.index)?;
         let mut scratch = Vec::new();
         while let Some(found) = merge.next()? {
             self.bytes_read += found.length;
             let live = &plan.victims[found.victim];
             let is_put = found.kind == Kind::Put;
-            if !is_put || is_live(&work.shared.index, live, &found)? {
+            if !is_put || is_live(&work.contents.index, live, &found)? {
                 // An expired put hides what was under its key before, as a tombstone does, and becomes one.
                 let has_expired = work.log.place().clock.has_expired(found.expires_at_ms);
                 if has_expired {
                     self.expired.push(found.victim, found.offset)?;
+                    sabotage!(ExpiredDropped, continue);
                 }
                 let is_tombstone = !is_put || has_expired;
                 if !is_tombstone {

@@ -6,6 +6,7 @@ use super::choice::Plan;
 use super::output::Output;
 use super::{Step, Work};
 use crate::error::Result;
+use crate::index::ShardSnapshot;
 use crate::log::footer::{FOOTER_LEN, Footer};
 use crate::log::record::Kind;
 use crate::log::segment_header::HEADER_LEN;
@@ -13,6 +14,7 @@ use crate::log::writer::give_name;
 use crate::log::{Segment, segment_name};
 use crate::memory::epoch;
 use crate::store::commit_log::{CommitLog, Scope, is_shortage};
+use crate::store::contents::Contents;
 use crate::store::live_segment::{LiveSegment, Sealed};
 
 /// After so many records memory that moving them has freed may be given back.
@@ -29,27 +31,27 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
         ..
     } = output;
     let (shared, log) = (work.shared, work.log);
+    let Contents {
+        index, segments, ..
+    } = &work.contents;
     let place = log.place();
     let id = segment.id();
     sabotage!(ReplacedDeletedEarly, remove_files(work, plan));
     supersede_durably(log)?;
     segment.sync()?;
-    let footer = writer.seal(shared.index.len())?;
+    let footer = writer.seal(index.len())?;
     segment.sync()?;
     let readable = segment.reopen_sealed(&footer, place.options.read_mode)?;
     let length = footer.offset + FOOTER_LEN as u64;
-    let reservation = shared.segments.reserve(length)?;
+    let reservation = segments.reserve(length)?;
     // Nothing can fail once the output has its name.
-    let named = shared
-        .index
-        .widen(reservation.location_bits())
-        .and_then(|()| {
-            work.check_open()?;
-            Ok(shared.images.pause())
-        });
-    let mut images = named.inspect_err(|_| shared.segments.give_back(&reservation))?;
+    let named = index.widen(reservation.location_bits()).and_then(|()| {
+        work.check_open()?;
+        Ok(shared.images.pause())
+    });
+    let mut images = named.inspect_err(|_| segments.give_back(&reservation))?;
     if let Err(error) = give_name(&*place.vfs, &place.directory, id) {
-        shared.segments.give_back(&reservation);
+        segments.give_back(&reservation);
         // What is known of the directory is what fresh segments depend on, too.
         return Err(match is_shortage(&error) {
             true => error.into(),
@@ -62,17 +64,18 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
         records_end: footer.records_end(),
         totals: footer.totals,
     };
-    let live = shared
-        .segments
-        .add_output(readable, sealed, reservation, &epoch::pin());
+    let live = segments.add_output(readable, sealed, reservation, &epoch::pin());
     place.clock.recorded(live.segment.header().expired_until_ms);
-    let moved = move_entries(work, plan, &live, &footer, moves.iter())
-        .and_then(|()| remove_entries(work, plan, expired.iter()));
+    let moved =
+        move_entries(work, plan, &live, &footer, moves.iter()).and_then(|()| match plan.drops {
+            true => remove_all_entries(work, plan),
+            false => remove_entries(work, plan, expired.iter()),
+        });
     // The victims are gone as far as the disk is concerned, and must not come back by another manifest.
     moved.inspect_err(|error| shared.compactor.give_up(error))?;
     let guard = epoch::pin();
     for victim in &plan.victims {
-        shared.segments.remove(victim.segment.id(), &guard);
+        segments.remove(victim.segment.id(), &guard);
     }
     drop(guard);
     drop(images);
@@ -96,7 +99,7 @@ fn move_entries(
     footer: &Footer,
     mut moves: impl Iterator<Item = (usize, u64)>,
 ) -> Result<()> {
-    let index = &work.shared.index;
+    let index = &work.contents.index;
     let segment: &Segment = &live.segment;
     let mut scratch = Vec::new();
     let mut guard = epoch::pin();
@@ -141,7 +144,7 @@ fn remove_entries(
     plan: &Plan,
     expired: impl Iterator<Item = (usize, u64)>,
 ) -> Result<()> {
-    let index = &work.shared.index;
+    let index = &work.contents.index;
     let mut scratch = Vec::new();
     for (victim, offset) in expired {
         let live = &plan.victims[victim];
@@ -151,6 +154,44 @@ fn remove_entries(
         let entry = index.occupied_at(&guard, index.hash(key), location, key.len());
         if let Some(entry) = entry {
             entry.remove();
+        }
+    }
+    Ok(())
+}
+
+/// Takes all entries that refer to the victims, whose puts have expired, out of the index. Goes through the index, and reads nothing of
+/// the victims where keys are in memory.
+fn remove_all_entries(work: &Work<'_>, plan: &Plan) -> Result<()> {
+    let Contents {
+        index, segments, ..
+    } = &work.contents;
+    let is_victim = |id: u64| plan.victims.iter().any(|it| it.segment.id() == id);
+    let mut shard = ShardSnapshot::default();
+    let (mut scratch, mut record) = (Vec::new(), Vec::new());
+    let mut next = Some(0);
+    while let Some(hash) = next {
+        next = index.snapshot_shard(&epoch::pin(), hash, &mut shard)?;
+        for entry in shard.entries() {
+            let guard = epoch::pin();
+            let Some(live) = segments.find(entry.location, &guard) else {
+                continue;
+            };
+            if !is_victim(live.segment.id()) {
+                continue;
+            }
+            let key = match shard.key(*entry, &mut scratch)? {
+                Some(key) => key,
+                None => {
+                    let offset = live.offset(entry.location);
+                    let view = live.segment.record(offset, &mut record)?;
+                    view.verify()?;
+                    view.key()
+                }
+            };
+            let hash = index.hash(key);
+            if let Some(entry) = index.occupied_at(&guard, hash, entry.location, key.len()) {
+                entry.remove();
+            }
         }
     }
     Ok(())

@@ -1,21 +1,24 @@
 //! The thread that compacts in the background. It is one of its own, so that it delays no sync.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::choice::Aim;
-use super::{Shared, Work};
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::image;
+use super::{Shared, Work, expiry};
+use crate::error::Result;
+use crate::store::{image, thread};
 
 /// Whether somebody wants the worker to look for work.
 #[derive(Default)]
 pub(super) struct Wish {
     wanted: Mutex<bool>,
     changed: Condvar,
+    /// Whether the worker sleeps until it is woken, since nothing that it knows of is going to expire.
+    sleeps_on: AtomicBool,
 }
 
 impl Wish {
@@ -24,11 +27,33 @@ impl Wish {
         self.changed.notify_all();
     }
 
-    fn wait(&self) {
-        let mut wanted = self.wanted.lock();
-        while !std::mem::take(&mut *wanted) {
-            self.changed.wait(&mut wanted);
+    /// Lets the worker know that a pair that expires has been written.
+    pub(super) fn note_expiring(&self) {
+        // Pairs with the one in `wait`: the pair is seen there, or this here.
+        fence(Ordering::SeqCst);
+        if self.sleeps_on.load(Ordering::Relaxed) {
+            self.wake();
         }
+    }
+
+    /// Waits until somebody wakes the worker, or for as long as `longest` says.
+    fn wait(&self, longest: impl FnOnce() -> Option<Duration>) {
+        self.sleeps_on.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let longest = longest();
+        self.sleeps_on.store(longest.is_none(), Ordering::Relaxed);
+        let mut wanted = self.wanted.lock();
+        while !*wanted {
+            match longest {
+                Some(longest) => {
+                    self.changed.wait_for(&mut wanted, longest);
+                    break;
+                }
+                None => self.changed.wait(&mut wanted),
+            }
+        }
+        *wanted = false;
+        self.sleeps_on.store(false, Ordering::Relaxed);
     }
 }
 
@@ -43,18 +68,10 @@ impl Worker {
     /// Starts the thread for `shared`, which is open for writing.
     pub(in crate::store) fn start(shared: Arc<Shared>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::Builder::new()
-            .name("freyja-compactor".into())
-            .spawn({
-                let (shared, stop) = (shared.clone(), stop.clone());
-                move || run(&shared, &stop)
-            })
-            .map_err(|error| {
-                Error::new(
-                    ErrorKind::Memory,
-                    format!("a background thread could not be started: {error}"),
-                )
-            })?;
+        let thread = thread::start("freyja-compactor", {
+            let (shared, stop) = (shared.clone(), stop.clone());
+            move || run(&shared, &stop)
+        })?;
         Ok(Self {
             shared,
             stop,
@@ -81,12 +98,14 @@ fn run(shared: &Shared, stop: &AtomicBool) {
     let is_cancelled = || stop.load(Ordering::Acquire);
     let work = Work {
         shared,
+        contents: shared.share_contents(),
         log,
         is_cancelled: &is_cancelled,
     };
     while !is_cancelled() {
         let mut merged = false;
-        // What fails, for want of space say, is tried again when the log has grown.
+        let _ = expiry::end_active(&work);
+        // What fails, for want of space say, is tried again when the log has grown, or more has expired.
         while let Ok(Some(_)) = work.merge(Aim::Bound) {
             merged = true;
         }
@@ -94,6 +113,6 @@ fn run(shared: &Shared, stop: &AtomicBool) {
             image::write_if_due(shared);
             super::let_go();
         }
-        shared.compactor.wish.wait();
+        shared.compactor.wish.wait(|| expiry::wait(&work));
     }
 }

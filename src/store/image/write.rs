@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::image::following;
 use crate::store::Shared;
 use crate::store::commit_log::{CommitLog, Scope};
+use crate::store::contents::Contents;
 use crate::store::live_segment::Dead;
 use crate::vfs::{File, Vfs};
 
@@ -127,7 +128,10 @@ impl Output {
 /// Writes a complete image to `path`; answers up to which sequence number it covers the log, and its length.
 fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result<(u64, u64)> {
     let go_on = || closing || !shared.closed.load(Ordering::Acquire);
-    shared.index.make_all_present(go_on)?;
+    let Contents {
+        index, segments, ..
+    } = shared.share_contents();
+    index.make_all_present(go_on)?;
     #[cfg(feature = "sabotage")]
     let closing = closing || crate::sabotage::is_on(crate::sabotage::Fault::ImageAheadOfLog);
     if !closing {
@@ -139,7 +143,7 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         ..Directory::default()
     };
     // Taken before the shards, because recovery counts what later records supersede.
-    let members = shared.segments.members()?;
+    let members = segments.members()?;
     let mut dead: HashMap<u64, Dead> = HashMap::new();
     dead.try_reserve(members.len()).map_err(|_| memory())?;
     dead.extend(members.iter().map(|live| (live.segment.id(), live.dead())));
@@ -157,7 +161,7 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
             return Err(Error::new(ErrorKind::Closed, "the store is being closed"));
         }
         bytes.clear();
-        let summary = shared.index.export_shard(hash, &mut bytes)?;
+        let summary = index.export_shard(hash, &mut bytes)?;
         next = following(hash, summary.depth);
         directory.shards.try_reserve(1).map_err(|_| memory())?;
         directory.shards.push(ImageShard {
@@ -169,7 +173,7 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         output.append(&bytes, path)?;
     }
     directory.newest_sequence = log.last_sequence();
-    let members = shared.segments.members()?;
+    let members = segments.members()?;
     let reserved = directory.segments.try_reserve_exact(members.len());
     reserved.map_err(|_| memory())?;
     directory

@@ -12,10 +12,14 @@ mod radix;
 
 use std::sync::Arc;
 
+use super::clock::ExpiryClock;
+use super::contents::Contents;
+use super::live_segment::LiveSegment;
 use super::{Shared, Store};
 use crate::error::{ErrorKind, Result};
 use crate::index::Location;
 use crate::log::record::{Head, Kind};
+use crate::log::{MappedRecords, Pair};
 use crate::memory::epoch;
 use pass::Pass;
 
@@ -62,6 +66,8 @@ impl IterOptions {
 /// that were removed from the store on the disk.
 pub struct Iter {
     shared: Arc<Shared>,
+    /// What is gone over from the first step to the last: the hashes of others would be others.
+    contents: Contents,
     options: IterOptions,
     /// Where the next pass begins; `None` after the last.
     next_hash: Option<u64>,
@@ -74,8 +80,6 @@ pub struct Iter {
     passed_over: bool,
     /// Which of the pass's segments was read last.
     pin: usize,
-    /// How many of the locations have been brought near.
-    ahead: usize,
     /// For records in segments that are not mapped, and keys across pages.
     scratch: Vec<u8>,
 }
@@ -99,6 +103,7 @@ impl Store {
         self.shared.check_open()?;
         Ok(Iter {
             shared: self.shared.clone(),
+            contents: self.shared.share_contents(),
             options,
             next_hash: Some(0),
             pass: Pass::default(),
@@ -106,7 +111,6 @@ impl Store {
             at_keys: true,
             passed_over: false,
             pin: 0,
-            ahead: 0,
             scratch: Vec::new(),
         })
     }
@@ -122,7 +126,8 @@ impl Iter {
     pub fn next_with<R>(&mut self, use_pair: impl FnOnce(&[u8], &[u8]) -> R) -> Result<Option<R>> {
         let mut use_pair = Some(use_pair);
         let mut result = None;
-        self.advance(|key, value| {
+        self.advance(|pair| {
+            let (key, value) = (pair.key(), pair.value());
             result = use_pair.take().map(|use_pair| use_pair(key, value));
             Answer::Enough
         })?;
@@ -135,9 +140,14 @@ impl Iter {
     /// # Errors
     /// As [`Iter::next_with`], if no pair was taken before; an error behind one that was taken is left to the next call.
     pub fn next_many(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<usize> {
+        self.next_pairs(|pair| take(pair.key(), pair.value()))
+    }
+
+    /// As [`Iter::next_many`], with each key and value in one piece.
+    pub(crate) fn next_pairs(&mut self, mut take: impl FnMut(Pair<'_>) -> bool) -> Result<usize> {
         let mut taken = 0;
-        let advanced = self.advance(|key, value| {
-            if !take(key, value) {
+        let advanced = self.advance(|pair| {
+            if !take(pair) {
                 return Answer::Later;
             }
             taken += 1;
@@ -151,21 +161,21 @@ impl Iter {
     }
 
     /// Gives one pair after the other to `take`, until that wants no more or none is left.
-    fn advance(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> Answer) -> Result<()> {
+    fn advance(&mut self, mut take: impl FnMut(Pair<'_>) -> Answer) -> Result<()> {
         self.shared.check_open()?;
         self.position += usize::from(std::mem::take(&mut self.passed_over));
         loop {
             let stopped = if !self.at_keys && self.position < self.pass.locations.len() {
                 self.read_records(&mut take)
             } else if !self.at_keys {
-                (self.position, self.ahead) = (0, 0);
+                self.position = 0;
                 self.at_keys = !self.pass.go_on();
                 continue;
             } else if self.position < self.pass.keys.entries().len() {
                 self.give_keys(&mut take)
             } else if let Some(hash) = self.next_hash {
                 (self.position, self.pin, self.at_keys) = (0, 0, true);
-                self.next_hash = self.pass.collect(&self.shared, hash, &self.options)?;
+                self.next_hash = self.pass.collect(&self.contents, hash, &self.options)?;
                 self.at_keys = false;
                 continue;
             } else {
@@ -187,14 +197,14 @@ impl Iter {
 
     /// Gives the pairs of the records at the locations that are left of a segment to `take`; answers whether that wants no
     /// more. After an error the position is that of the record concerned.
-    fn read_records(&mut self, take: &mut impl FnMut(&[u8], &[u8]) -> Answer) -> Result<bool> {
+    fn read_records(&mut self, take: &mut impl FnMut(Pair<'_>) -> Answer) -> Result<bool> {
         let Self {
             shared,
+            contents,
             options,
             pass,
             position,
             pin,
-            ahead,
             scratch,
             ..
         } = self;
@@ -207,36 +217,43 @@ impl Iter {
         };
         let end = *position + count;
         let segment = &*live.segment;
-        let mapped = segment.mapped_records();
+        let locations = pass.locations.get(..end).unwrap_or_default();
+        if let (Some(records), false) = (segment.mapped_records(), options.keys_only) {
+            let reading = MappedReading {
+                records,
+                live,
+                locations,
+                clock: &shared.clock,
+                prefix: &options.prefix,
+            };
+            return reading.read(position, take);
+        }
         while *position < end {
-            if let Some(records) = &mapped {
-                *ahead = (*ahead).max(*position);
-                while *ahead < end && *ahead <= *position + AHEAD {
-                    records.prefetch(live.offset_of(pass.locations[*ahead]));
-                    *ahead += 1;
-                }
+            if let Some(later) = locations.get(*position + AHEAD) {
+                segment.prefetch(live.offset_of(*later));
             }
-            let raw = pass.locations[*position];
+            let raw = locations[*position];
             let offset = live.offset_of(raw);
             let met = if options.keys_only {
                 let (head, key) = segment.head_and_key_at(offset, scratch)?;
-                let surely = Location::new(raw).is_some_and(|it| shared.is_surely(it, &head, key));
-                surely.then(|| offer(options, key, &[], take))
+                let surely =
+                    Location::new(raw).is_some_and(|it| contents.is_surely(it, &head, key));
+                surely.then(|| offer(&options.prefix, Pair::of_key(key), take))
             } else {
                 None
             };
             let answer = match met {
                 Some(answer) => answer,
                 None => {
-                    let view = match &mapped {
-                        Some(records) => records.record(offset)?,
-                        None => segment.record(offset, scratch)?,
-                    };
+                    let view = segment.record(offset, scratch)?;
                     view.verify()?;
+                    let pair = match options.keys_only {
+                        true => Pair::of_key(view.key()),
+                        false => view.pair(),
+                    };
                     match shared.clock.has_expired(view.expires_at_ms()) {
                         true => Answer::Another,
-                        false if options.keys_only => offer(options, view.key(), &[], take),
-                        false => offer(options, view.key(), view.value(), take),
+                        false => offer(&options.prefix, pair, take),
                     }
                 }
             };
@@ -253,7 +270,7 @@ impl Iter {
     }
 
     /// Gives the keys that need no record to `take`; answers as [`Self::read_records`].
-    fn give_keys(&mut self, take: &mut impl FnMut(&[u8], &[u8]) -> Answer) -> Result<bool> {
+    fn give_keys(&mut self, take: &mut impl FnMut(Pair<'_>) -> Answer) -> Result<bool> {
         let keys = &self.pass.keys;
         let first = self.position;
         for (number, entry) in keys.entries().iter().enumerate().skip(first) {
@@ -262,7 +279,7 @@ impl Iter {
             }
             // All of these are in memory, and begin with the prefix.
             let key = keys.key(*entry, &mut self.scratch)?.unwrap_or_default();
-            match take(key, &[]) {
+            match take(Pair::of_key(key)) {
                 Answer::Another => self.position += 1,
                 Answer::Enough => {
                     self.position += 1;
@@ -275,21 +292,56 @@ impl Iter {
     }
 }
 
+/// The records of a mapped segment that are read one after the other: where nearly all of the time of a scan goes.
+struct MappedReading<'r> {
+    records: MappedRecords<'r>,
+    live: &'r LiveSegment,
+    locations: &'r [u64],
+    clock: &'r ExpiryClock,
+    prefix: &'r [u8],
+}
+
+impl MappedReading<'_> {
+    /// As [`Iter::read_records`], of the locations from `position` on.
+    #[inline]
+    fn read(
+        &self,
+        position: &mut usize,
+        take: &mut impl FnMut(Pair<'_>) -> Answer,
+    ) -> Result<bool> {
+        while let Some(raw) = self.locations.get(*position) {
+            if let Some(later) = self.locations.get(*position + AHEAD) {
+                self.records.prefetch(self.live.offset_of(*later));
+            }
+            let view = self.records.record(self.live.offset_of(*raw))?;
+            view.verify()?;
+            let answer = match self.clock.has_expired(view.expires_at_ms()) {
+                true => Answer::Another,
+                false => offer(self.prefix, view.pair(), take),
+            };
+            match answer {
+                Answer::Another => *position += 1,
+                Answer::Enough => {
+                    *position += 1;
+                    return Ok(true);
+                }
+                Answer::Later => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// Gives a pair to `take` if it is one of those wanted.
 #[inline]
-fn offer(
-    options: &IterOptions,
-    key: &[u8],
-    value: &[u8],
-    take: &mut impl FnMut(&[u8], &[u8]) -> Answer,
-) -> Answer {
-    match options.prefix.is_empty() || key.starts_with(&options.prefix) {
-        true => take(key, value),
+fn offer(prefix: &[u8], pair: Pair<'_>, take: &mut impl FnMut(Pair<'_>) -> Answer) -> Answer {
+    match prefix.is_empty() || pair.key().starts_with(prefix) {
+        true => take(pair),
         false => Answer::Another,
     }
 }
 
-impl Shared {
+impl Contents {
     /// Whether the index, which knows a good part of the key's hash, agrees that the record at `location`, of which only `head`
     /// and `key` were read, is one of `key`, and it does not expire. If not, nothing is wrong: the record may just be
     /// out of date by now.

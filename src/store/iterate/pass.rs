@@ -6,7 +6,7 @@ use super::places::Places;
 use crate::error::{Error, Result};
 use crate::index::ShardSnapshot;
 use crate::memory::epoch::{self, Guard};
-use crate::store::Shared;
+use crate::store::contents::Contents;
 
 /// At most about so many keys are collected at a time, which takes some tens of milliseconds.
 const MOST_KEYS: u64 = 1 << 22;
@@ -35,11 +35,11 @@ impl Pass {
     /// `Memory`; those of loading a part of the index. The pass is then empty.
     pub fn collect(
         &mut self,
-        shared: &Shared,
+        contents: &Contents,
         first_hash: u64,
         options: &IterOptions,
     ) -> Result<Option<u64>> {
-        let next = self.try_collect(shared, first_hash, options);
+        let next = self.try_collect(contents, first_hash, options);
         if next.is_err() {
             self.release();
         }
@@ -48,7 +48,7 @@ impl Pass {
 
     fn try_collect(
         &mut self,
-        shared: &Shared,
+        contents: &Contents,
         first_hash: u64,
         options: &IterOptions,
     ) -> Result<Option<u64>> {
@@ -57,35 +57,42 @@ impl Pass {
         reserved.map_err(|_| Error::memory("an iterator"))?;
         // Until the segments are pinned: what the index says under this guard stays meaningful under it.
         let guard = epoch::pin();
-        let end = 1 << shared.segments.location_bits();
+        let end = 1 << contents.segments.location_bits();
         let room = self.places.prepare(end, options.memory())?;
         let mut collected = 0;
         let mut next = Some(first_hash);
         while let Some(hash) = next {
-            let expected = shared.index.keys_of_shard(&guard, hash);
+            let expected = contents.index.keys_of_shard(&guard, hash);
             let is_full = collected + expected > MOST_KEYS
                 || room.is_some_and(|room| self.places.listed() as u64 + expected > room as u64);
             if is_full && hash != first_hash {
                 break;
             }
-            next = shared.index.snapshot_shard(&guard, hash, &mut self.keys)?;
+            next = contents
+                .index
+                .snapshot_shard(&guard, hash, &mut self.keys)?;
             collected += self.keys.entries().len() as u64;
             if !options.prefix.is_empty() {
                 keep_prefix(&mut self.keys, &options.prefix)?;
             }
-            self.take_places(shared, options, &guard)?;
+            self.take_places(contents, options, &guard)?;
             if !self.keys.entries().is_empty() {
                 // Keys of one slab at a time.
                 break;
             }
         }
         self.places.sort()?;
-        self.pins.pin(&self.places, &shared.segments, &guard)?;
+        self.pins.pin(&self.places, &contents.segments, &guard)?;
         Ok(next)
     }
 
     /// Moves those of the collected entries whose records are to be read to the places.
-    fn take_places(&mut self, shared: &Shared, options: &IterOptions, guard: &Guard) -> Result<()> {
+    fn take_places(
+        &mut self,
+        contents: &Contents,
+        options: &IterOptions,
+        guard: &Guard,
+    ) -> Result<()> {
         let places = &mut self.places;
         if !options.keys_only {
             for entry in self.keys.entries() {
@@ -96,7 +103,7 @@ impl Pass {
         }
         let mut scratch = Vec::new();
         self.keys.retain(|snapshot, entry| {
-            let live = shared.segments.find(entry.location, guard);
+            let live = contents.segments.find(entry.location, guard);
             let may_expire = live.is_some_and(|live| live.segment.may_expire());
             let suffices = !may_expire && snapshot.key(entry, &mut scratch)?.is_some();
             if !suffices {

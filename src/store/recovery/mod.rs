@@ -44,7 +44,7 @@ pub use trouble::{Trouble, TroubleKind};
 use fill::Filling;
 
 /// How often a store that another process writes is looked at until what is seen is taken for what is there.
-pub const LOOKS: usize = 8;
+const LOOKS: usize = 8;
 
 /// What is said of an entry of the directory that has a segment's name and is not one.
 pub const NOT_A_FILE: &str =
@@ -74,6 +74,13 @@ pub struct Recovered {
     pub covered: Option<u64>,
     /// Size in bytes of that image, else 0.
     pub image_bytes: u64,
+}
+
+impl Recovered {
+    /// Whether the index knows how many keys there are, though shards of it may be absent.
+    pub fn is_counted(&self) -> bool {
+        self.report.records == 0 || self.report.way == RecoveryWay::Scan
+    }
 }
 
 /// The recovery of one store, in two steps so that the caller can look at what is there first.
@@ -243,8 +250,19 @@ impl<'r> Recovery<'r> {
     }
 }
 
+/// What `look` answers, at one of the next looks if an error may pass.
+pub fn settled<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..LOOKS {
+        match look() {
+            Err(error) if may_pass(&error) => {}
+            outcome => return outcome,
+        }
+    }
+    look()
+}
+
 /// Whether `error` may come from reading what another process is changing, so that it is gone at the next look.
-pub fn may_pass(error: &Error) -> bool {
+fn may_pass(error: &Error) -> bool {
     error.kind() == ErrorKind::Corrupt || error.os_code() == libc::ENOENT
 }
 

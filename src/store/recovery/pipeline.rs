@@ -1,6 +1,8 @@
 //! Reading the log and filling the index at the same time.
 
+use std::panic::resume_unwind;
 use std::sync::mpsc::{channel, sync_channel};
+use std::thread;
 
 use super::changes::{Change, Changes, Maker};
 use crate::error::{Error, Result};
@@ -64,21 +66,14 @@ pub fn make_changes(
     read: impl FnOnce(&mut Sink<'_>) -> Result<()> + Send,
 ) -> Result<()> {
     // Starting a thread can end the process for want of a few bytes.
-    if !may_start_threads || reserve::check_system().is_err() {
+    if !may_start_threads || reserve::check_for_thread().is_err() {
         return alternate(maker, read);
     }
     let mut work = Some((maker, read));
-    // Not on the caller's thread: what the standard library keeps for one that waits for others stays until the thread ends,
-    // and in the main thread of a C program leak checkers take that for lost.
-    let done = crossbeam_utils::thread::scope(|scope| {
-        let work = &mut work;
-        let thread = scope.builder().name("freyja-recovery".into());
-        let thread = thread.spawn(move |_| work.take().map(|(maker, read)| overlap(maker, read)));
-        thread.ok().map(|thread| thread.join())
-    });
+    let done = on_another_thread(|| work.take().map(|(maker, read)| overlap(maker, read)));
     match done {
         Ok(Some(Ok(Some(result)))) => return result,
-        Ok(Some(Err(panic))) | Err(panic) => std::panic::resume_unwind(panic),
+        Ok(Some(Err(panic))) | Err(panic) => resume_unwind(panic),
         Ok(_) => {}
     }
     match work {
@@ -87,8 +82,33 @@ pub fn make_changes(
     }
 }
 
+/// What `run` answers, or `None` if no thread could be started. Not on the caller's thread: what the standard library keeps for
+/// one that waits for others stays until the thread ends, and in the main thread of a C program leak checkers take that for
+/// lost.
+#[cfg(not(loom))]
+fn on_another_thread<R: Send>(
+    run: impl FnOnce() -> R + Send,
+) -> thread::Result<Option<thread::Result<R>>> {
+    crossbeam_utils::thread::scope(|scope| {
+        let thread = scope.builder().name("freyja-recovery".into());
+        let thread = thread.spawn(move |_| run());
+        thread.ok().map(|thread| thread.join())
+    })
+}
+
+/// The crate has no threads in builds for loom, which do without this anyway.
+#[cfg(loom)]
+fn on_another_thread<R: Send>(
+    run: impl FnOnce() -> R + Send,
+) -> thread::Result<Option<thread::Result<R>>> {
+    Ok(std::thread::scope(|scope| Some(scope.spawn(run).join())))
+}
+
 /// Reads on this thread and makes the changes on another.
 fn overlap(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> Result<()> {
+    if reserve::check_for_thread().is_err() {
+        return alternate(maker, read);
+    }
     std::thread::scope(|scope| {
         let (full_sender, full_receiver) = sync_channel::<Batch>(WAITING);
         let (empty_sender, empty_receiver) = channel::<Batch>();
@@ -120,7 +140,7 @@ fn overlap(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> 
         drop(full_sender);
         match second.join() {
             Ok(made) => made.and(result),
-            Err(panic) => std::panic::resume_unwind(panic),
+            Err(panic) => resume_unwind(panic),
         }
     })
 }

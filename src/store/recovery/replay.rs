@@ -7,7 +7,9 @@ use super::pipeline::Sink;
 use super::survey::Kept;
 use crate::error::{Error, Result};
 use crate::log::hints::{self, Hints};
+use crate::log::manifest::Manifest;
 use crate::log::record::Kind;
+use crate::log::segment_header::Origin;
 use crate::log::{Event, OpenedSegment, Scanner, Segment};
 use crate::store::live_segment::LiveSegment;
 use crate::store::options::Options;
@@ -32,8 +34,8 @@ pub fn open(vfs: &dyn Vfs, kept: &Kept, options: &Options) -> Result<Arc<Segment
 }
 
 /// Reads the records of `live`, which `kept` describes, with sequence numbers above `after` into `sink`; `hash` is the index's
-/// hash function. Where there are hints they stand for the records, and damage to these is not seen; else it goes into
-/// `report`.
+/// hash function. Where there are hints, and the manifest is intact, they stand for the records, and damage to these is not
+/// seen; else it goes into `report`.
 pub fn replay(
     kept: &Kept,
     live: &LiveSegment,
@@ -52,6 +54,8 @@ pub fn replay(
     };
     let mut scratch = Vec::new();
     let hints = match &kept.footer {
+        // No read ever comes upon it, so it is told now.
+        _ if manifest_is_damaged(&kept.segment)? => Ok(None),
         Some(footer) => hints::read(&kept.segment, footer, &mut scratch),
         None => Ok(None),
     };
@@ -63,6 +67,11 @@ pub fn replay(
     }
     drop(scratch);
     reading.scan()
+}
+
+fn manifest_is_damaged(segment: &Segment) -> Result<bool> {
+    let has_one = segment.header().origin == Origin::Compaction;
+    Ok(has_one && Manifest::read(segment)?.is_none())
 }
 
 struct Reading<'r, 's> {

@@ -4,7 +4,11 @@
 //! taken in commit order, batches whole, so that what is seen is always a prefix of what was written, durable or not.
 //!
 //! Only fresh segments are followed. What compaction writes says nothing new: the segments that it replaces stay readable, as long as
-//! they are open here. A reader that comes so late that it never opened them has to begin anew.
+//! they are open here. A reader that comes so late that it never opened them begins anew, and so does one that keeps more of them
+//! on the disk than the store has: see [`anew`].
+
+mod anew;
+mod batch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,18 +18,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::backup;
+use super::contents::Contents;
 use super::live_segment::{LiveSegment, Sealed};
-use super::recovery::{Change, Changes, Extent, LOOKS, Maker, may_pass};
+use super::recovery::{self, Extent};
 use super::segment_set::Recovered;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::Footer;
 use crate::log::record::{ALIGNMENT, Kind, MARK_LEN};
-use crate::log::scan_event::ScannedRecord;
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::{Event, OpenedSegment, ReadMode, Scanner, Segment, segment_name};
 use crate::memory::epoch;
 use crate::vfs::Vfs;
+use batch::Batch;
 
 /// How far a store that another process writes has been read.
 pub struct Follower {
@@ -46,47 +51,15 @@ struct State {
     compacted_until: u64,
     /// Segments that had no footer when they were read last, in the order of their ids.
     growing: Vec<Growing>,
+    /// Whether the segments that only this reader keeps on the disk are more than the others.
+    keeps_too_much: bool,
 }
 
-struct Growing {
-    live: Arc<LiveSegment>,
-    /// Offset in bytes up to which it has been read.
-    end: u64,
-    /// Sequence number of the last record before.
-    last_sequence: u64,
-}
-
-impl Store {
-    /// Lets a store opened read-only see what another process has written since; answers the sequence number of the last record that
-    /// is seen now. In a store that is open for writing there is nothing to do.
-    ///
-    /// What is seen is a prefix of the writes in their order, with no batch in part. The writes may not be durable yet. While this runs,
-    /// other threads see one write after the other take place. After an error less may have been brought up to date.
-    ///
-    /// Errors: [`ErrorKind::Failed`] if this reader cannot go on and the store is to be opened again: it came so late that compaction
-    /// had taken away what it had not read, or the store has lost, by a failure of the disk, what was seen before; `Corrupt` if what is
-    /// missing was durable; `Memory`; `Io`. What was seen before stays.
-    pub fn refresh(&self) -> Result<u64> {
-        let shared = &*self.shared;
-        shared.check_open()?;
-        match (&shared.follower, &shared.log) {
-            (Some(follower), _) => follower.refresh(shared),
-            (None, Some(log)) => Ok(log.last_sequence()),
-            (None, None) => Ok(shared.report.last_sequence),
-        }
-    }
-}
-
-impl Follower {
-    /// A follower of the store `store_id` in `directory`, of which `shared` members have been read, all up to `last_sequence`; `growing`
-    /// are those without a footer.
-    pub fn new(
-        vfs: Arc<dyn Vfs>,
-        directory: PathBuf,
+impl State {
+    fn new(
         store_id: Option<[u8; 16]>,
         members: &[Arc<LiveSegment>],
         growing: &[(u64, Extent)],
-        last_sequence: u64,
     ) -> Self {
         let extent = |live: &LiveSegment| {
             let found = growing.iter().find(|(id, _)| *id == live.segment.id());
@@ -104,15 +77,87 @@ impl Follower {
             })
         });
         Self {
+            store_id,
+            newest_id: members.last().map_or(0, |live| live.segment.id()),
+            known: members.iter().map(|live| live.segment.id()).collect(),
+            compacted_until: 0,
+            growing: growing.collect(),
+            keeps_too_much: false,
+        }
+    }
+}
+
+struct Growing {
+    live: Arc<LiveSegment>,
+    /// Offset in bytes up to which it has been read.
+    end: u64,
+    /// Sequence number of the last record before.
+    last_sequence: u64,
+}
+
+/// Where a segment stands in the log.
+enum Place {
+    /// Behind what has been taken.
+    Next,
+    /// It was cut off by a crash: nothing counts from there on until a writer has mended the store.
+    NotYet,
+    /// Behind what compaction has taken away.
+    BehindCompacted,
+}
+
+/// What a refresh adds to.
+struct Target<'f> {
+    shared: &'f Shared,
+    contents: Contents,
+}
+
+/// How far a look at the store came.
+enum Outcome {
+    /// All is seen that was there.
+    UpToDate,
+    /// It cannot go on from where it is.
+    Late,
+}
+
+impl Store {
+    /// Lets a store opened read-only see what another process has written since; answers the sequence number of the last record that
+    /// is seen now. In a store that is open for writing there is nothing to do.
+    ///
+    /// What is seen is a prefix of the writes in their order, with no batch in part. The writes may not be durable yet. While this runs,
+    /// other threads see one write after the other take place. After an error less may have been brought up to date.
+    ///
+    /// If compaction has taken away what was not read yet, or files that this reader keeps on the disk are more than the store has,
+    /// the store is read as by opening it, which takes as long, and as much memory beside what is there; then other threads see all at
+    /// once, and iterators that had begun go on with what they had. The reports of opening stay those of the opening.
+    ///
+    /// Errors: [`ErrorKind::Failed`] if this reader cannot go on and the store is to be opened again: the store has lost, by a failure
+    /// of the disk, what was seen before; `Corrupt` if what is missing was durable; `Memory`; `Io`. What was seen before stays.
+    pub fn refresh(&self) -> Result<u64> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        match (&shared.follower, &shared.log) {
+            (Some(follower), _) => follower.refresh(self),
+            (None, Some(log)) => Ok(log.last_sequence()),
+            (None, None) => Ok(shared.report.last_sequence),
+        }
+    }
+}
+
+impl Follower {
+    /// A follower of the store `store_id` in `directory`, of which `shared` members have been read, all up to `last_sequence`; `growing`
+    /// are those without a footer.
+    pub fn new(
+        vfs: Arc<dyn Vfs>,
+        directory: PathBuf,
+        store_id: Option<[u8; 16]>,
+        members: &[Arc<LiveSegment>],
+        growing: &[(u64, Extent)],
+        last_sequence: u64,
+    ) -> Self {
+        Self {
             vfs,
             directory,
-            state: Mutex::new(State {
-                store_id,
-                newest_id: members.last().map_or(0, |live| live.segment.id()),
-                known: members.iter().map(|live| live.segment.id()).collect(),
-                compacted_until: 0,
-                growing: growing.collect(),
-            }),
+            state: Mutex::new(State::new(store_id, members, growing)),
             last_sequence: AtomicU64::new(last_sequence),
         }
     }
@@ -122,51 +167,67 @@ impl Follower {
         self.last_sequence.load(Ordering::Acquire)
     }
 
-    fn refresh(&self, shared: &Shared) -> Result<u64> {
+    fn refresh(&self, store: &Store) -> Result<u64> {
+        let shared = &*store.shared;
         let mut state = self.state.lock();
-        let mut outcome = self.look(&mut state, shared);
-        for _ in 1..LOOKS {
-            if !outcome.as_ref().is_err_and(may_pass) {
-                break;
-            }
-            outcome = self.look(&mut state, shared);
-        }
-        outcome.inspect_err(|error| shared.failure.record(error))?;
+        let target = Target {
+            shared,
+            contents: shared.share_contents(),
+        };
+        let outcome = recovery::settled(|| self.look(&mut state, &target));
+        drop(target);
+        let refreshed = match outcome {
+            Ok(Outcome::UpToDate) => Ok(()),
+            Ok(Outcome::Late) => recovery::settled(|| self.begin_anew(&mut state, store)),
+            Err(error) => Err(error),
+        };
+        refreshed.inspect_err(|error| shared.failure.record(error))?;
         Ok(self.last_sequence())
     }
 
-    fn look(&self, state: &mut State, shared: &Shared) -> Result<()> {
+    fn look(&self, state: &mut State, target: &Target<'_>) -> Result<Outcome> {
         // Listed first: a segment before one that is listed is complete.
-        let new = self.open_new(state)?;
+        let new = self.open_new(state, target)?;
         for growing in &mut state.growing {
-            self.catch_up(growing, shared)?;
+            if let Outcome::Late = self.catch_up(growing, target)? {
+                return Ok(Outcome::Late);
+            }
         }
         for (segment, footer) in new {
-            if !self.comes_next(segment.header(), state.compacted_until)? {
-                break;
+            match self.place_of(segment.header(), state.compacted_until)? {
+                Place::Next => {}
+                Place::NotYet => break,
+                Place::BehindCompacted => return Ok(Outcome::Late),
             }
-            let taken = match footer {
-                Some(footer) => self.take_sealed(&segment, &footer, shared)?,
-                None => self.take_growing(segment.clone(), state, shared)?,
-            };
-            if !taken {
-                break;
+            match footer {
+                Some(footer) => self.take_sealed(&segment, &footer, target)?,
+                None if !has_begun(&segment)? => break,
+                None => {
+                    if let Outcome::Late = self.take_growing(segment.clone(), state, target)? {
+                        return Ok(Outcome::Late);
+                    }
+                }
             }
             state.newest_id = segment.id();
             state.known.insert(segment.id());
             state.store_id = Some(segment.header().store_id);
         }
-        self.take_footers(state, shared);
+        self.take_footers(state, target);
         // All that is listed and was not compacted has been read.
-        match state.compacted_until > self.last_sequence() {
-            true => Err(compacted_before_read(&self.directory)),
-            false => Ok(()),
-        }
+        let is_late = state.compacted_until > self.last_sequence();
+        Ok(match is_late || state.keeps_too_much {
+            true => Outcome::Late,
+            false => Outcome::UpToDate,
+        })
     }
 
     /// The fresh segments that have come since, in the order of their ids, with the footers of those that are sealed. Takes note of how
     /// far compaction may have taken segments away.
-    fn open_new(&self, state: &mut State) -> Result<Vec<(Arc<Segment>, Option<Footer>)>> {
+    fn open_new(
+        &self,
+        state: &mut State,
+        target: &Target<'_>,
+    ) -> Result<Vec<(Arc<Segment>, Option<Footer>)>> {
         let entries = self.vfs.list(&self.directory);
         let entries = entries.map_err(|error| Error::io("list", &self.directory, &error))?;
         if entries.iter().any(|it| it.name == backup::UNFINISHED) {
@@ -175,8 +236,10 @@ impl Follower {
         let ids = entries
             .iter()
             .filter_map(|it| segment_name::parse(&it.name));
-        let mut ids: Vec<u64> = ids.filter(|id| !state.known.contains(id)).collect();
+        let mut ids: Vec<u64> = ids.collect();
         ids.sort_unstable();
+        state.keeps_too_much = keeps_too_much(&target.contents.segments.members()?, &ids);
+        ids.retain(|id| !state.known.contains(id));
         let mut new = Vec::new();
         for id in ids {
             let path = self.directory.join(segment_name::file_name(id));
@@ -200,6 +263,10 @@ impl Follower {
                 return Err(Error::corrupt(&path, 0, what));
             }
             if header.origin == Origin::Compaction {
+                sabotage!(RefreshedOverCompaction, {
+                    state.known.insert(id);
+                    continue;
+                });
                 let until = &mut state.compacted_until;
                 *until = header.durable_sequence.max(*until);
             } else if !is_late {
@@ -211,21 +278,18 @@ impl Follower {
         Ok(new)
     }
 
-    /// Whether everything before the segment with this header has been taken. If not, it was cut off by a crash, and nothing
-    /// counts from there on until a writer has mended the store.
-    fn comes_next(&self, header: &SegmentHeader, compacted_until: u64) -> Result<bool> {
+    /// Whether everything before the segment with this header has been taken.
+    fn place_of(&self, header: &SegmentHeader, compacted_until: u64) -> Result<Place> {
+        sabotage!(RefreshedOverGap, return Ok(Place::Next));
         let last = self.last_sequence();
         let path = self
             .directory
             .join(segment_name::file_name(header.segment_id));
         if header.predecessor_sequence < last {
-            return Err(begin_anew(
-                &path,
-                "the store has lost writes that were seen here",
-            ));
+            return Err(lost_writes(&path));
         }
         if header.predecessor_sequence > last && compacted_until > last {
-            return Err(compacted_before_read(&path));
+            return Ok(Place::BehindCompacted);
         }
         if header.predecessor_sequence > last && header.durable_sequence > last {
             let what = format!(
@@ -234,14 +298,18 @@ impl Follower {
             );
             return Err(Error::corrupt(&path, 0, what));
         }
-        Ok(header.predecessor_sequence == last)
+        Ok(match header.predecessor_sequence == last {
+            true => Place::Next,
+            false => Place::NotYet,
+        })
     }
 
-    /// Takes all of a sealed segment, in which everything invalid is damage. Always answers `true`.
-    fn take_sealed(&self, segment: &Segment, footer: &Footer, shared: &Shared) -> Result<bool> {
+    /// Takes all of a sealed segment, in which everything invalid is damage.
+    fn take_sealed(&self, segment: &Segment, footer: &Footer, target: &Target<'_>) -> Result<()> {
+        let (shared, segments) = (target.shared, &target.contents.segments);
         let end = footer.records_end();
         // An earlier attempt may have added it before it failed.
-        let live = match shared.segments.member(segment.id()) {
+        let live = match segments.member(segment.id()) {
             Some(live) => live,
             None => {
                 let segment = segment.reopen_sealed(footer, shared.options.read_mode)?;
@@ -251,10 +319,10 @@ impl Follower {
                     place: None,
                     footer_is_durable: false,
                 };
-                shared.segments.add_recovered(segment, known, &guard)?
+                segments.add_recovered(segment, known, &guard)?
             }
         };
-        let mut batch = Batch::new(self, shared, &live);
+        let mut batch = Batch::new(self, target, &live);
         let mut scanner = Scanner::until(&live.segment, end)?;
         loop {
             match scanner.next_event()? {
@@ -274,29 +342,23 @@ impl Follower {
         }
         batch.apply()?;
         self.advance(footer.totals.last_sequence);
-        Ok(true)
+        Ok(())
     }
 
-    /// Takes what there is of a segment that is being written. Answers whether there is anything: else it is left for the next time.
+    /// Takes what there is of a segment that is being written.
     fn take_growing(
         &self,
         segment: Arc<Segment>,
         state: &mut State,
-        shared: &Shared,
-    ) -> Result<bool> {
-        let header = segment.header();
-        let (begin, before) = (HEADER_LEN as u64, header.base_sequence - 1);
-        let first = Scanner::from(&segment, begin, before)?
-            .next_in_line()?
-            .is_some_and(|event| matches!(event, Event::Record(_) | Event::Mark { .. }));
-        if !first {
-            return Ok(false);
-        }
-        let capacity = shared.options.segment_size.max(segment.disk_bytes());
+        target: &Target<'_>,
+    ) -> Result<Outcome> {
+        let (begin, before) = beginning(&segment);
+        let capacity = target.shared.options.segment_size.max(segment.disk_bytes());
         // Readable as far as it has been taken.
         segment.limit(begin);
         let guard = epoch::pin();
-        let live = shared
+        let live = target
+            .contents
             .segments
             .add_growing(segment, capacity, None, &guard)?;
         state.growing.push(Growing {
@@ -305,17 +367,17 @@ impl Follower {
             last_sequence: before,
         });
         match state.growing.last_mut() {
-            Some(growing) => self.catch_up(growing, shared).map(|()| true),
-            None => Ok(false),
+            Some(growing) => self.catch_up(growing, target),
+            None => Ok(Outcome::UpToDate),
         }
     }
 
     /// Takes what has come in a segment that is being written, up to the last complete batch.
-    fn catch_up(&self, growing: &mut Growing, shared: &Shared) -> Result<()> {
+    fn catch_up(&self, growing: &mut Growing, target: &Target<'_>) -> Result<Outcome> {
         let now = growing.live.segment.as_it_is_now()?;
         let mut scanner = Scanner::from(&now, growing.end, growing.last_sequence)?;
         let live = growing.live.clone();
-        let mut batch = Batch::new(self, shared, &live);
+        let mut batch = Batch::new(self, target, &live);
         let mut room = 0;
         loop {
             match scanner.next_in_line()? {
@@ -323,7 +385,11 @@ impl Follower {
                     let end = record.offset + record.len;
                     if end > room {
                         let guard = epoch::pin();
-                        room = shared.segments.enlarge(now.id(), end, &guard)?;
+                        let segments = &target.contents.segments;
+                        match segments.enlarge(now.id(), end, &guard)? {
+                            Some(enlarged) => room = enlarged,
+                            None => return Ok(Outcome::Late),
+                        }
                     }
                     // Before it can be found.
                     if !record.continues {
@@ -340,24 +406,27 @@ impl Follower {
                 Some(Event::Mark { .. } | Event::Manifest { .. }) => {}
                 // Nothing, or something that is not complete yet; or the end.
                 None | Some(Event::Damaged(_) | Event::Hints { .. } | Event::End(_)) => {
-                    return Ok(());
+                    return Ok(Outcome::UpToDate);
                 }
             }
         }
     }
 
     /// Reads segments that have got their footers as sealed ones from now on.
-    fn take_footers(&self, state: &mut State, shared: &Shared) {
+    fn take_footers(&self, state: &mut State, target: &Target<'_>) {
         state
             .growing
-            .retain_mut(|growing| match self.sealed_form(growing, shared) {
+            .retain_mut(|growing| match self.sealed_form(growing, target.shared) {
                 Ok(Some(live)) => {
-                    shared.segments.replace(Arc::new(live), &epoch::pin());
+                    target
+                        .contents
+                        .segments
+                        .replace(Arc::new(live), &epoch::pin());
                     false
                 }
                 // Compacted: what is open here is complete.
                 Err(error) if error.os_code() == libc::ENOENT => {
-                    self.catch_up(growing, shared).is_err()
+                    !matches!(self.catch_up(growing, target), Ok(Outcome::UpToDate))
                 }
                 // What cannot be opened now is read as it is.
                 Ok(None) | Err(_) => true,
@@ -396,89 +465,38 @@ fn sealed_with(footer: &Footer) -> Sealed {
     }
 }
 
-fn compacted_before_read(path: &Path) -> Error {
-    begin_anew(path, "segments were compacted before they were read here")
+/// Whether the `members` that are not among those listed are more, in bytes, than the others. So what is kept on the disk stays
+/// bounded, and who keeps to it reads no more than twice what is written.
+fn keeps_too_much(members: &[Arc<LiveSegment>], listed: &[u64]) -> bool {
+    let (mut kept, mut others) = (0, 0);
+    for live in members {
+        match listed.binary_search(&live.segment.id()) {
+            Ok(_) => others += live.content_end(),
+            Err(_) => kept += live.content_end(),
+        }
+    }
+    kept > others
+}
+
+/// Where the first record of `segment` begins, and the sequence number before it.
+fn beginning(segment: &Segment) -> (u64, u64) {
+    (HEADER_LEN as u64, segment.header().base_sequence - 1)
+}
+
+/// Whether there is anything in `segment`.
+fn has_begun(segment: &Arc<Segment>) -> Result<bool> {
+    let (begin, before) = beginning(segment);
+    let first = Scanner::from(segment, begin, before)?
+        .next_in_line()?
+        .is_some_and(|event| matches!(event, Event::Record(_) | Event::Mark { .. }));
+    Ok(first)
 }
 
 /// Says that a reader cannot go on from where it is.
-fn begin_anew(path: &Path, why: &str) -> Error {
+fn lost_writes(path: &Path) -> Error {
     let message = format!(
-        "{}: {why}; close the store and open it again",
+        "{}: the store has lost writes that were seen here; close the store and open it again",
         path.display()
     );
     Error::new(ErrorKind::Failed, message)
-}
-
-/// The changes of a batch, until it is complete.
-struct Batch<'f> {
-    follower: &'f Follower,
-    shared: &'f Shared,
-    live: &'f LiveSegment,
-    changes: Changes,
-    last_sequence: u64,
-}
-
-impl<'f> Batch<'f> {
-    fn new(follower: &'f Follower, shared: &'f Shared, live: &'f LiveSegment) -> Self {
-        Self {
-            follower,
-            shared,
-            live,
-            changes: Changes::default(),
-            last_sequence: 0,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.changes.len() == 0
-    }
-
-    /// Adds `record`, and makes the changes if it completes a batch, be it of one.
-    fn add(&mut self, record: &ScannedRecord<'_>) -> Result<()> {
-        self.push(record.offset, record.kind, record.sequence, record.key)?;
-        match record.continues {
-            true => Ok(()),
-            false => self.apply(),
-        }
-    }
-
-    fn push(&mut self, offset: u64, kind: Kind, sequence: u64, key: &[u8]) -> Result<()> {
-        self.last_sequence = sequence;
-        self.changes.push(&Change {
-            hash: self.shared.index.hash(key),
-            location: self.live.location(offset)?,
-            sequence,
-            removes: kind == Kind::Tombstone,
-            key,
-        })
-    }
-
-    fn apply(&mut self) -> Result<()> {
-        let shared = self.shared;
-        let guard = epoch::pin();
-        let changes = (0..self.changes.len()).filter_map(|position| self.changes.get(position));
-        for change in changes {
-            shared.index.make_present(&guard, change.hash)?;
-        }
-        let maker = Maker {
-            index: &*shared.index,
-            segments: &shared.segments,
-            location_bits: shared.segments.location_bits(),
-            // After a failed attempt the same changes come again.
-            may_know_newer: true,
-            graves: None,
-        };
-        match self.changes.get(0) {
-            Some(change) if self.changes.len() == 1 => maker.make(&change, &guard)?,
-            _ => {
-                let mut made = Ok(());
-                let publication = &shared.publication;
-                publication.publish(|| made = maker.make_all(&self.changes));
-                made?;
-            }
-        }
-        self.changes.clear();
-        self.follower.advance(self.last_sequence);
-        Ok(())
-    }
 }

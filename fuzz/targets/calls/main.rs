@@ -2,6 +2,8 @@
 //! is documented, and nothing else happens.
 #![no_main]
 
+mod whole;
+
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_int, c_void};
 use std::path::PathBuf;
@@ -39,6 +41,8 @@ struct Place {
     db: Option<Handle>,
     read_only: bool,
     exists: bool,
+    /// How often something was written.
+    writes: u64,
 }
 
 #[derive(Default)]
@@ -56,6 +60,9 @@ struct World {
     /// Handles that were given up, or never were one.
     stale: Vec<Handle>,
     buffers: Vec<*mut c_void>,
+    /// Another reader of each place.
+    readers: [Option<Handle>; 2],
+    pass: Option<whole::Pass>,
 }
 
 fn key<'a>(input: &mut Input<'a>) -> &'a [u8] {
@@ -87,30 +94,21 @@ impl World {
     fn open(&mut self, input: &mut Input<'_>) {
         let (number, how) = (input.byte() as usize % 2, input.byte());
         let options = Options {
-            struct_size: size_of::<Options>() as u32,
             flags: [0, 0, 0, 1, 2, 4][how as usize % 6],
-            sync_mode: 2,
-            sync_interval_ms: 0,
             key_storage: u32::from(how & 8 != 0),
             read_mode: u32::from(how & 16 != 0),
-            background_threads: 0,
-            reserved: 0,
             segment_size: if how & 32 != 0 { 4096 } else { 16384 },
-            slab_size: 0,
-            memory_budget: 0,
-            expected_keys: 0,
-            compaction: 0,
-            space_amplification: 0,
-            compaction_bytes_per_second: 0,
+            ..Options::small()
         };
         let path = CString::new(Self::path(number).to_str().unwrap()).unwrap();
         let place = &mut self.places[number];
         let mut db = ptr::null_mut();
         // SAFETY: all pointers are valid.
         let status = unsafe { c::freyja_open(path.as_ptr(), &options, &mut db, ptr::null_mut()) };
-        let expected = match (place.db.is_some(), options.flags, place.exists) {
+        let is_written = place.db.is_some() && !place.read_only;
+        let expected = match (is_written, options.flags, place.exists) {
             (_, 1 | 4, false) => c::NOT_FOUND,
-            (true, 4, _) if place.read_only => c::OK,
+            (_, 4, true) => c::OK,
             (true, _, _) => c::BUSY,
             (false, 2, true) => c::EXISTS,
             _ => c::OK,
@@ -121,7 +119,11 @@ impl World {
             return;
         }
         if place.db.is_some() {
-            // A second reader; it goes again.
+            // A reader beside a writer, a writer beside a reader, or a second reader; it sees the same, and goes again.
+            let mut count = u64::MAX;
+            // SAFETY: the handle is open.
+            assert_eq!(unsafe { c::freyja_count(db, &mut count) }, c::OK);
+            assert_eq!(count, place.map.len() as u64);
             assert_eq!(self.call(|| unsafe { c::freyja_close(db) }), c::OK);
             self.stale.push(db);
             return;
@@ -146,7 +148,25 @@ impl World {
         let Some(db) = place.db else { return };
         let key = key(input);
         // SAFETY: pointers and lengths belong together.
-        if input.byte() % 4 != 0 {
+        let how = input.byte() % 8;
+        place.writes += 1;
+        if how == 7 {
+            let value = value(input);
+            let status = unsafe {
+                let mut buffer = ptr::null_mut();
+                assert_eq!(c::freyja_buf_alloc(value.len(), &mut buffer), c::OK);
+                ptr::copy_nonoverlapping(value.as_ptr(), buffer.cast(), value.len());
+                let status = c::freyja_put_buf(db, pointer(key), key.len(), buffer, value.len());
+                if status != c::OK {
+                    c::freyja_free_buf(buffer);
+                }
+                status
+            };
+            assert_eq!(status, if place.read_only { c::READ_ONLY } else { c::OK });
+            if status == c::OK {
+                place.map.insert(key.to_vec(), value);
+            }
+        } else if how % 4 != 0 {
             let value = value(input);
             let status =
                 unsafe { c::freyja_put(db, pointer(key), key.len(), pointer(&value), value.len()) };
@@ -337,6 +357,7 @@ impl World {
                     let status = c::freyja_write(db, handle);
                     assert_eq!(status, if place.read_only { c::READ_ONLY } else { c::OK });
                     if status == c::OK {
+                        place.writes += 1;
                         for (key, value) in &batch.changes {
                             match value {
                                 Some(value) => place.map.insert(key.clone(), value.clone()),
@@ -532,8 +553,10 @@ impl World {
     }
 
     fn end(mut self) {
+        self.end_pass();
         for number in 0..2 {
             self.close(number);
+            self.close_reader(number);
             if self.places[number].exists {
                 let _ = std::fs::remove_dir_all(Self::path(number));
             }
@@ -555,7 +578,7 @@ fuzz_target!(|data: &[u8]| {
     let mut world = World::default();
     world.open(&mut input);
     while !input.is_empty() {
-        match input.byte() % 20 {
+        match input.byte() % 24 {
             0 => world.open(&mut input),
             1 => world.close(input.0.len() % 2),
             2..=7 => world.write(&mut input),
@@ -565,6 +588,9 @@ fuzz_target!(|data: &[u8]| {
             16 => world.misuse_handles(&mut input),
             17 => world.misuse_arguments(&mut input),
             18 => world.others(&mut input),
+            19 => world.compact(&mut input),
+            20 => world.refresh(&mut input),
+            21 | 22 => world.go_on(&mut input),
             _ => world.free(&mut input),
         }
     }
