@@ -11,7 +11,7 @@ library := $(target)/library/release/libfreyja.a
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
 .PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean power-test
-.PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-pool
+.PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ bench-durable: ## measure durable puts beside LevelDB, RocksDB and bare fdatasyn
 
 bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look
 	$(CARGO) run --release --package freyja-peers --bin peers -- $(BENCH_ARGUMENTS)
+
+bench-compaction: ## measure space, writing and waiting while a data set is overwritten; BENCH_ARGUMENTS=--small for a quick look
+	$(CARGO) run --release --package freyja-peers --bin compaction -- $(BENCH_ARGUMENTS)
 
 bench-pool: ## measure the buffer pool beside other allocators; BENCH_ARGUMENTS="--rounds 3" for a quick look
 	$(CARGO) run --release --package freyja-pool-benchmark -- $(BENCH_ARGUMENTS)

@@ -78,6 +78,8 @@ struct OpenSegment {
     last_sequence: u64,
     /// Every sequence up to this one is proven durable by a mark or the header of this segment.
     proven: u64,
+    /// What it counts for when it is sealed.
+    share: u64,
 }
 
 impl OpenSegment {
@@ -333,7 +335,8 @@ impl CommitLog {
             options,
             ..
         } = &self.place;
-        let size = exact_size(len).max(options.segment_size);
+        let usual = options.usual_segment_size(self.segments.totals().content_bytes);
+        let size = exact_size(len).max(usual);
         let created = SegmentWriter::create(&**vfs, directory, header, size, options.read_mode);
         let (writer, segment) = created.map_err(|error| match is_shortage(&error) {
             true => error,
@@ -348,6 +351,7 @@ impl CommitLog {
             Ok(live) => Ok(OpenSegment {
                 proven: header.durable_sequence,
                 last_sequence: header.predecessor_sequence,
+                share: sealed_share(usual, options),
                 writer,
                 live,
             }),
@@ -457,7 +461,10 @@ impl CommitLog {
     /// open a scan of it and nothing else.
     fn seal(&self, full: OpenSegment) {
         let OpenSegment {
-            mut writer, live, ..
+            mut writer,
+            live,
+            share,
+            ..
         } = full;
         writer.note_expired_until(self.place.clock.expired_until_ms());
         let sealed = writer.seal(self.index.len()).and_then(|footer| {
@@ -472,7 +479,7 @@ impl CommitLog {
             ))
         });
         if let Ok(sealed) = sealed {
-            self.sealed.fetch_add(1, Ordering::Relaxed);
+            self.sealed.fetch_add(share, Ordering::Relaxed);
             let guard = epoch::pin();
             self.segments.replace(Arc::new(sealed), &guard);
         }
@@ -573,7 +580,7 @@ impl CommitLog {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    /// Segments sealed so far.
+    /// Segments sealed so far, in parts of a segment of full size: [`FULL_SHARE`] for each of these, less for smaller ones.
     pub fn sealed(&self) -> u64 {
         self.sealed.load(Ordering::Relaxed)
     }
@@ -585,9 +592,12 @@ impl CommitLog {
         tail.next_segment_id - 1
     }
 
-    /// Takes note of a sealed segment that was not written by appending.
-    pub fn count_sealed(&self) {
-        self.sealed.fetch_add(1, Ordering::Relaxed);
+    /// Takes note of a sealed segment of `length` bytes that was not written by appending.
+    pub fn count_sealed(&self, length: u64) {
+        let options = &self.place.options;
+        let usual = options.usual_segment_size(self.segments.totals().content_bytes);
+        let share = sealed_share(usual.max(length), options);
+        self.sealed.fetch_add(share, Ordering::Relaxed);
     }
 
     /// Lets the active segment count as full if anything in it is dead or may have expired, so that it can be sealed and
@@ -614,6 +624,16 @@ impl CommitLog {
     pub fn place(&self) -> &Place {
         &self.place
     }
+}
+
+/// What a segment of the full size counts for in [`CommitLog::sealed`].
+pub const FULL_SHARE: u64 = 1000;
+
+/// What a segment of `size` bytes counts for.
+fn sealed_share(size: u64, options: &Options) -> u64 {
+    (size * FULL_SHARE)
+        .div_ceil(options.segment_size)
+        .min(FULL_SHARE)
 }
 
 /// Whether `error` says that something has run out. Opening or creating a segment has then changed nothing, and may succeed

@@ -60,7 +60,8 @@ pub struct Options {
     /// Number of threads the store may run in the background: 0 or 1. With 0 the work is done by
     /// the calls that make it necessary.
     pub background_threads: u32,
-    /// Size in bytes at which a segment file is full: 4 KiB to 1 GiB.
+    /// Size in bytes at which a segment file is full: 4 KiB to 1 GiB. In a small store they are full earlier, see
+    /// [`Options::usual_segment_size`].
     pub segment_size: u64,
     /// Size in bytes of a page of key bytes: a power of two from 4 KiB to 1 MiB.
     pub slab_size: u64,
@@ -74,8 +75,9 @@ pub struct Options {
     pub image_segments: u32,
     /// When segments are compacted.
     pub compaction: Compaction,
-    /// How large the log may be, in percent of what is live in it, before it is compacted: 110 to 1000. A store of a few
-    /// segments may be larger, since what is being written is not compacted.
+    /// How large the log may be, in percent of what is live in it: 110 to 1000. It is compacted early enough that what is
+    /// copied meanwhile has room within that. A store of a few segments may be larger, since what is being written is not
+    /// compacted.
     pub space_amplification: u32,
     /// How many bytes compaction may read and write in a second; 0: as many as it can.
     pub compaction_bytes_per_second: u64,
@@ -96,13 +98,28 @@ impl Default for Options {
             expected_keys: 0,
             image_segments: 1,
             compaction: Compaction::default(),
-            space_amplification: 140,
+            space_amplification: 145,
             compaction_bytes_per_second: 0,
         }
     }
 }
 
+/// A log of this many segments has those of the full size.
+const SEGMENTS: u64 = 32;
+/// Smaller segments would cost more than they are worth.
+const SMALLEST_SEGMENT: u64 = 4 << 20;
+/// Segments smaller than the full size are a multiple of this, because that is what they take of the location space.
+const SEGMENT_STEP: u64 = 1 << 20;
+
 impl Options {
+    /// Size in bytes of a segment that is begun when the log has `content` bytes: one part in 32 of these, but 4 MiB at
+    /// least and `segment_size` at most. So neither what is being written nor what compaction copies at once counts for much
+    /// in a small store.
+    pub fn usual_segment_size(&self, content: u64) -> u64 {
+        let part = (content / SEGMENTS).max(SMALLEST_SEGMENT);
+        part.next_multiple_of(SEGMENT_STEP).min(self.segment_size)
+    }
+
     /// Refuses values outside their documented ranges, naming the field.
     pub fn check(&self) -> Result<()> {
         let refuse = |kind, message: String| Err(Error::new(kind, message));

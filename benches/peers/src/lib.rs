@@ -11,3 +11,4 @@ pub mod median;
 pub mod pairs;
 #[path = "../../shared/table.rs"]
 pub mod table;
+pub mod zipf;

@@ -145,6 +145,7 @@ pub fn choose(
     }
     let content: u64 = members.iter().map(|live| live.content_end()).sum();
     let dead: u64 = members.iter().map(|live| garbage(live)).sum();
+    let segment_size = options.usual_segment_size(content);
     let mut blocked_bytes = 0;
     let mut blocked_until = 0;
     let mut candidates = Vec::new();
@@ -171,7 +172,7 @@ pub fn choose(
             size,
             reclaimable: reclaimable.min(size),
             first_sequence: first_sequence(live),
-            is_small: size <= options.segment_size / SMALL_PART,
+            is_small: size <= segment_size / SMALL_PART,
             is_empty: sealed.totals.records == 0,
             blocks: dead.puts > 0,
         });
@@ -187,7 +188,7 @@ pub fn choose(
         blocked_bytes,
         newest_sequence,
     );
-    let victims = pack(&wanted, options.segment_size)?;
+    let victims = pack(&wanted, segment_size)?;
     let ids: Vec<u64> = victims.iter().map(|live| live.segment.id()).collect();
     Some(Plan {
         tombstones_until: blockers.tombstones_until(|id| ids.contains(&id)),
@@ -241,9 +242,15 @@ pub fn garbage(live: &LiveSegment) -> u64 {
     dead + live.usage.expired_bytes().min(others)
 }
 
+/// Whether the log will soon be above its bound: what a merge writes before it frees anything needs room, and what is
+/// allocated for the next records takes some.
 fn is_above_bound(content: u64, dead: u64, options: &Options) -> bool {
     let live = u128::from(content.saturating_sub(dead));
-    u128::from(content) * 100 > live * u128::from(options.space_amplification)
+    let percent = u128::from(options.space_amplification);
+    let room = u128::from(2 * options.usual_segment_size(content)) * 100;
+    // Where segments are large beside the store, most of the garbage is left for later nevertheless.
+    let room = room.min(live * percent.saturating_sub(100) / 4);
+    u128::from(content) * 100 + room > live * percent
 }
 
 /// The sealed segments that may be merged. A fresh one is not if another fresh one before it has no durable footer: how far

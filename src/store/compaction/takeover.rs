@@ -80,7 +80,7 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
     drop(guard);
     drop(images);
     remove_files(work, plan);
-    log.count_sealed();
+    log.count_sealed(length);
     Ok(length)
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::names::Names;
+use crate::store::commit_log::FULL_SHARE;
 use crate::store::options::Options;
 
 /// An image smaller than this is written as often as segments are sealed; a larger one only when as much log has come.
@@ -25,7 +26,8 @@ pub struct ImageKeeper {
     pub(super) state: Mutex<State>,
     written: AtomicU64,
     failed: AtomicU64,
-    /// How many segments must have been sealed for the next image.
+    /// How much must have been sealed for the next image, as [`CommitLog::sealed`](crate::store::commit_log::CommitLog::sealed)
+    /// counts it.
     due_at: AtomicU64,
     bytes: AtomicU64,
 }
@@ -51,7 +53,7 @@ impl ImageKeeper {
         keeper
     }
 
-    /// Whether an image is to be written now that `sealed` segments have been sealed since the opening.
+    /// Whether an image is to be written now that so much has been sealed since the opening.
     pub fn is_due(&self, sealed: u64) -> bool {
         sealed >= self.due_at.load(Ordering::Relaxed)
     }
@@ -85,7 +87,8 @@ impl ImageKeeper {
             0..SMALL_BYTES => 0,
             bytes => bytes.div_ceil(options.segment_size),
         };
-        let next = sealed + u64::from(options.image_segments).max(by_size);
+        let segments = u64::from(options.image_segments).max(by_size);
+        let next = sealed + segments * FULL_SHARE;
         self.due_at.store(next, Ordering::Relaxed);
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::ptr::null_mut;
 
 use super::dynamic::{functions, load};
-use super::{Durability, Engine, Kind, Opened, Opening, Session};
+use super::{Counters, Durability, Engine, Kind, Opened, Opening, Session};
 
 /// Freyja.
 pub const KIND: Kind = Kind {
@@ -25,6 +25,7 @@ const OK: c_int = 0;
 const NOT_FOUND: c_int = -1;
 const SYNC_ALWAYS: u32 = 0;
 const SYNC_NONE: u32 = 2;
+const COMPACTION_MANUAL: u32 = 1;
 
 type Handle = *mut c_void;
 
@@ -35,6 +36,26 @@ struct Options {
     flags: u32,
     sync_mode: u32,
     others: [u32; 13],
+    compaction: u32,
+    space_amplification: u32,
+    compaction_bytes_per_second: u64,
+}
+
+/// `freyja_stats_t` of include/freyja.h: behind its size, numbers of which these are looked at.
+#[repr(C)]
+#[derive(Default)]
+struct Stats {
+    sizes: [u32; 2],
+    before: [u64; 7],
+    disk_bytes: u64,
+    between: [[u64; 16]; 2],
+    live_bytes: u64,
+    tombstone_bytes: u64,
+    dead_pairs: u64,
+    written_bytes: u64,
+    compactions: u64,
+    compaction_bytes_read: u64,
+    compaction_bytes_written: u64,
 }
 
 /// `freyja_error` of include/freyja.h.
@@ -54,6 +75,7 @@ functions! {
         fn freyja_open(*const c_char, *const Options, *mut Handle, *mut Error) -> c_int;
         fn freyja_close(Handle) -> c_int;
         fn freyja_put(Handle, *const u8, usize, *const u8, usize) -> c_int;
+        fn freyja_stats(Handle, *mut Stats, usize) -> c_int;
         fn freyja_get_into(Handle, *const u8, usize, *mut u8, usize, *mut usize) -> c_int;
     }
 }
@@ -111,6 +133,9 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
         flags: 0,
         sync_mode: 0,
         others: [0; 13],
+        compaction: 0,
+        space_amplification: 0,
+        compaction_bytes_per_second: 0,
     };
     let mut error = Error {
         code: 0,
@@ -125,6 +150,9 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
         Durability::Synced => SYNC_ALWAYS,
         Durability::Cached => SYNC_NONE,
     };
+    if !opening.compacts {
+        options.compaction = COMPACTION_MANUAL;
+    }
     let mut handle = null_mut();
     // SAFETY: path and options are valid; handle and error are of the types that open writes.
     let status =
@@ -162,6 +190,20 @@ impl Engine for Freyja {
         // SAFETY: the library answers with a NUL-terminated text that lives as long as the library.
         let text = unsafe { CStr::from_ptr((self.functions.freyja_version)()) };
         text.to_string_lossy().into_owned()
+    }
+
+    fn counters(&self) -> Option<Counters> {
+        let mut stats = Stats::default();
+        // SAFETY: the library is told the size of the structure and fills it.
+        let status =
+            unsafe { (self.functions.freyja_stats)(self.handle, &mut stats, size_of::<Stats>()) };
+        check(&self.functions, status, "stats");
+        Some(Counters {
+            disk_bytes: stats.disk_bytes,
+            live_bytes: stats.live_bytes,
+            written_bytes: stats.written_bytes,
+            compaction_bytes: stats.compaction_bytes_written,
+        })
     }
 
     fn close(self: Box<Self>) {

@@ -67,7 +67,7 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
     let engine = unsafe {
         let options = (functions.leveldb_options_create)();
         (functions.leveldb_options_set_create_if_missing)(options, 1);
-        (functions.leveldb_options_set_write_buffer_size)(options, 64 << 20);
+        (functions.leveldb_options_set_write_buffer_size)(options, opening.write_buffer);
         (functions.leveldb_options_set_cache)(
             options,
             (functions.leveldb_cache_create_lru)(256 << 20),

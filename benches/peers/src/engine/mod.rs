@@ -34,9 +34,24 @@ pub struct Opening {
     pub pairs: u64,
     /// Length in bytes of the values.
     pub value_len: usize,
+    /// Whether it compacts by itself, where it can be told not to.
+    pub compacts: bool,
+    /// Bytes that stores which gather writes in memory keep there.
+    pub write_buffer: usize,
 }
 
 impl Opening {
+    /// A store for so many pairs, with a write buffer of 64 MiB, that compacts as it likes.
+    pub fn new(durability: Durability, pairs: u64, value_len: usize) -> Self {
+        Self {
+            durability,
+            pairs,
+            value_len,
+            compacts: true,
+            write_buffer: 64 << 20,
+        }
+    }
+
     /// Bytes of all keys and values.
     pub fn raw_bytes(&self) -> u64 {
         self.pairs * (KEY_LEN + self.value_len) as u64
@@ -62,12 +77,29 @@ pub struct Absent(pub String);
 /// An opened store, or why there is none.
 pub type Opened = Result<Box<dyn Engine>, Absent>;
 
+/// What a store tells about its log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Bytes of its files.
+    pub disk_bytes: u64,
+    /// Bytes of records that are still needed.
+    pub live_bytes: u64,
+    /// Bytes of records that were put since it was opened.
+    pub written_bytes: u64,
+    /// Bytes that compaction has written since.
+    pub compaction_bytes: u64,
+}
+
 /// An open store.
 pub trait Engine: Send + Sync {
     /// What a thread works with.
     fn session(&self) -> Box<dyn Session + '_>;
     /// The version of its library.
     fn version(&self) -> String;
+    /// What it tells about its log, if it does.
+    fn counters(&self) -> Option<Counters> {
+        None
+    }
     /// Closes it as its users do.
     fn close(self: Box<Self>);
 }
@@ -106,11 +138,7 @@ mod tests {
     #[test]
     fn every_store_gives_back_what_was_put_also_after_it_was_closed() {
         let pairs = Pairs::new(100);
-        let opening = |durability| Opening {
-            durability,
-            pairs: 1000,
-            value_len: 100,
-        };
+        let opening = |durability| Opening::new(durability, 1000, 100);
         for kind in KINDS.into_iter().filter(|kind| kind.answers) {
             let place = tempfile::tempdir().expect("a temporary directory");
             let directory = place.path().join("store");

@@ -26,6 +26,7 @@ functions! {
         fn rocksdb_options_set_write_buffer_size(Pointer, usize);
         fn rocksdb_options_set_max_background_jobs(Pointer, c_int);
         fn rocksdb_options_set_recycle_log_file_num(Pointer, usize);
+        fn rocksdb_options_set_disable_auto_compactions(Pointer, c_int);
         fn rocksdb_options_set_compression(Pointer, c_int);
         fn rocksdb_options_set_block_based_table_factory(Pointer, Pointer);
         fn rocksdb_block_based_options_create() -> Pointer;
@@ -73,9 +74,13 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
     let engine = unsafe {
         let options = (functions.rocksdb_options_create)();
         (functions.rocksdb_options_set_create_if_missing)(options, 1);
-        (functions.rocksdb_options_set_write_buffer_size)(options, 64 << 20);
+        (functions.rocksdb_options_set_write_buffer_size)(options, opening.write_buffer);
         (functions.rocksdb_options_set_max_background_jobs)(options, 2);
         (functions.rocksdb_options_set_recycle_log_file_num)(options, 2);
+        (functions.rocksdb_options_set_disable_auto_compactions)(
+            options,
+            c_int::from(!opening.compacts),
+        );
         (functions.rocksdb_options_set_compression)(options, 0);
         let table = (functions.rocksdb_block_based_options_create)();
         let cache = (functions.rocksdb_cache_create_lru)(256 << 20);

@@ -56,11 +56,7 @@ impl Contender {
             new(name.to_owned(), "", Work::Raw(raw))
         });
         let mut contenders = Vec::from(raw);
-        let opening = Opening {
-            durability: Durability::Synced,
-            pairs: 1_000_000,
-            value_len: VALUE_LEN,
-        };
+        let opening = Opening::new(Durability::Synced, 1_000_000, VALUE_LEN);
         for kind in kinds() {
             match kind.open(&directory.join(kind.name), &opening) {
                 Ok(engine) => {

@@ -14,11 +14,7 @@ const TIMED: usize = 16;
 /// Does what `child` says, and prints lines of a name and numbers, which [`crate::results`] knows.
 pub fn live(child: &Child, arguments: &Arguments) {
     let (pairs, value_len) = (arguments.pairs[0], arguments.value_lens[0]);
-    let opening = Opening {
-        durability: Durability::Cached,
-        pairs,
-        value_len,
-    };
+    let opening = Opening::new(Durability::Cached, pairs, value_len);
     let mut books = Books::new(pairs, value_len, child.kind.answers);
     let plan = books.plan(Work::GetHit);
     let before = resident();

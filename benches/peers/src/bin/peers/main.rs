@@ -11,7 +11,6 @@ mod report;
 mod results;
 mod run;
 mod workload;
-mod zipf;
 
 use arguments::Arguments;
 

@@ -2,8 +2,7 @@
 
 use freyja_peers::engine::Session;
 use freyja_peers::pairs::{Pairs, mix};
-
-use crate::zipf::Zipf;
+use freyja_peers::zipf::Zipf;
 
 /// One kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

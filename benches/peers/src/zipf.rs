@@ -3,7 +3,7 @@
 //! The method is that of Gray et al., "Quickly generating billion-record synthetic databases", 1994, which YCSB uses too. The
 //! ranks are scattered over the numbers, so that the popular ones do not lie together.
 
-use freyja_peers::pairs::mix;
+use crate::pairs::mix;
 
 /// How skewed the numbers are, as in YCSB.
 const THETA: f64 = 0.99;
