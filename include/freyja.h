@@ -511,7 +511,7 @@ typedef struct freyja_options {
      */
     uint32_t compaction;
     /**
-     * How large the segment files may become, in percent of what is live in them: 110 to 1000; default 145. They are
+     * How large the segment files may become, in percent of what is live in them: 110 to 1000; default 147. They are
      * compacted early enough that what is copied meanwhile has room within that. A store of a few segment files may be
      * larger, since the one that is written is not compacted.
      */

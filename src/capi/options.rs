@@ -100,7 +100,7 @@ pub struct freyja_options {
     pub expected_keys: u64,
     /// FREYJA_COMPACTION_AUTOMATIC or FREYJA_COMPACTION_MANUAL.
     pub compaction: u32,
-    /// How large the segment files may become, in percent of what is live in them: 110 to 1000; default 145. They are
+    /// How large the segment files may become, in percent of what is live in them: 110 to 1000; default 147. They are
     /// compacted early enough that what is copied meanwhile has room within that. A store of a few segment files may be
     /// larger, since the one that is written is not compacted.
     pub space_amplification: u32,

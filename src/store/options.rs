@@ -98,7 +98,7 @@ impl Default for Options {
             expected_keys: 0,
             image_segments: 1,
             compaction: Compaction::default(),
-            space_amplification: 145,
+            space_amplification: 147,
             compaction_bytes_per_second: 0,
         }
     }
