@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
+use super::awaited::Awaited;
 use super::commit_log::Scope;
 use super::image;
 use super::options::SyncMode;
@@ -15,14 +14,8 @@ use crate::error::Result;
 
 /// A running thread; dropping it stops and joins it.
 pub struct Background {
-    signal: Arc<Signal>,
+    signal: Arc<Awaited<State>>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Signal {
-    state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -34,7 +27,7 @@ struct State {
 impl Background {
     /// Starts the thread for `shared`, which is open for writing.
     pub fn start(shared: Arc<Shared>) -> Result<Self> {
-        let signal = Arc::new(Signal::default());
+        let signal = Arc::new(Awaited::default());
         let thread = thread::start("freyja", {
             let signal = signal.clone();
             move || run(&shared, &signal)
@@ -47,15 +40,13 @@ impl Background {
 
     /// Tells the thread that a segment is full.
     pub fn wake(&self) {
-        self.signal.state.lock().work = true;
-        self.signal.changed.notify_one();
+        self.signal.change(|state| state.work = true);
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        self.signal.state.lock().stop = true;
-        self.signal.changed.notify_one();
+        self.signal.change(|state| state.stop = true);
         if let Some(thread) = self.thread.take() {
             // It catches nothing and holds nothing that a panic of it could leave half done.
             let _ = thread.join();
@@ -63,7 +54,7 @@ impl Drop for Background {
     }
 }
 
-fn run(shared: &Shared, signal: &Signal) {
+fn run(shared: &Shared, signal: &Awaited<State>) {
     let Some(log) = &shared.log else {
         return;
     };
@@ -91,8 +82,12 @@ fn run(shared: &Shared, signal: &Signal) {
 }
 
 /// Waits for work: `Some(true)` to seal full segments, `Some(false)` to sync everything, `None` to end.
-fn next_task(shared: &Shared, signal: &Signal, until_sync: impl Fn() -> Duration) -> Option<bool> {
-    let mut state = signal.state.lock();
+fn next_task(
+    shared: &Shared,
+    signal: &Awaited<State>,
+    until_sync: impl Fn() -> Duration,
+) -> Option<bool> {
+    let mut state = signal.lock();
     loop {
         if state.stop {
             return None;
@@ -101,12 +96,12 @@ fn next_task(shared: &Shared, signal: &Signal, until_sync: impl Fn() -> Duration
             return Some(true);
         }
         if shared.options.sync_mode != SyncMode::Interval {
-            signal.changed.wait(&mut state);
-        } else if signal
-            .changed
-            .wait_for(&mut state, until_sync())
-            .timed_out()
-        {
+            state = signal.wait(state);
+            continue;
+        }
+        let (held, passed) = signal.wait_for(state, until_sync());
+        state = held;
+        if passed {
             return Some(false);
         }
     }

@@ -5,26 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::choice::Aim;
 use super::{Shared, Work, expiry};
 use crate::error::Result;
+use crate::store::awaited::Awaited;
 use crate::store::{image, thread};
 
 /// Whether somebody wants the worker to look for work.
 #[derive(Default)]
 pub(super) struct Wish {
-    wanted: Mutex<bool>,
-    changed: Condvar,
+    wanted: Awaited<bool>,
     /// Whether the worker sleeps until it is woken, since nothing that it knows of is going to expire.
     sleeps_on: AtomicBool,
 }
 
 impl Wish {
     pub(super) fn wake(&self) {
-        *self.wanted.lock() = true;
-        self.changed.notify_all();
+        self.wanted.change(|wanted| *wanted = true);
     }
 
     /// Lets the worker know that a pair that expires has been written.
@@ -46,10 +43,10 @@ impl Wish {
         while !*wanted {
             match longest {
                 Some(longest) => {
-                    self.changed.wait_for(&mut wanted, longest);
+                    (wanted, _) = self.wanted.wait_for(wanted, longest);
                     break;
                 }
-                None => self.changed.wait(&mut wanted),
+                None => wanted = self.wanted.wait(wanted),
             }
         }
         *wanted = false;
