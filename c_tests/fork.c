@@ -108,6 +108,15 @@ static void a_child_may_open_stores_of_its_own(const char *own, const char *pare
     CHECK_STATUS(freyja_put(db, "k", 1, "child", 5), FREYJA_FORKED);
 }
 
+/* Threads of the child take the places of those that slept in the parent. */
+static void a_child_may_open_stores_again_and_again(const char *own) {
+    for (int again = 0; again < (is_slow_run() ? 3 : 20); again++) {
+        freyja_db *child_db = open_store(own, NULL);
+        CHECK_OK(put_text(child_db, "whose", "child"));
+        CHECK_OK(freyja_close(child_db));
+    }
+}
+
 static void a_parent_closes_and_opens_again_beside_a_living_child(const char *path) {
     int gate[2];
     CHECK(pipe(gate) == 0);
@@ -185,6 +194,11 @@ int main(int argc, char **argv) {
     the_parent_goes_on(path);
     a_child_may_read_but_not_free_buffers_of_its_parent();
     IN_CHILD(a_child_may_open_stores_of_its_own(own, path));
+    for (int child = 0; child < 5; child++)
+        IN_CHILD({
+            alarm(60);
+            a_child_may_open_stores_again_and_again(own);
+        });
     the_parent_goes_on(path);
     a_child_of_a_busy_process_gets_answers();
     a_parent_closes_and_opens_again_beside_a_living_child(path);
