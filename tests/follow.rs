@@ -447,7 +447,7 @@ fn a_segment_that_grows_far_beyond_what_a_reader_expects_is_read_on() {
     let reader = reader(&disk);
     for round in 0..60 {
         store
-            .put(&key(round % KEYS), &vec![round as u8; 100_000])
+            .put(&key(round % KEYS), &vec![round as u8; 60_000])
             .unwrap();
         if round % 7 == 0 {
             reader.refresh().unwrap();
