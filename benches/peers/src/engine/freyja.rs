@@ -56,6 +56,7 @@ struct Stats {
     compactions: u64,
     compaction_bytes_read: u64,
     compaction_bytes_written: u64,
+    pins_in_use: u64,
 }
 
 /// `freyja_error` of include/freyja.h.
