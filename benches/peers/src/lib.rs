@@ -4,6 +4,8 @@
 //! nothing of any can be inlined into a benchmark.
 #![allow(clippy::disallowed_methods)] // a benchmark looks at files and clocks from outside the library
 
+#[path = "../../shared/command_line.rs"]
+pub mod command_line;
 pub mod engine;
 #[path = "../../shared/machine.rs"]
 pub mod machine;

@@ -1,9 +1,9 @@
 //! What to measure, from the command line.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
+use freyja_peers::command_line::{number, refuse, words};
 use freyja_peers::engine::{KINDS, Kind};
 use freyja_peers::pairs::KEY_LEN;
 
@@ -59,7 +59,7 @@ pub struct Arguments {
     pub child: Option<Child>,
 }
 
-const USAGE: &str = "usage: [--small] [--data-mib N] [--value-len N] [--times N] [--put-mib-per-second N] [--gets-per-millisecond N] \
+const USAGE: &str = "[--small] [--data-mib N] [--value-len N] [--times N] [--put-mib-per-second N] [--gets-per-millisecond N] \
      [--idle-seconds N] [--engines Freyja,LevelDB,RocksDB] [--directory DIR] [--output DIR]";
 
 /// The stores of this benchmark, all of which compact.
@@ -82,11 +82,11 @@ impl Arguments {
             child: None,
         };
         let mut keys = None;
-        let mut arguments = std::env::args().skip(1);
+        let mut arguments = words();
         while let Some(name) = arguments.next() {
             let mut value = || {
                 let value = arguments.next();
-                value.unwrap_or_else(|| refuse(&format!("{name} needs a value")))
+                value.unwrap_or_else(|| refuse(&format!("{name} needs a value"), USAGE))
             };
             match name.as_str() {
                 "--small" => {
@@ -94,26 +94,30 @@ impl Arguments {
                     parsed.put_bytes_per_second = 80 << 20;
                     parsed.idle = Duration::from_secs(1);
                 }
-                "--data-mib" => parsed.data_bytes = number::<u64>(&value()) << 20,
-                "--value-len" => parsed.value_len = number(&value()),
-                "--times" => parsed.times = number(&value()),
+                "--data-mib" => parsed.data_bytes = number::<u64>(&name, &value(), USAGE) << 20,
+                "--value-len" => parsed.value_len = number(&name, &value(), USAGE),
+                "--times" => parsed.times = number(&name, &value(), USAGE),
                 "--put-mib-per-second" => {
-                    parsed.put_bytes_per_second = number::<u64>(&value()) << 20
+                    parsed.put_bytes_per_second = number::<u64>(&name, &value(), USAGE) << 20
                 }
-                "--gets-per-millisecond" => parsed.gets_per_millisecond = number(&value()),
-                "--idle-seconds" => parsed.idle = Duration::from_secs(number(&value())),
+                "--gets-per-millisecond" => {
+                    parsed.gets_per_millisecond = number(&name, &value(), USAGE)
+                }
+                "--idle-seconds" => {
+                    parsed.idle = Duration::from_secs(number(&name, &value(), USAGE))
+                }
                 "--engines" => parsed.kinds = value().split(',').map(kind).collect(),
                 "--directory" => parsed.directory = PathBuf::from(value()),
                 "--output" => parsed.output = PathBuf::from(value()),
                 "--child" => keys = Some(value()),
-                _ => refuse(&format!("unknown argument {name}")),
+                _ => refuse(&format!("unknown argument {name}"), USAGE),
             }
         }
         parsed.child = keys.map(|name| {
             let keys = Keys::ALL.into_iter().find(|keys| keys.name() == name);
             Child {
                 kind: parsed.kinds[0],
-                keys: keys.unwrap_or_else(|| refuse("no such keys")),
+                keys: keys.unwrap_or_else(|| refuse("no such keys", USAGE)),
             }
         });
         parsed.check();
@@ -130,6 +134,7 @@ impl Arguments {
         if !possible {
             refuse(
                 "data of 1 to 1048576 MiB, values of 1 to 8192 bytes, 1 to 1000 times, 1 to 16384 MiB and 1000 to 1000000 gets a second",
+                USAGE,
             );
         }
     }
@@ -169,15 +174,5 @@ impl Arguments {
 fn kind(name: &str) -> Kind {
     let measured = MEASURED.contains(&name);
     let kind = KINDS.into_iter().find(|kind| measured && kind.name == name);
-    kind.unwrap_or_else(|| refuse(&format!("{name} is none of the stores")))
-}
-
-fn number<T: FromStr>(text: &str) -> T {
-    let number = text.parse();
-    number.unwrap_or_else(|_| refuse(&format!("{text} is not a number")))
-}
-
-fn refuse(message: &str) -> ! {
-    eprintln!("{message}\n{USAGE}");
-    std::process::exit(2);
+    kind.unwrap_or_else(|| refuse(&format!("{name} is none of the stores"), USAGE))
 }

@@ -1,8 +1,9 @@
 //! What to measure, from the command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
+
+use freyja_peers::command_line::{number, refuse, words};
 
 /// What to measure, and where.
 pub struct Arguments {
@@ -21,7 +22,7 @@ pub struct Arguments {
 }
 
 const USAGE: &str =
-    "usage: [--threads 1,2,8,32] [--rounds N] [--milliseconds N] [--directory DIR] [--record]";
+    "[--threads 1,2,8,32] [--rounds N] [--milliseconds N] [--directory DIR] [--record]";
 
 impl Arguments {
     /// Ends the process if they make no sense.
@@ -34,19 +35,26 @@ impl Arguments {
             record: false,
             given: String::new(),
         };
-        let mut arguments = std::env::args().skip(1);
+        let mut arguments = words();
         while let Some(name) = arguments.next() {
             let mut value = || {
                 let value = arguments.next();
-                value.unwrap_or_else(|| refuse(&format!("{name} needs a value")))
+                value.unwrap_or_else(|| refuse(&format!("{name} needs a value"), USAGE))
             };
             match name.as_str() {
-                "--threads" => parsed.threads = value().split(',').map(number).collect(),
-                "--rounds" => parsed.rounds = number(&value()),
-                "--milliseconds" => parsed.turn = Duration::from_millis(number(&value())),
+                "--threads" => {
+                    parsed.threads = value()
+                        .split(',')
+                        .map(|text| number(&name, text, USAGE))
+                        .collect()
+                }
+                "--rounds" => parsed.rounds = number(&name, &value(), USAGE),
+                "--milliseconds" => {
+                    parsed.turn = Duration::from_millis(number(&name, &value(), USAGE))
+                }
                 "--directory" => parsed.directory = PathBuf::from(value()),
                 "--record" => parsed.record = true,
-                _ => refuse(&format!("unknown argument {name}")),
+                _ => refuse(&format!("unknown argument {name}"), USAGE),
             }
         }
         let within = parsed
@@ -54,21 +62,14 @@ impl Arguments {
             .iter()
             .all(|count| (1..=1024).contains(count));
         if !within || parsed.rounds == 0 || parsed.turn.is_zero() {
-            refuse("threads must be 1 to 1024, rounds and milliseconds at least 1");
+            refuse(
+                "threads must be 1 to 1024, rounds and milliseconds at least 1",
+                USAGE,
+            );
         }
         let threads: Vec<String> = parsed.threads.iter().map(usize::to_string).collect();
         let (threads, rounds, turn) = (threads.join(","), parsed.rounds, parsed.turn.as_millis());
         parsed.given = format!("--threads {threads} --rounds {rounds} --milliseconds {turn}");
         parsed
     }
-}
-
-fn number<T: FromStr>(text: &str) -> T {
-    let number = text.parse();
-    number.unwrap_or_else(|_| refuse(&format!("{text} is not a number")))
-}
-
-fn refuse(message: &str) -> ! {
-    eprintln!("{message}\n{USAGE}");
-    std::process::exit(2);
 }

@@ -1,8 +1,8 @@
 //! What to measure, from the command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
+use freyja_peers::command_line::{number, refuse, words};
 use freyja_peers::engine::{KINDS, Kind};
 
 use crate::workload::MOST_PAIRS;
@@ -60,7 +60,7 @@ pub struct Arguments {
     pub given: String,
 }
 
-const USAGE: &str = "usage: [--small] [--pairs 1000000,10000000] [--value-len 100,4096] [--engines Freyja,LMDB] [--rounds N] [--directory DIR] [--record]";
+const USAGE: &str = "[--small] [--pairs 1000000,10000000] [--value-len 100,4096] [--engines Freyja,LMDB] [--rounds N] [--directory DIR] [--record]";
 
 impl Arguments {
     /// Ends the process if they make no sense.
@@ -76,11 +76,11 @@ impl Arguments {
             given: String::new(),
         };
         let mut task = None;
-        let mut arguments = std::env::args().skip(1);
+        let mut arguments = words();
         while let Some(name) = arguments.next() {
             let mut value = || {
                 let value = arguments.next();
-                value.unwrap_or_else(|| refuse(&format!("{name} needs a value")))
+                value.unwrap_or_else(|| refuse(&format!("{name} needs a value"), USAGE))
             };
             match name.as_str() {
                 "--small" => {
@@ -88,20 +88,30 @@ impl Arguments {
                     parsed.value_lens = vec![100];
                     parsed.rounds = 1;
                 }
-                "--pairs" => parsed.pairs = value().split(',').map(number).collect(),
-                "--value-len" => parsed.value_lens = value().split(',').map(number).collect(),
+                "--pairs" => {
+                    parsed.pairs = value()
+                        .split(',')
+                        .map(|text| number(&name, text, USAGE))
+                        .collect()
+                }
+                "--value-len" => {
+                    parsed.value_lens = value()
+                        .split(',')
+                        .map(|text| number(&name, text, USAGE))
+                        .collect()
+                }
                 "--engines" => parsed.kinds = value().split(',').map(kind).collect(),
-                "--rounds" => parsed.rounds = number(&value()),
+                "--rounds" => parsed.rounds = number(&name, &value(), USAGE),
                 "--directory" => parsed.directory = PathBuf::from(value()),
                 "--record" => parsed.record = true,
                 "--child" => task = Some(value()),
-                _ => refuse(&format!("unknown argument {name}")),
+                _ => refuse(&format!("unknown argument {name}"), USAGE),
             }
         }
         parsed.child = task.map(|task| {
             let mut names = Task::NAMES.iter();
             let task = names.find(|(_, name)| *name == task);
-            let (task, _) = *task.unwrap_or_else(|| refuse("no such task"));
+            let (task, _) = *task.unwrap_or_else(|| refuse("no such task", USAGE));
             let kind = parsed.kinds[0];
             Child { task, kind }
         });
@@ -111,7 +121,10 @@ impl Arguments {
             .all(|count| (2..=MOST_PAIRS).contains(count))
             && parsed.value_lens.iter().all(|len| (1..=8192).contains(len));
         if !possible || parsed.rounds == 0 {
-            refuse("pairs must be 2 to 536870912, values of 1 to 8192 bytes, rounds at least 1");
+            refuse(
+                "pairs must be 2 to 536870912, values of 1 to 8192 bytes, rounds at least 1",
+                USAGE,
+            );
         }
         parsed.given = parsed.text();
         parsed
@@ -141,15 +154,5 @@ impl Arguments {
 
 fn kind(name: &str) -> Kind {
     let kind = KINDS.into_iter().find(|kind| kind.name == name);
-    kind.unwrap_or_else(|| refuse(&format!("{name} is none of the stores")))
-}
-
-fn number<T: FromStr>(text: &str) -> T {
-    let number = text.parse();
-    number.unwrap_or_else(|_| refuse(&format!("{text} is not a number")))
-}
-
-fn refuse(message: &str) -> ! {
-    eprintln!("{message}\n{USAGE}");
-    std::process::exit(2);
+    kind.unwrap_or_else(|| refuse(&format!("{name} is none of the stores"), USAGE))
 }
