@@ -49,17 +49,21 @@ fn damage_suite() -> Told<()> {
     Ok(())
 }
 
-/// A damaged record answers an error, also when its segment has been compacted.
-fn laundering_suite() -> Told<()> {
-    let disk = SimulatedDisk::new(1);
-    let options = Options {
+/// The smallest segments, nothing in the background, no images: each open reads the log.
+fn small_segments() -> Options {
+    Options {
         segment_size: 4096,
         background_threads: 0,
         image_segments: 0,
         ..Options::default()
-    };
+    }
+}
+
+/// A damaged record answers an error, also when its segment has been compacted.
+fn laundering_suite() -> Told<()> {
+    let disk = SimulatedDisk::new(1);
     let told = |error: freyja::Error| error.to_string();
-    let store = open(&disk, &options, "the store")?;
+    let store = open(&disk, &small_segments(), "the store")?;
     for number in 0..100_u32 {
         let key = number.to_le_bytes();
         store.put(&key, &[1; 60]).map_err(told)?;
@@ -78,12 +82,12 @@ fn laundering_suite() -> Told<()> {
     bytes[(place.offset + place.length) as usize - 10] ^= 4;
     let overwritten = disk.overwrite_file(&path, &bytes);
     overwritten.map_err(|error| error.to_string())?;
-    let store = open(&disk, &options, "the damaged store")?;
+    let store = open(&disk, &small_segments(), "the damaged store")?;
     let compacted = store.compact(|_| true);
     expect(store.stats().compactions > 0, || "nothing compacted".into())?;
     store.close().map_err(told)?;
     drop(store);
-    let store = open(&disk, &options, "the compacted store")?;
+    let store = open(&disk, &small_segments(), "the compacted store")?;
     expect(store.get(&damaged).is_err(), || {
         "a damaged value has become a good one".into()
     })?;
@@ -93,15 +97,9 @@ fn laundering_suite() -> Told<()> {
 /// An expired put hides what was under its key before, also when it has been compacted and that has not.
 fn shadow_suite() -> Told<()> {
     let disk = SimulatedDisk::new(1);
-    let options = Options {
-        segment_size: 4096,
-        background_threads: 0,
-        image_segments: 0,
-        ..Options::default()
-    };
     let told = |error: freyja::Error| error.to_string();
     disk.set_wall_clock_ms(1000);
-    let store = open(&disk, &options, "the store")?;
+    let store = open(&disk, &small_segments(), "the store")?;
     store.put(b"shadowed", b"old").map_err(told)?;
     // A segment that is live but for one record, and others that are all garbage in the end.
     for number in 0..100_u32 {
@@ -119,7 +117,7 @@ fn shadow_suite() -> Told<()> {
     expect(store.stats().compactions > 0, || "nothing compacted".into())?;
     store.close().map_err(told)?;
     drop(store);
-    let store = open(&disk, &options, "the compacted store")?;
+    let store = open(&disk, &small_segments(), "the compacted store")?;
     let found = store.get(b"shadowed").map_err(told)?;
     expect(found.is_none(), || "an older put has returned".into())
 }
