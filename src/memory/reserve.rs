@@ -58,7 +58,7 @@ pub fn check() -> Result<()> {
 
 /// [`check`], whether the reserve is in use or not: for what comes from the system alone, like the record of a thread.
 #[cold]
-pub fn check_system() -> Result<()> {
+fn check_system() -> Result<()> {
     let mut probe: Vec<u8> = Vec::new();
     let probed = probe.try_reserve_exact(PROBE_BYTES);
     probed.map_err(|_| Error::memory("a call: free some and try again"))
