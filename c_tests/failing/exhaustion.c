@@ -74,7 +74,11 @@ static void full_disk(const char *directory, int setting) {
     CHECK(write(file, zeros, sizeof zeros) == (ssize_t)sizeof zeros && fsync(file) == 0);
     freyja_db *db = open_store(path, &options);
     int number = put_until(db, 0, ENOSPC);
-    CHECK_STATUS(put_number(db, number), ENOSPC);
+    /* An image that the background was writing may have taken the last of the space, and have given it back. */
+    if (options.background_threads != 0)
+        number = put_until(db, number, ENOSPC);
+    else
+        CHECK_STATUS(put_number(db, number), ENOSPC);
     check_numbers(db, number);
     CHECK(ftruncate(file, 0) == 0);
     number = goes_on(db, number);
