@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
 
 use freyja::Result;
 use freyja::index::{Entry, Index, IndexOptions, KeyReader, KeyStorage, Location};
@@ -74,8 +75,22 @@ impl KeyReader for Records {
     }
 }
 
+/// Does what a store's thread does for its index, until the process ends.
+fn make_memory_ahead(index: &Arc<Index>) {
+    let weak = Arc::downgrade(index);
+    let maker = thread::spawn(move || {
+        while let Some(index) = weak.upgrade() {
+            index.prepare_memory();
+            drop(index);
+            thread::park();
+        }
+    });
+    let maker = maker.thread().clone();
+    index.ask_before_growth(move || maker.unpark());
+}
+
 /// Freyja's index, its keys where [`KeyStorage`] says.
-pub struct Packed<const ON_DISK: bool>(Index);
+pub struct Packed<const ON_DISK: bool>(Arc<Index>);
 
 pub type KeysInMemory = Packed<false>;
 pub type KeysOnDisk = Packed<true>;
@@ -91,7 +106,10 @@ impl<const ON_DISK: bool> Contender for Packed<ON_DISK> {
                 true => KeyStorage::OnDisk,
             },
         };
-        Self(Index::new(&options, Arc::new(Records { key })).expect("the options are valid"))
+        let index = Index::new(&options, Arc::new(Records { key }));
+        let index = Arc::new(index.expect("the options are valid"));
+        make_memory_ahead(&index);
+        Self(index)
     }
 
     fn insert(&mut self, key: &[u8], number: u64) {

@@ -152,6 +152,8 @@ impl<H: KeyHash> Index<H> {
             && self.absent.shards.load(Ordering::Acquire) > 0
             && go_on()
         {
+            // Loading is faster than any thread that would make memory ahead.
+            self.prepare_memory();
             let guard = epoch::pin();
             let depth = self.load_shard(&guard, hash)?;
             next = following(hash, depth);

@@ -179,6 +179,18 @@ impl<H: KeyHash> Index<H> {
         })
     }
 
+    /// From now on `ask` is called when the index will soon need memory that [`Index::prepare_memory`] can make ready. It is
+    /// called with locks held: it must come back soon and call nothing of the index. Only the first call counts.
+    pub fn ask_before_growth(&self, ask: impl Fn() + Send + Sync + 'static) {
+        self.memory.arena.ask_before_growth(ask);
+    }
+
+    /// Has the system clear the memory that the index will need next, if it needs any soon. Takes milliseconds, in which
+    /// others go on; without it, a put takes them.
+    pub fn prepare_memory(&self) {
+        self.memory.arena.prepare();
+    }
+
     /// The hash of `key` for the other methods.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {

@@ -4,6 +4,7 @@
 //! again that is idle there, before memory is touched that the system has still to provide.
 #![allow(unsafe_code)]
 
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::page_arena::PAGE_BYTES;
@@ -19,6 +20,65 @@ pub(super) struct Pool {
     regions: Vec<Region>,
     /// No region before this one has a free run.
     first_free: usize,
+    free_runs: usize,
+}
+
+/// A run that was taken.
+pub(super) struct Taken {
+    pub(super) run: NonNull<u8>,
+    /// It may hold old bytes; else zeros.
+    pub(super) used: bool,
+    /// It was resident before.
+    pub(super) resident: bool,
+}
+
+/// Idle memory that went back to the system.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) idle_bytes: usize,
+    /// The part of it that never was handed out.
+    pub(super) fresh_bytes: usize,
+}
+
+impl Given {
+    fn add(&mut self, more: Given) {
+        self.idle_bytes += more.idle_bytes;
+        self.fresh_bytes += more.fresh_bytes;
+    }
+}
+
+/// A region that nobody uses yet.
+pub(super) struct Spare {
+    base: NonNull<u8>,
+    huge: bool,
+}
+
+// SAFETY: `base` is memory of its own, which nobody else knows.
+unsafe impl Send for Spare {}
+
+impl Spare {
+    /// Maps a region; one with a huge page behind it, which takes the time of clearing 2 MiB, if `huge` and the system has one.
+    pub(super) fn map(huge: bool) -> Result<Self> {
+        let base = region::map().ok_or_else(|| Error::memory("a region of pages"))?;
+        // SAFETY: mapped just above, and known to nobody else.
+        let huge = huge && unsafe { region::make_huge(base) };
+        Ok(Self { base, huge })
+    }
+
+    /// How much of it is resident.
+    pub(super) fn resident_bytes(&self) -> usize {
+        match self.huge {
+            true => REGION_BYTES,
+            false => 0,
+        }
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses the region. If the system refuses to unmap, it is left the address space.
+        unsafe { region::unmap(self.base) };
+    }
 }
 
 /// A mapped region; dropping it unmaps it, so all its runs must be free then, or known to be unused.
@@ -29,6 +89,7 @@ struct Region {
     /// A bit per run: was handed out since its memory was last fresh, so it may hold old bytes.
     used: [u64; BITMAP_WORDS],
     free_runs: usize,
+    /// There is a huge page behind it: all runs are resident, also those that are not used yet.
     huge: bool,
 }
 
@@ -43,6 +104,7 @@ impl Pool {
             run_bytes,
             regions: Vec::new(),
             first_free: 0,
+            free_runs: 0,
         }
     }
 
@@ -50,33 +112,39 @@ impl Pool {
         self.run_bytes
     }
 
-    /// Takes a free run and tells whether it may hold old bytes; `None` if there is none. With `huge`, a region of which
-    /// this was the last one asks for huge pages.
-    pub(super) fn take(&mut self, huge: bool) -> Option<(NonNull<u8>, bool)> {
+    /// How many bytes the runs have that are free.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.free_runs * self.run_bytes
+    }
+
+    /// Takes a free run; `None` if there is none.
+    pub(super) fn take(&mut self) -> Option<Taken> {
         while self.regions.get(self.first_free)?.free_runs == 0 {
             self.first_free += 1;
         }
-        Some(self.regions[self.first_free].take(self.run_bytes, huge))
+        self.free_runs -= 1;
+        Some(self.regions[self.first_free].take(self.run_bytes))
     }
 
-    /// Maps another region.
-    pub(super) fn add_region(&mut self) -> Result<()> {
+    /// Adds a region.
+    pub(super) fn add_region(&mut self, spare: Spare) -> Result<()> {
         let reserved = self.regions.try_reserve(1);
         reserved.map_err(|_| Error::memory("the list of regions"))?;
-        let base = region::map().ok_or_else(|| Error::memory("a region of pages"))?;
-        let place = self.place(base);
-        self.regions
-            .insert(place, Region::new(base, self.run_bytes));
+        let region = Region::new(spare, self.run_bytes);
+        let place = self.place(region.base);
+        self.free_runs += region.free_runs;
+        self.regions.insert(place, region);
         self.first_free = self.first_free.min(place);
         Ok(())
     }
 
     /// Marks a run free. If that leaves a second region wholly free, one of the two goes back to the
-    /// system (the other is kept, against mapping back and forth); then its idle bytes are the answer.
-    pub(super) fn release(&mut self, run: NonNull<u8>) -> Option<usize> {
+    /// system (the other is kept, against mapping back and forth); then that is the answer.
+    pub(super) fn release(&mut self, run: NonNull<u8>) -> Option<Given> {
         let runs = REGION_BYTES / self.run_bytes;
         let place = self.place(run);
         self.regions[place].put(run, self.run_bytes);
+        self.free_runs += 1;
         self.first_free = self.first_free.min(place);
         if self.regions[place].free_runs < runs {
             return None;
@@ -87,18 +155,26 @@ impl Pool {
             .filter(|region| region.free_runs == runs);
         let second = empty.nth(1)?.base;
         let region = self.regions.remove(self.place(second));
-        Some(region.idle_runs() * self.run_bytes)
+        self.free_runs -= runs;
+        Some(Given {
+            idle_bytes: region.idle_runs() * self.run_bytes,
+            fresh_bytes: region.fresh_runs() * self.run_bytes,
+        })
     }
 
     /// Gives at least `surplus` bytes of idle memory back, if there is so much, the lowest first: the highest is
-    /// used next. Answers how much it was.
-    pub(super) fn give_back(&mut self, surplus: usize) -> usize {
-        let mut given = 0;
-        for region in self.regions.iter_mut().rev() {
-            if given >= surplus {
-                break;
+    /// used next. Of what was prepared and never used, only if the rest is not enough. Answers how much it was.
+    pub(super) fn give_back(&mut self, surplus: usize) -> Given {
+        let mut given = Given::default();
+        for fresh in [false, true] {
+            for region in self.regions.iter_mut().rev() {
+                if given.idle_bytes >= surplus {
+                    return given;
+                }
+                if fresh == (region.fresh_runs() > 0) {
+                    given.add(region.give_back(self.run_bytes));
+                }
             }
-            given += region.give_back(self.run_bytes);
         }
         given
     }
@@ -110,23 +186,24 @@ impl Pool {
 }
 
 impl Region {
-    fn new(base: NonNull<u8>, run_bytes: usize) -> Self {
+    fn new(spare: Spare, run_bytes: usize) -> Self {
         let runs = REGION_BYTES / run_bytes;
         let mut free = [0; BITMAP_WORDS];
         for run in 0..runs {
             free[run / 64] |= 1 << (run % 64);
         }
+        let spare = ManuallyDrop::new(spare);
         Self {
-            base,
+            base: spare.base,
             free,
             used: [0; BITMAP_WORDS],
             free_runs: runs,
-            huge: false,
+            huge: spare.huge,
         }
     }
 
-    /// Takes the lowest free run and tells whether it may hold old bytes. Must not be called on a full region.
-    fn take(&mut self, run_bytes: usize, huge: bool) -> (NonNull<u8>, bool) {
+    /// Takes the lowest free run. Must not be called on a full region.
+    fn take(&mut self, run_bytes: usize) -> Taken {
         let word = self.free.iter().position(|&word| word != 0);
         let word = word.expect("only regions with a free run are asked");
         let bit = self.free[word].trailing_zeros();
@@ -134,14 +211,13 @@ impl Region {
         self.free[word] &= !(1 << bit);
         self.used[word] |= 1 << bit;
         self.free_runs -= 1;
-        // Only once it is full: then the system fills no holes, and, as most of it has been touched by now, makes the huge
-        // page behind the scenes instead of in the put that touches the region first, for milliseconds.
-        if huge && !self.huge && self.free_runs == 0 {
-            self.advise_huge(true);
-        }
         let run = word * 64 + bit as usize;
-        // SAFETY: `run` is below the number of runs, so the offset lies inside the region.
-        (unsafe { self.base.add(run * run_bytes) }, used)
+        Taken {
+            // SAFETY: `run` is below the number of runs, so the offset lies inside the region.
+            run: unsafe { self.base.add(run * run_bytes) },
+            used,
+            resident: used || self.huge,
+        }
     }
 
     fn put(&mut self, run: NonNull<u8>, run_bytes: usize) {
@@ -153,6 +229,9 @@ impl Region {
 
     /// Runs that are free and may be resident.
     fn idle_runs(&self) -> usize {
+        if self.huge {
+            return self.free_runs;
+        }
         let idle = self
             .free
             .iter()
@@ -161,14 +240,28 @@ impl Region {
         idle.map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Gives the memory of all idle runs back to the system; answers how many bytes of them it took.
-    fn give_back(&mut self, run_bytes: usize) -> usize {
-        let idle = self.idle_runs();
-        if idle == 0 {
+    /// Runs that are resident and were never handed out.
+    fn fresh_runs(&self) -> usize {
+        if !self.huge {
             return 0;
         }
+        let fresh = self
+            .free
+            .iter()
+            .zip(&self.used)
+            .map(|(free, used)| free & !used);
+        fresh.map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Gives the memory of all idle runs back to the system; answers how much of it that took.
+    fn give_back(&mut self, run_bytes: usize) -> Given {
+        let idle = self.idle_runs();
+        let fresh = self.fresh_runs();
+        if idle == 0 {
+            return Given::default();
+        }
         if self.huge {
-            self.advise_huge(false);
+            self.split_huge_page();
         }
         let mut given = self.free;
         given
@@ -185,7 +278,10 @@ impl Region {
             }
             start = end + 1;
         }
-        (idle - self.idle_runs()) * run_bytes
+        Given {
+            idle_bytes: (idle - self.idle_runs()) * run_bytes,
+            fresh_bytes: fresh * run_bytes,
+        }
     }
 
     fn give_back_runs(&mut self, start: usize, end: usize, run_bytes: usize) {
@@ -198,10 +294,13 @@ impl Region {
         }
     }
 
-    fn advise_huge(&mut self, huge: bool) {
-        self.huge = huge;
+    /// From now on only what is used is resident; what never was counts as used, until it is given back.
+    fn split_huge_page(&mut self) {
+        self.huge = false;
+        let runs = self.used.iter_mut().zip(&self.free);
+        runs.for_each(|(used, free)| *used |= free);
         // SAFETY: the region is mapped as long as it lives.
-        unsafe { region::advise_huge(self.base, huge) };
+        unsafe { region::advise_huge(self.base, false) };
     }
 }
 

@@ -89,6 +89,34 @@ mod system {
         unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0 }
     }
 
+    /// Has the system put a huge page behind a region; answers whether it did. That takes the time of clearing 2 MiB. Else the
+    /// region is as [`map`] made it, but for one page.
+    ///
+    /// # Safety
+    /// `region` came from [`map`], and nobody uses it yet.
+    pub(in super::super) unsafe fn make_huge(region: NonNull<u8>) -> bool {
+        // SAFETY: the caller's promise. The write is a fault, which holds up nobody else's faults, as advice to populate would.
+        let resident = unsafe {
+            advise_huge(region, true);
+            region.as_ptr().write_volatile(0);
+            is_resident(region.add(REGION_BYTES / 2))
+        };
+        if !resident {
+            // SAFETY: the caller's promise. Nobody is to make the huge page later, and hold up who faults meanwhile.
+            unsafe { advise_huge(region, false) };
+        }
+        resident
+    }
+
+    /// # Safety
+    /// `page` is the beginning of a system page in a mapped region.
+    unsafe fn is_resident(page: NonNull<u8>) -> bool {
+        let mut resident = 0;
+        // SAFETY: the caller's promise; the answer for one byte of memory is one byte.
+        let told = unsafe { libc::mincore(page.as_ptr().cast(), 1, &raw mut resident) };
+        told == 0 && resident & 1 == 1
+    }
+
     /// Asks for huge pages, or for none, behind a region. Advice only: a refusal changes nothing but speed.
     ///
     /// # Safety
@@ -138,6 +166,14 @@ mod system {
         false
     }
 
+    /// The heap makes none.
+    ///
+    /// # Safety
+    /// None needed; the signature is that of the other systems.
+    pub(in super::super) unsafe fn make_huge(_region: NonNull<u8>) -> bool {
+        false
+    }
+
     /// The heap takes no advice.
     ///
     /// # Safety
@@ -145,4 +181,4 @@ mod system {
     pub(in super::super) unsafe fn advise_huge(_region: NonNull<u8>, _huge: bool) {}
 }
 
-pub(super) use system::{advise_huge, give_back, map, unmap};
+pub(super) use system::{advise_huge, give_back, make_huge, map, unmap};

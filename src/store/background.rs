@@ -1,16 +1,18 @@
-//! The store's one background thread: adopts what an earlier run left, seals full segments, syncs at a fixed rate, and
-//! writes images.
+//! The store's background thread: adopts what an earlier run left, seals full segments, syncs at a fixed rate, writes images,
+//! and starts the thread that makes memory ready as soon as the index is large enough for that.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::ahead::{Ahead, Request};
 use super::awaited::Awaited;
 use super::commit_log::Scope;
 use super::image;
 use super::options::SyncMode;
 use super::{Shared, thread};
 use crate::error::Result;
+use crate::memory::epoch;
 
 /// A running thread; dropping it stops and joins it.
 pub struct Background {
@@ -22,15 +24,36 @@ pub struct Background {
 struct State {
     stop: bool,
     work: bool,
+    grows: bool,
+}
+
+enum Task {
+    /// Segments are full.
+    Seal,
+    /// It is time to sync.
+    Sync,
+    /// The index has become large.
+    StartAhead,
 }
 
 impl Background {
     /// Starts the thread for `shared`, which is open for writing.
     pub fn start(shared: Arc<Shared>) -> Result<Self> {
         let signal = Arc::new(Awaited::default());
+        let request = Request::default();
+        let guard = epoch::pin();
+        shared.contents(&guard).index.ask_before_growth({
+            let (signal, request) = (signal.clone(), request.clone());
+            move || {
+                if !request.make() {
+                    signal.change(|state: &mut State| state.grows = true);
+                }
+            }
+        });
+        drop(guard);
         let thread = thread::start("freyja", {
             let signal = signal.clone();
-            move || run(&shared, &signal)
+            move || run(&shared, &signal, &request)
         })?;
         Ok(Self {
             signal,
@@ -54,7 +77,7 @@ impl Drop for Background {
     }
 }
 
-fn run(shared: &Shared, signal: &Awaited<State>) {
+fn run(shared: &Arc<Shared>, signal: &Awaited<State>, request: &Request) {
     let Some(log) = &shared.log else {
         return;
     };
@@ -63,37 +86,48 @@ fn run(shared: &Shared, signal: &Awaited<State>) {
     let interval = Duration::from_millis(u64::from(shared.options.sync_interval_ms));
     let clock = || log.place().vfs.monotonic();
     let mut next_sync = clock() + interval;
-    while let Some(full) = next_task(shared, signal, || next_sync.saturating_sub(clock())) {
+    let mut ahead = None;
+    while let Some(task) = next_task(shared, signal, || next_sync.saturating_sub(clock())) {
         // A failure has stopped writing and is kept there; whoever writes next hears of it.
-        let _ = if full {
-            let synced = log.sync(Scope::FullSegments);
-            if synced.is_ok() {
-                image::write_if_due(shared);
-                shared.compactor.wake();
+        match task {
+            Task::Seal => {
+                if log.sync(Scope::FullSegments).is_ok() {
+                    image::write_if_due(shared);
+                    shared.compactor.wake();
+                }
             }
-            synced
-        } else {
-            // Counted from the last due time, so that the rate holds however long a sync takes and
-            // whatever is written meanwhile.
-            next_sync = (next_sync + interval).max(clock());
-            log.sync(Scope::Everything)
-        };
+            Task::Sync => {
+                // Counted from the last due time, so that the rate holds however long a sync takes and
+                // whatever is written meanwhile.
+                next_sync = (next_sync + interval).max(clock());
+                let _ = log.sync(Scope::Everything);
+            }
+            // Without memory for a thread the index grows in small pages, and asks again for the next large one.
+            Task::StartAhead => {
+                if ahead.is_none() {
+                    ahead = Ahead::start(shared, request.clone()).ok();
+                }
+            }
+        }
     }
 }
 
-/// Waits for work: `Some(true)` to seal full segments, `Some(false)` to sync everything, `None` to end.
+/// Waits for work; `None` to end.
 fn next_task(
     shared: &Shared,
     signal: &Awaited<State>,
     until_sync: impl Fn() -> Duration,
-) -> Option<bool> {
+) -> Option<Task> {
     let mut state = signal.lock();
     loop {
         if state.stop {
             return None;
         }
+        if std::mem::take(&mut state.grows) {
+            return Some(Task::StartAhead);
+        }
         if std::mem::take(&mut state.work) {
-            return Some(true);
+            return Some(Task::Seal);
         }
         if shared.options.sync_mode != SyncMode::Interval {
             state = signal.wait(state);
@@ -102,7 +136,7 @@ fn next_task(
         let (held, passed) = signal.wait_for(state, until_sync());
         state = held;
         if passed {
-            return Some(false);
+            return Some(Task::Sync);
         }
     }
 }

@@ -142,3 +142,124 @@ fn threads_share_an_arena_without_sharing_a_run() {
     });
     assert_eq!(arena.statistics().allocated_bytes, 0);
 }
+
+/// An arena of just so many regions that others are made ahead, all taken, and what was asked for.
+#[cfg(not(miri))]
+fn large_arena() -> (
+    PageArena,
+    Vec<NonNull<u8>>,
+    std::sync::Arc<std::sync::atomic::AtomicUsize>,
+) {
+    let arena = PageArena::new(usize::MAX);
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = asked.clone();
+    arena.ask_before_growth(move || {
+        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let runs = take(&arena, HUGE_FROM_BYTES / PAGE_BYTES - RUNS / 2, PAGE_BYTES);
+    (arena, runs, asked)
+}
+
+#[test]
+#[cfg(not(miri))]
+fn the_next_region_is_asked_for_once_and_made_before_it_is_needed() {
+    let (arena, mut runs, asked) = large_arena();
+    let asked = || asked.load(std::sync::atomic::Ordering::Relaxed);
+    let before = arena.statistics();
+    arena.prepare();
+    assert_eq!((asked(), arena.statistics()), (0, before), "nobody asked");
+    runs.extend(take(&arena, RUNS / 2 - 1, PAGE_BYTES));
+    assert_eq!(asked(), 1);
+    arena.prepare();
+    let made = arena.statistics();
+    assert_eq!(made.mapped_bytes, HUGE_FROM_BYTES + REGION_BYTES);
+    arena.prepare();
+    assert_eq!(arena.statistics(), made, "one is enough");
+    runs.extend(take(&arena, 1 + RUNS / 2, PAGE_BYTES));
+    assert_eq!(arena.statistics().mapped_bytes, made.mapped_bytes);
+    assert!(
+        runs[runs.len() - RUNS / 2..]
+            .iter()
+            .all(|&run| holds(run, PAGE_BYTES, 0))
+    );
+    assert_eq!(asked(), 1, "half of the region is free");
+    give(&arena, runs, PAGE_BYTES);
+    assert_eq!(arena.statistics().mapped_bytes, REGION_BYTES);
+    assert!(arena.statistics().idle_bytes <= REGION_BYTES);
+}
+
+#[test]
+#[cfg(not(miri))]
+fn what_was_made_ahead_stays_while_little_else_is_idle() {
+    let (arena, mut runs, _) = large_arena();
+    runs.extend(take(&arena, RUNS / 2, PAGE_BYTES));
+    arena.prepare();
+    let idle_bytes = arena.statistics().idle_bytes;
+    for _ in 0..3 {
+        give(&arena, runs.split_off(runs.len() - RUNS / 8), PAGE_BYTES);
+        runs.extend(take(&arena, RUNS / 8, PAGE_BYTES));
+    }
+    assert_eq!(arena.statistics().idle_bytes, idle_bytes);
+    give(&arena, runs, PAGE_BYTES);
+}
+
+#[test]
+#[cfg(not(miri))]
+fn no_region_is_made_ahead_beyond_the_limit() {
+    let arena = PageArena::new(HUGE_FROM_BYTES);
+    arena.ask_before_growth(|| {});
+    let runs = take(&arena, HUGE_FROM_BYTES / PAGE_BYTES, PAGE_BYTES);
+    arena.prepare();
+    assert_eq!(arena.statistics().mapped_bytes, HUGE_FROM_BYTES);
+    give(&arena, runs, PAGE_BYTES);
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn runs_and_figures_are_right_through_growing_and_shrinking_with_huge_pages() {
+    for asks in [false, true] {
+        let arena = PageArena::new(usize::MAX);
+        if asks {
+            arena.ask_before_growth(|| {});
+        }
+        let mut runs = Vec::new();
+        let check = |arena: &PageArena, runs: &[NonNull<u8>], what: &str| {
+            let statistics = arena.statistics();
+            assert_eq!(
+                statistics.allocated_bytes,
+                runs.len() * PAGE_BYTES,
+                "{what}"
+            );
+            let counted = statistics.allocated_bytes + statistics.idle_bytes;
+            assert!(counted <= statistics.mapped_bytes, "{what}: {statistics:?}");
+        };
+        for _ in 0..HUGE_FROM_BYTES / REGION_BYTES * 3 {
+            runs.extend(take(&arena, RUNS, PAGE_BYTES));
+            runs[runs.len() - RUNS..]
+                .iter()
+                .for_each(|&run| fill(run, PAGE_BYTES, 1));
+            arena.prepare();
+            check(&arena, &runs, "growing");
+        }
+        while runs.len() > 3 * RUNS {
+            // Every third, so that regions are broken up before they are free.
+            let mut number = 0;
+            let (rest, given) = runs.into_iter().partition(|_| {
+                number += 1;
+                number % 3 != 0
+            });
+            runs = rest;
+            let given: Vec<_> = given;
+            assert!(given.iter().all(|&run| holds(run, PAGE_BYTES, 1)));
+            give(&arena, given, PAGE_BYTES);
+            check(&arena, &runs, "shrinking");
+            let again = take(&arena, RUNS / 4, PAGE_BYTES);
+            assert!(again.iter().all(|&run| holds(run, PAGE_BYTES, 0)));
+            again.iter().for_each(|&run| fill(run, PAGE_BYTES, 1));
+            runs.extend(again);
+        }
+        give(&arena, runs, PAGE_BYTES);
+        assert_eq!(arena.statistics().allocated_bytes, 0);
+        assert!(arena.statistics().idle_bytes <= REGION_BYTES);
+    }
+}
