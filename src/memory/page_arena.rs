@@ -22,9 +22,15 @@ pub const LARGEST_RUN_BYTES: usize = 1 << 20;
 /// it does not use.
 const HUGE_FROM_BYTES: usize = 16 << 20;
 
-/// This much idle memory, or the arena's 32nd part if that is more, may stay resident for quick reuse; of more, all
-/// but half of that is given back.
+/// This much idle memory may stay resident for quick reuse in any arena, and so much in one of which a 16th part is as much.
+const LEAST_IDLE_BYTES: usize = 128 << 10;
 const IDLE_BYTES: usize = 512 << 10;
+
+/// How much idle memory may stay resident where so many bytes are handed out; of more, all but half of that is given back.
+fn idle_allowance(allocated_bytes: usize) -> usize {
+    let of_small = (allocated_bytes / 16).clamp(LEAST_IDLE_BYTES, IDLE_BYTES);
+    of_small.max(allocated_bytes / 32)
+}
 
 /// How much memory an arena holds; all figures in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +158,7 @@ impl State {
             self.statistics.mapped_bytes -= REGION_BYTES;
             self.remove_idle(idle_bytes);
         }
-        let allowance = IDLE_BYTES.max(self.statistics.allocated_bytes / 32);
+        let allowance = idle_allowance(self.statistics.allocated_bytes);
         if self.statistics.idle_bytes - self.stuck_bytes > allowance {
             self.give_back(self.stuck_bytes + allowance / 2);
         }
