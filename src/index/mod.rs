@@ -112,8 +112,8 @@ impl Index {
     }
 
     /// The same with room for `most` keys, of which there may be far fewer than that, but hardly fewer than
-    /// `options.expected_keys`. Shards are no more than a quarter of `most` needs, or the expected ones, because
-    /// shards do not merge as tables become smaller; if all come, each splits a time or two.
+    /// `options.expected_keys`. Shards are no more than a quarter of `most` needs, or the expected ones, so that not much
+    /// is touched for keys that do not come; if all come, each splits a time or two.
     ///
     /// # Errors
     /// Those of [`Index::new`].
