@@ -91,7 +91,7 @@ model: ## try with loom what threads may do to each other where no lock keeps th
 miri: ## run the tests of the packed memory in Miri, if the nightly compiler has it
 	@$(CARGO) +nightly miri --version || { echo "skipped: get it by rustup component add --toolchain nightly miri rust-src"; exit 0; }; \
 	MIRIFLAGS="-Zmiri-tree-borrows" $(CARGO) +nightly miri test --lib --target-dir $(target)/miri -- \
-		memory:: index::bucket half_of_one_and_half_of_another \
+		memory:: index::bucket half_of_one_and_half_of_another come_together_in_one \
 		--skip index::tests::memory --skip keys_of_all_lengths --skip oversize_keys --skip exactly_the_occupied_slots
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look

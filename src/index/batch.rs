@@ -283,19 +283,27 @@ impl<'i> Held<'i> {
 
 impl<H: KeyHash> Drop for Reserved<'_, '_, H> {
     fn drop(&mut self) {
+        let mut to_merge = None;
         for held in &mut self.shards {
+            let hash = self.changes.get(held.changes.start).map(|it| it.hash);
             if !self.applied {
                 let table = held.shard.table().load(self.guard);
                 let range = held.changes.clone();
                 held.release(table, &self.changes[range.clone()], &self.known[range]);
             }
-            if held.writer.removals > 0 {
+            if let Some(hash) = hash.filter(|_| held.writer.removals > 0) {
                 let Held { shard, writer, .. } = held;
-                self.index.make_smaller(shard, writer, self.guard);
+                if self.index.make_smaller(hash, shard, writer, self.guard) {
+                    to_merge = Some(hash);
+                }
             }
         }
         kept::keep(&SHARDS, std::mem::take(&mut self.shards));
         kept::keep(&KNOWN, std::mem::take(&mut self.known));
+        // Siblings that the batch itself had locked. One pair a batch is enough: so many keys went before the next.
+        if let Some(hash) = to_merge {
+            self.index.merge_around(hash, self.guard);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::hash::KeyHash;
 use super::image::following;
+use super::merge::Merge;
 use super::rebuild::Plan;
 use super::shape::Shape;
 use super::{Entry, Index, Location};
@@ -87,17 +88,26 @@ impl<H: KeyHash> BulkIndex for Index<H> {
 }
 
 impl<H: KeyHash> Index<H> {
-    /// Makes shards smaller that were prepared for more keys than came, where that frees more than one page in nine:
-    /// growing leaves as much unused. If memory is short they stay as they are.
-    pub fn trim(&self) {
+    /// Merges shards that are small, and makes those smaller that were prepared for more keys than came, where that frees more
+    /// than one page in nine: growing leaves as much unused. If memory is short they stay as they are. Ends early when `go_on` says
+    /// no.
+    pub fn trim(&self, go_on: impl Fn() -> bool) {
         let mut next = Some(0);
-        while let Some(hash) = next {
+        while let Some(hash) = next
+            && go_on()
+        {
             let guard = epoch::pin();
             let (shard, mut writer) = self.lock(&guard, hash);
+            // Then what they have become may have a small sibling.
+            if matches!(
+                self.merge(hash, shard, &mut writer, &guard),
+                Ok(Merge::Done)
+            ) {
+                continue;
+            }
             next = following(hash, shard.depth());
             let table = shard.table().load(&guard);
             let fitting = Plan {
-                half: None,
                 shape: Shape::for_entries(shard.totals().keys),
                 location_bits: table.encoding().location_bits(),
                 fresh_slab: false,

@@ -1,4 +1,4 @@
-//! Carrying entries from one table to another, new one.
+//! Carrying entries from one table, or two, to another, new one.
 
 use super::filling::copy_key;
 use super::hash::KeyHash;
@@ -16,6 +16,72 @@ pub(super) enum Filled {
     KeyUnreadable,
 }
 
+/// Which entries of a table are taken into a new one, and for which shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All, for the same shard.
+    All,
+    /// Those of a half of the shard, which becomes one of its own.
+    Half(Half),
+    /// All, for a shard of which the table's is this half.
+    Into(Half),
+}
+
+impl Part {
+    /// The depth of the new shard if the old one has `depth`.
+    pub(super) fn depth(self, depth: u32) -> u32 {
+        match self {
+            Self::All => depth,
+            Self::Half(_) => depth + 1,
+            Self::Into(_) => depth - 1,
+        }
+    }
+
+    pub(super) fn is_half(self) -> bool {
+        matches!(self, Self::Half(_))
+    }
+
+    /// The half whose entries it is enough to meet.
+    fn half(self) -> Option<Half> {
+        match self {
+            Self::Half(half) => Some(half),
+            Self::All | Self::Into(_) => None,
+        }
+    }
+}
+
+/// A table from which entries are taken.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) table: &'a Table,
+    pub(super) part: Part,
+}
+
+impl Source<'_> {
+    /// How many bits of a hash below those of the new shard are known of each entry.
+    pub(super) fn known_bits(&self) -> u32 {
+        let bits = self.table.encoding().fingerprint_bits();
+        match self.part {
+            Part::All => bits,
+            Part::Half(_) => bits - 1,
+            Part::Into(_) => bits + 1,
+        }
+    }
+
+    /// What is known of an entry's hash below the bits of the new shard, from its `fingerprint` here.
+    #[inline]
+    fn known(&self, fingerprint: u64) -> u64 {
+        let bits = self.table.encoding().fingerprint_bits();
+        match self.part {
+            Part::All | Part::Into(Half::Lower) => fingerprint,
+            // The first bit is the shard's now.
+            Part::Half(_) => fingerprint & ((1 << (bits - 1)) - 1),
+            // The shard's last bit comes before the others.
+            Part::Into(Half::Upper) => fingerprint | 1 << bits,
+        }
+    }
+}
+
 /// An entry whose home was full when it came, as the new table will know it.
 struct Displaced {
     fingerprint: u64,
@@ -23,79 +89,50 @@ struct Displaced {
     reference: u32,
 }
 
-/// Carries entries from one table to another.
+/// Carries entries to a new table.
 pub(super) struct Copier<'a, H: KeyHash> {
-    pub(super) index: &'a Index<H>,
-    pub(super) source: &'a Table,
-    /// The half of the entries to take; `None` takes all.
-    pub(super) half: Option<Half>,
-    pub(super) table: &'a Table,
+    index: &'a Index<H>,
+    table: &'a Table,
     /// Takes copies of the keys, if the new table has a slab of its own.
-    pub(super) appender: Option<&'a mut KeyAppender>,
-    pub(super) guard: &'a Guard,
+    appender: Option<&'a mut KeyAppender>,
+    guard: &'a Guard,
+    totals: Totals,
+    displaced: Vec<Displaced>,
+    scratch: Vec<u8>,
 }
 
-impl<H: KeyHash> Copier<'_, H> {
-    /// Copies the planned entries, with fingerprints from their keys' hashes if these are to be had again.
+impl<'a, H: KeyHash> Copier<'a, H> {
+    pub(super) fn new(
+        index: &'a Index<H>,
+        table: &'a Table,
+        appender: Option<&'a mut KeyAppender>,
+        guard: &'a Guard,
+    ) -> Self {
+        Self {
+            index,
+            table,
+            appender,
+            guard,
+            totals: Totals::default(),
+            displaced: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Copies the entries of all `sources`, with fingerprints from their keys' hashes if these are to be had again.
     ///
-    /// Fingerprints are in the order of the buckets, so that both tables are walked through from one end to the other.
     /// Only entries whose home is full are placed at the end, so that few others lose theirs to them.
     ///
     /// # Errors
     /// `Memory`.
-    pub(super) fn copy(mut self, hash_again: bool) -> Result<Filled> {
-        let (source, table) = (self.source, self.table);
-        let known_bits = source.encoding().fingerprint_bits() - u32::from(self.half.is_some());
-        let dropped_bits = known_bits.saturating_sub(table.encoding().fingerprint_bits());
-        let mut totals = Totals::default();
-        let mut displaced = Vec::new();
-        let mut scratch = Vec::new();
-        let mut all_readable = true;
-        let mut bucket = usize::MAX;
-        source.for_each_of(self.half, |stored| {
-            let fingerprint = source.fingerprint(&stored);
-            // An entry that is only reserved belongs to no half: who reserves it does so again in the half it leads to.
-            let is_wanted = |half| half == source.half(fingerprint) && stored.location.is_some();
-            if !all_readable || !self.half.is_none_or(is_wanted) {
-                return Ok(());
+    pub(super) fn copy(mut self, sources: &[Source<'_>], hash_again: bool) -> Result<Filled> {
+        for source in sources {
+            if !self.copy_homes(source, hash_again)? {
+                return Ok(Filled::KeyUnreadable);
             }
-            let fingerprint = if hash_again {
-                let hashed = self.hash_again(&stored, fingerprint, &mut scratch);
-                all_readable = hashed.is_some();
-                match hashed {
-                    Some(fingerprint) => fingerprint,
-                    None => return Ok(()),
-                }
-            } else {
-                // In a half, the first bit is the shard's.
-                (fingerprint & ((1 << known_bits) - 1)) >> dropped_bits
-            };
-            let mut reference = stored.reference;
-            if let Some(keys) = source.keys() {
-                if self.appender.is_some() && bucket != stored.position.bucket {
-                    bucket = stored.position.bucket;
-                    source.prefetch_keys_ahead(self.half, bucket);
-                }
-                totals.missing += u64::from(reference == NO_REFERENCE);
-                let appender = self.appender.as_deref_mut();
-                reference = copy_key(keys.slab(), reference, appender, &mut scratch)?;
-            }
-            totals.keys += 1;
-            if !table.put_home(fingerprint, stored.location, reference) {
-                let reserved = displaced.try_reserve(1);
-                reserved.map_err(|_| Error::memory("copying a table"))?;
-                displaced.push(Displaced {
-                    fingerprint,
-                    location: stored.location,
-                    reference,
-                });
-            }
-            Ok(())
-        })?;
-        if !all_readable {
-            return Ok(Filled::KeyUnreadable);
         }
-        let homeless = self.place_elsewhere(&displaced);
+        let homeless = self.place_elsewhere();
+        let mut totals = self.totals;
         totals.keys -= homeless;
         if let Some(appender) = &self.appender {
             totals.record_bytes = appender.slab().published_bytes() as u64;
@@ -103,10 +140,64 @@ impl<H: KeyHash> Copier<'_, H> {
         Ok(Filled::Placed { totals, homeless })
     }
 
+    /// Copies those entries of `source` whose homes have room, and notes the others; `false` if a key that was to be hashed
+    /// could not be read.
+    ///
+    /// Fingerprints are in the order of the buckets, so that both tables are walked through from one end to the other.
+    fn copy_homes(&mut self, source: &Source<'_>, hash_again: bool) -> Result<bool> {
+        let Source { table: old, part } = *source;
+        let table = self.table;
+        let dropped_bits = source
+            .known_bits()
+            .saturating_sub(table.encoding().fingerprint_bits());
+        let mut all_readable = true;
+        let mut bucket = usize::MAX;
+        old.for_each_of(part.half(), |stored| {
+            let fingerprint = old.fingerprint(&stored);
+            // An entry that is only reserved belongs to no half: who reserves it does so again in the half it leads to.
+            let is_wanted = |half| half == old.half(fingerprint) && stored.location.is_some();
+            if !all_readable || !part.half().is_none_or(is_wanted) {
+                return Ok(());
+            }
+            let fingerprint = if hash_again {
+                let hashed = self.hash_again(old, &stored, fingerprint);
+                all_readable = hashed.is_some();
+                match hashed {
+                    Some(fingerprint) => fingerprint,
+                    None => return Ok(()),
+                }
+            } else {
+                source.known(fingerprint) >> dropped_bits
+            };
+            let mut reference = stored.reference;
+            if let Some(keys) = old.keys() {
+                if self.appender.is_some() && bucket != stored.position.bucket {
+                    bucket = stored.position.bucket;
+                    old.prefetch_keys_ahead(part.half(), bucket);
+                }
+                self.totals.missing += u64::from(reference == NO_REFERENCE);
+                let appender = self.appender.as_deref_mut();
+                reference = copy_key(keys.slab(), reference, appender, &mut self.scratch)?;
+            }
+            self.totals.keys += 1;
+            if !table.put_home(fingerprint, stored.location, reference) {
+                let reserved = self.displaced.try_reserve(1);
+                reserved.map_err(|_| Error::memory("copying a table"))?;
+                self.displaced.push(Displaced {
+                    fingerprint,
+                    location: stored.location,
+                    reference,
+                });
+            }
+            Ok(())
+        })?;
+        Ok(all_readable)
+    }
+
     /// Places entries whose home is full, and answers for how many there is no place.
-    fn place_elsewhere(&self, displaced: &[Displaced]) -> u64 {
+    fn place_elsewhere(&self) -> u64 {
         let mut homeless = 0;
-        for entry in displaced {
+        for entry in &self.displaced {
             match self.table.reserve(entry.fingerprint) {
                 Some(place) => self.table.fill(&place, entry.location, entry.reference),
                 None => homeless += 1,
@@ -115,13 +206,14 @@ impl<H: KeyHash> Copier<'_, H> {
         homeless
     }
 
-    /// The new fingerprint of an entry from its key, or `None` if that cannot be read: if it reads, but its hash is not
-    /// the one that is known, it was damaged.
-    fn hash_again(&self, stored: &Stored, fingerprint: u64, scratch: &mut Vec<u8>) -> Option<u64> {
-        let source = self.source;
-        let key = self.index.key_of(source, self.guard, stored, scratch);
+    /// The new fingerprint of an entry of `old` from its key, or `None` if that cannot be read: if it reads, but its hash is
+    /// not the one that is known, it was damaged.
+    fn hash_again(&mut self, old: &Table, stored: &Stored, fingerprint: u64) -> Option<u64> {
+        let key = self
+            .index
+            .key_of(old, self.guard, stored, &mut self.scratch);
         let hash = self.index.hash(key.ok()?);
-        let known = source.encoding().fingerprint_of(hash, source.depth());
+        let known = old.encoding().fingerprint_of(hash, old.depth());
         let encoding = self.table.encoding();
         (known == fingerprint).then(|| encoding.fingerprint_of(hash, self.table.depth()))
     }

@@ -9,9 +9,11 @@ use crate::error::{Error, Result};
 pub(super) const MAX_DEPTH: u32 = 24;
 
 /// An array of 2^depth shards, chosen by the leading `depth` bits of the hash. A shard of lower depth stands in
-/// as many neighbouring entries as hashes lead to it. Immutable: a split makes a new one.
+/// as many neighbouring entries as hashes lead to it. Immutable: a split or a merge makes a new one.
 pub(super) struct Directory {
     depth: u32,
+    /// The greatest depth that this directory or one before it had.
+    deepest: u32,
     shards: Box<[Arc<Shard>]>,
 }
 
@@ -24,6 +26,7 @@ impl Directory {
         }
         Ok(Self {
             depth,
+            deepest: depth,
             shards: shards.into_boxed_slice(),
         })
     }
@@ -38,6 +41,7 @@ impl Directory {
         }
         Ok(Self {
             depth,
+            deepest: depth,
             shards: shards.into_boxed_slice(),
         })
     }
@@ -64,6 +68,7 @@ impl Directory {
         }
         let mut directory = Self {
             depth,
+            deepest: self.deepest.max(depth),
             shards: shards.into_boxed_slice(),
         };
         let span = 1 << (depth - lower.depth());
@@ -71,6 +76,46 @@ impl Directory {
         directory.shards[first..first + span].fill(lower);
         directory.shards[first + span..first + 2 * span].fill(upper);
         Ok(directory)
+    }
+
+    /// This directory with `whole` in place of the two shards that are its halves; `hash` leads to one of them. Half as
+    /// long if no other shard needs the last bit.
+    pub(super) fn merge(&self, hash: u64, whole: Shard) -> Result<Self> {
+        let whole = Arc::new(whole);
+        let span = 1 << (self.depth - whole.depth());
+        let first = self.entry(hash) & !(span - 1);
+        let is_replaced = |entry: usize| (first..first + span).contains(&entry);
+        let needs_all_bits =
+            |entry: usize| !is_replaced(entry) && self.shards[entry].depth() == self.depth;
+        // Where there is one that needs all bits, its neighbour is another.
+        let halves = span == 2 && !(0..self.shards.len()).step_by(2).any(needs_all_bits);
+        let step = if halves { 2 } else { 1 };
+        let mut shards = reserve(self.shards.len() / step)?;
+        shards.extend((0..self.shards.len()).step_by(step).map(|entry| {
+            if is_replaced(entry) {
+                whole.clone()
+            } else {
+                self.shards[entry].clone()
+            }
+        }));
+        Ok(Self {
+            depth: self.depth - u32::from(halves),
+            deepest: self.deepest,
+            shards: shards.into_boxed_slice(),
+        })
+    }
+
+    /// The greatest depth that a shard of the index ever had.
+    pub(super) fn deepest(&self) -> u32 {
+        self.deepest
+    }
+
+    /// The shard that was or would be split off the one of `depth` that `hash` leads to; `None` if it is split itself, or
+    /// there is but one shard.
+    pub(super) fn sibling(&self, hash: u64, depth: u32) -> Option<&Shard> {
+        let bit = 1_u64.checked_shl(u64::BITS - depth)?;
+        let sibling = self.shard(hash ^ bit);
+        (sibling.depth() == depth).then_some(sibling)
     }
 
     /// Every shard once, by rising hashes.

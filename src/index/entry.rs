@@ -53,7 +53,8 @@ impl<H: KeyHash> Occupied<'_, H> {
         self.table.set_location(self.found.position, location);
     }
 
-    /// Removes the key. Now and then this makes the shard smaller, in well under a millisecond.
+    /// Removes the key. Now and then this makes the shard smaller or merges it with its sibling, in less time than an
+    /// insertion takes that splits one.
     pub fn remove(mut self) {
         self.table.clear(self.hash, self.found.position);
         let place = KeyPlace::of(self.table, self.found.reference);
@@ -62,7 +63,7 @@ impl<H: KeyHash> Occupied<'_, H> {
         self.shard.set_totals(totals);
         self.writer.removals += 1;
         self.index
-            .make_smaller(self.shard, &mut self.writer, self.guard);
+            .make_smaller(self.hash, self.shard, &mut self.writer, self.guard);
     }
 }
 

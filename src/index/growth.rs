@@ -1,9 +1,11 @@
-//! When a shard grows, shrinks, splits or compacts: a new table is built aside and takes the old one's place,
+//! When a shard grows, shrinks, splits or compacts, or merges with its sibling: a new table is built aside and takes the old one's place,
 //! which readers may go on using until their epoch ends.
 
 use super::Index;
+use super::copier::{Part, Source};
 use super::directory::MAX_DEPTH;
 use super::hash::KeyHash;
+use super::merge::Merge;
 use super::rebuild::Plan;
 use super::shape::Shape;
 use super::shard::{Shard, Writer};
@@ -17,6 +19,9 @@ const DEAD_PARTS: usize = 10;
 
 /// If a table is rebuilt anyway, its slab is compacted from less waste on.
 const DEAD_PARTS_AT_REBUILD: usize = 64;
+
+/// So many removals come between two looks at the sibling, whether the two can be merged.
+const LOOK_EVERY: u64 = 64;
 
 /// What a shard lacks for one more key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +55,6 @@ impl<H: KeyHash> Index<H> {
         let table = shard.table().load(guard);
         let location_bits = newcomer.location_bits.max(table.encoding().location_bits());
         let same = Plan {
-            half: None,
             shape: table.shape(),
             location_bits,
             fresh_slab: false,
@@ -114,28 +118,52 @@ impl<H: KeyHash> Index<H> {
         self.replace_table(shard, writer, more_stash, guard)
     }
 
-    /// After a removal: makes the shard smaller if that is worth it. If memory is short it stays as it is
-    /// until a later removal.
-    pub(super) fn make_smaller(&self, shard: &Shard, writer: &mut Writer, guard: &Guard) {
+    /// After removals: merges the shard, to which `hash` leads, with its sibling, or makes it smaller, if that is worth it. If
+    /// memory is short it stays as it is until a later removal. Answers whether it is to be merged once the sibling is free.
+    pub(super) fn make_smaller(
+        &self,
+        hash: u64,
+        shard: &Shard,
+        writer: &mut Writer,
+        guard: &Guard,
+    ) -> bool {
         let table = shard.table().load(guard);
         let (shape, keys) = (table.shape(), shard.totals().keys);
-        let sparse = shape.is_sparse(keys) && writer.removals * 8 > shape.slots();
+        let sparse = shape.is_sparse(keys, writer.removals);
         let wasteful = is_wasteful(shard, table, DEAD_PARTS)
             && dead_bytes(shard, table) > self.memory.slab_page_bytes;
-        if writer.removals < writer.patience || !(sparse || wasteful) {
-            return;
+        let looks = shape.is_due(writer.removals) && writer.removals >= writer.look_after;
+        if writer.removals < writer.patience || !(sparse || wasteful || looks) {
+            return false;
         }
+        writer.look_after = writer.removals + LOOK_EVERY;
+        let merge = self.merge(hash, shard, writer, guard).unwrap_or(Merge::No);
+        if merge != Merge::Done && (sparse || wasteful) {
+            self.replace_by_smaller(shard, writer, sparse, wasteful, guard);
+        }
+        merge == Merge::Later
+    }
+
+    fn replace_by_smaller(
+        &self,
+        shard: &Shard,
+        writer: &mut Writer,
+        sparse: bool,
+        wasteful: bool,
+        guard: &Guard,
+    ) {
+        let table = shard.table().load(guard);
+        let (shape, keys) = (table.shape(), shard.totals().keys);
         let fitting = Shape::for_entries(keys);
         let smaller = sparse || fitting.slots() < shape.slots();
         let plan = Plan {
-            half: None,
             shape: if smaller { fitting } else { shape },
             location_bits: table.encoding().location_bits(),
             fresh_slab: wasteful || is_wasteful(shard, table, DEAD_PARTS_AT_REBUILD),
         };
         if let Err(error) = self.replace_table(shard, writer, plan, guard) {
             debug_assert_eq!(error.kind(), ErrorKind::Memory);
-            (writer.removals, writer.patience) = (0, shape.slots() / 8);
+            (writer.removals, writer.patience, writer.look_after) = (0, shape.slots() / 8, 0);
         }
     }
 
@@ -146,12 +174,15 @@ impl<H: KeyHash> Index<H> {
         plan: Plan,
         guard: &Guard,
     ) -> Result<()> {
-        let source = shard.table().load(guard);
-        let built = self.build(source, plan, shard.totals(), guard)?;
+        let source = Source {
+            table: shard.table().load(guard),
+            part: Part::All,
+        };
+        let built = self.build(&[source], plan, shard.totals(), guard)?;
         if let Some(appender) = built.appender {
             writer.appender = Some(appender);
         }
-        (writer.removals, writer.patience) = (0, 0);
+        (writer.removals, writer.patience, writer.look_after) = (0, 0, 0);
         shard.table().store(built.table, guard);
         // The replaced table is large: let it be freed as soon as its last reader is gone.
         guard.flush();
@@ -167,15 +198,18 @@ impl<H: KeyHash> Index<H> {
         guard: &Guard,
     ) -> Result<()> {
         let totals = shard.totals();
-        let source = shard.table().load(guard);
+        let table = shard.table().load(guard);
         let half = |half| {
+            let source = Source {
+                table,
+                part: Part::Half(half),
+            };
             let plan = Plan {
-                half: Some(half),
                 shape: Shape::for_entries(totals.keys / 2),
                 location_bits,
                 fresh_slab: true,
             };
-            self.build(source, plan, totals, guard)
+            self.build(&[source], plan, totals, guard)
         };
         let (mut lower, mut upper) = (half(Half::Lower)?, half(Half::Upper)?);
         // Which half the bytes of keys belong to that are not in memory is not worth reading them. The sum stays right.
@@ -183,7 +217,7 @@ impl<H: KeyHash> Index<H> {
         lower.totals.key_bytes = (share / u128::from(totals.keys.max(1))) as u64;
         upper.totals.key_bytes = totals.key_bytes.wrapping_sub(lower.totals.key_bytes);
         let halves = [lower, upper].map(|half| Shard::new(half.table, half.appender, half.totals));
-        let _one_split_at_a_time = self.splitting.lock();
+        let _one_change_at_a_time = self.restructuring.lock();
         let directory = self.directory.load(guard).split(newcomer.hash, halves)?;
         self.directory.store(directory, guard);
         writer.retired = true;

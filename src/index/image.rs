@@ -123,7 +123,7 @@ impl<H: KeyHash> Index<H> {
             hasher,
             memory,
             reader,
-            splitting: Mutex::new(()),
+            restructuring: Mutex::new(()),
             absent,
         })
     }
@@ -236,14 +236,15 @@ impl<H: KeyHash> Index<H> {
         Ok(())
     }
 
-    /// Appends the content of the shard that `first_hash` leads to to `bytes`, as it is at one moment. Writers of
-    /// that shard wait for the time of copying it in memory. The shard must be present.
+    /// Appends the content of the shard that `hash` leads to to `bytes`, as it is at one moment. Writers of that shard wait
+    /// for the time of copying it in memory. The shard must be present. It begins before `hash` if it has been merged with its
+    /// sibling since that began there: then it holds all of what was exported from its first hash on.
     ///
     /// # Errors
     /// `Memory`; `Invalid` if the shard is absent. `bytes` is as it was.
-    pub fn export_shard(&self, first_hash: u64, bytes: &mut Vec<u8>) -> Result<ShardSummary> {
+    pub fn export_shard(&self, hash: u64, bytes: &mut Vec<u8>) -> Result<ShardSummary> {
         let guard = epoch::pin();
-        let (shard, _writer) = self.lock(&guard, first_hash);
+        let (shard, _writer) = self.lock(&guard, hash);
         let table = shard.table().load(&guard);
         if table.is_absent() {
             return Err(Error::new(ErrorKind::Invalid, "the shard is not loaded"));
@@ -251,7 +252,7 @@ impl<H: KeyHash> Index<H> {
         export(table, bytes)?;
         let totals = shard.totals();
         Ok(ShardSummary {
-            first_hash: first_of(first_hash, shard.depth()),
+            first_hash: first_of(hash, shard.depth()),
             depth: shard.depth(),
             keys: totals.keys,
             key_bytes: totals.key_bytes,

@@ -16,7 +16,7 @@
 //! Readers take no lock, write no shared memory and never wait for growth; they wait some nanoseconds for a
 //! writer that is just changing the same shard. Writers lock the shard of their key. A shard of at most some
 //! 11,000 keys grows by a tenth at a time and then splits, so that no more than one shard's memory is ever
-//! needed twice.
+//! needed twice. Two halves of which little is left are put together again.
 
 use std::sync::Arc;
 
@@ -41,6 +41,7 @@ pub mod image;
 mod keys;
 pub mod location;
 mod lookahead;
+mod merge;
 mod pending;
 mod placement;
 mod probe;
@@ -97,7 +98,7 @@ pub struct Index<H: KeyHash = SeededHash> {
     reader: Arc<dyn KeyReader>,
     directory: EpochCell<Directory>,
     /// Held while the directory is replaced.
-    splitting: Mutex<()>,
+    restructuring: Mutex<()>,
     absent: Absent,
 }
 
@@ -111,8 +112,8 @@ impl Index {
     }
 
     /// The same with room for `most` keys, of which there may be far fewer than that, but hardly fewer than
-    /// `options.expected_keys`. Shards are no more than a quarter of `most` needs, or the expected ones, because
-    /// shards do not merge as tables become smaller; if all come, each splits a time or two.
+    /// `options.expected_keys`. Shards are no more than a quarter of `most` needs, or the expected ones, so that not much
+    /// is touched for keys that do not come; if all come, each splits a time or two.
     ///
     /// # Errors
     /// Those of [`Index::new`].
@@ -174,7 +175,7 @@ impl<H: KeyHash> Index<H> {
             memory,
             reader,
             directory: EpochCell::new(directory),
-            splitting: Mutex::new(()),
+            restructuring: Mutex::new(()),
             absent: Absent::default(),
         })
     }
@@ -362,14 +363,18 @@ impl<H: KeyHash> Index<H> {
             let guard = epoch::pin();
             let (shard, _writer) = self.lock(&guard, first);
             let table = shard.table().load(&guard);
+            // What comes before `first` was visited before the shard was merged with its sibling.
+            let least = table.encoding().fingerprint_of(first, table.depth());
             table.for_each(|stored| {
+                if table.fingerprint(&stored) < least {
+                    return Ok(());
+                }
                 if let Some(location) = stored.location {
                     visit(self.key_of(table, &guard, &stored, &mut scratch)?, location);
                 }
                 Ok(())
             })?;
-            let span = 1_u64.checked_shl(u64::BITS - shard.depth());
-            hash = span.and_then(|span| first.checked_add(span));
+            hash = image::following(first, shard.depth());
         }
         Ok(())
     }

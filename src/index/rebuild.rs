@@ -1,20 +1,18 @@
 //! Building a table out of another one: of each entry so much of the hash is known that its key is not needed.
 
-use super::copier::{Copier, Filled};
+use super::copier::{Copier, Filled, Part, Source};
 use super::encoding::Encoding;
 use super::hash::KeyHash;
 use super::shape::Shape;
 use super::shard::Totals;
-use super::table::{Half, Table};
+use super::table::Table;
 use super::{Index, epoch::Guard};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::key_slab::KeyAppender;
 
-/// What is to be built out of an old table.
+/// What a new table is to be like.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
-    /// The half of the entries to take; `None` takes all.
-    pub(super) half: Option<Half>,
     pub(super) shape: Shape,
     pub(super) location_bits: u32,
     /// Copy the keys into a slab of their own, leaving dead ones behind, instead of sharing the old slab.
@@ -26,27 +24,30 @@ pub(super) struct Built {
     pub(super) table: Table,
     /// The appender of the table's slab if that is a fresh one.
     pub(super) appender: Option<KeyAppender>,
-    /// Those of the source if all was taken; of a half, all but the bytes of the keys, which are left 0.
+    /// Those of the sources if all was taken; of a half, all but the bytes of the keys, which are left 0.
     pub(super) totals: Totals,
 }
 
 impl<H: KeyHash> Index<H> {
-    /// Builds what `plan` says out of `source`, whose entries amount to `totals`, with more room if hashes turn out to
-    /// collide.
+    /// Builds what `plan` says out of `sources`, one table or the two of siblings, whose entries amount to `totals`, with
+    /// more room if hashes turn out to collide. The keys of more than one go into a fresh slab.
     ///
     /// Should the tags become few, which is rare, all keys are hashed again; if one of them cannot be read, they stay
     /// few instead: that costs time in comparing, not correctness.
     pub(super) fn build(
         &self,
-        source: &Table,
+        sources: &[Source<'_>],
         mut plan: Plan,
         totals: Totals,
         guard: &Guard,
     ) -> Result<Built> {
-        let halving = u32::from(plan.half.is_some());
-        let depth = source.depth() + halving;
-        let known = source.encoding().fingerprint_bits() - halving;
-        let known = (totals.keys > 0).then_some(known);
+        let [Source { table: first, part }, ..] = *sources else {
+            return Err(Error::new(ErrorKind::Invalid, "a table of nothing"));
+        };
+        debug_assert!(sources.len() == 1 || plan.fresh_slab);
+        let depth = part.depth(first.depth());
+        let known = sources.iter().map(Source::known_bits).min();
+        let known = known.filter(|_| totals.keys > 0);
         let mut keys_are_readable = true;
         loop {
             let buckets = plan.shape.main;
@@ -59,35 +60,26 @@ impl<H: KeyHash> Index<H> {
                 self.memory.table(plan.shape, depth, encoding)?
             } else {
                 let memory = &self.memory;
-                let table = memory.table_sharing_keys(source, plan.shape, depth, encoding)?;
+                let table = memory.table_sharing_keys(first, plan.shape, depth, encoding)?;
                 (table, None)
             };
-            let same_places = plan.half.is_none()
-                && plan.shape == source.shape()
-                && encoding == *source.encoding();
+            let same_places =
+                part == Part::All && plan.shape == first.shape() && encoding == *first.encoding();
             let filled = if same_places {
-                table.take_over(source, appender.as_mut())?;
+                table.take_over(first, appender.as_mut())?;
                 Filled::Placed {
                     totals,
                     homeless: 0,
                 }
             } else {
-                let copier = Copier {
-                    index: self,
-                    source,
-                    half: plan.half,
-                    table: &table,
-                    appender: appender.as_mut(),
-                    guard,
-                };
-                copier.copy(hash_again)?
+                Copier::new(self, &table, appender.as_mut(), guard).copy(sources, hash_again)?
             };
             match filled {
                 Filled::Placed {
                     totals: copied,
                     homeless: 0,
                 } => {
-                    let totals = if plan.half.is_some() { copied } else { totals };
+                    let totals = if part.is_half() { copied } else { totals };
                     debug_assert_eq!(totals.keys, copied.keys);
                     return Ok(Built {
                         table,

@@ -25,7 +25,10 @@ const COMFORTABLE: u64 = 920;
 const CROWDED: u64 = 900;
 
 /// Below this many entries per thousand slots a table is worth shrinking.
-const SPARSE: u64 = 625;
+const SPARSE: u64 = 800;
+
+/// But not before one entry for so many slots was removed: then so many are copied for each that was removed.
+const SLOTS_PER_REMOVAL: u64 = 10;
 
 /// Number of buckets that keys have as home or second bucket, and of stash buckets behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,11 @@ impl Shape {
     /// The largest table.
     pub(super) fn largest() -> Self {
         Self::new(MAX_PAGES as u32, 0)
+    }
+
+    /// Two shards with so many entries together may be merged: less than two thirds of what one has when it splits.
+    pub(super) fn most_to_merge() -> u64 {
+        Self::largest().slots() / 8 * 5
     }
 
     /// How often to halve `entries` so that each part fits into such a table.
@@ -130,9 +138,16 @@ impl Shape {
         entries * 1000 >= self.slots() * CROWDED
     }
 
-    /// Whether so few `entries` deserve a smaller table.
-    pub(super) fn is_sparse(self, entries: u64) -> bool {
-        entries * 1000 < self.slots() * SPARSE && self != Self::for_entries(entries)
+    /// Whether `removals` since the table was made are so many that it may be replaced.
+    pub(super) fn is_due(self, removals: u64) -> bool {
+        removals * SLOTS_PER_REMOVAL > self.slots()
+    }
+
+    /// Whether so few `entries`, after so many `removals`, deserve a smaller table.
+    pub(super) fn is_sparse(self, entries: u64, removals: u64) -> bool {
+        self.is_due(removals)
+            && entries * 1000 < self.slots() * SPARSE
+            && self != Self::for_entries(entries)
     }
 }
 
@@ -172,9 +187,10 @@ mod tests {
                 (entries + entries / 20) * 1000 <= shape.slots() * 970,
                 "{entries}"
             );
-            assert!(!shape.is_sparse(entries), "{entries}");
-            let fewer = entries - entries / 10;
-            assert!(shape.pages() < 8 || !shape.is_sparse(fewer), "{entries}");
+            assert!(!shape.is_sparse(entries, u64::MAX >> 8), "{entries}");
+            let removed = entries / 10;
+            let is_sparse = shape.is_sparse(entries - removed, removed);
+            assert!(!is_sparse, "{entries}");
         }
     }
 

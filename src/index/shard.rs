@@ -8,6 +8,9 @@ use super::table::{NO_REFERENCE, Table};
 use crate::memory::epoch::EpochCell;
 use crate::memory::key_slab::{KeyAppender, MAX_SLAB_BYTES, record_bytes};
 
+/// Two shards whose live keys take no more in their slabs may be merged: well below what splits one.
+pub(super) const MERGED_SLAB_BYTES: u64 = PREFERRED_SLAB_BYTES as u64 / 8 * 5;
+
 /// A shard whose slab would grow beyond this splits, if its keys' hashes can be told apart. The insertion that does it copies
 /// so many bytes.
 const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 16;
@@ -30,12 +33,14 @@ struct Written {
 pub(super) struct Writer {
     /// Appends to the slab of the current table, if keys are in memory.
     pub(super) appender: Option<KeyAppender>,
-    /// The shard was split: its keys are to be looked for in the directory again.
+    /// The shard was split or merged: its keys are to be looked for in the directory again.
     pub(super) retired: bool,
     /// Removals since the table was built, or since building a smaller one was tried in vain.
     pub(super) removals: u64,
     /// So many removals must come before a smaller table is tried.
     pub(super) patience: u64,
+    /// So many removals must come before the sibling is looked at, whether it could be merged with.
+    pub(super) look_after: u64,
     /// How far the slab may grow.
     pub(super) slab_limit: usize,
 }
@@ -112,6 +117,16 @@ impl Totals {
         }
     }
 
+    /// Those of two sets together.
+    pub(super) fn joined(self, other: Self) -> Self {
+        Self {
+            keys: self.keys + other.keys,
+            key_bytes: self.key_bytes.wrapping_add(other.key_bytes),
+            record_bytes: self.record_bytes + other.record_bytes,
+            missing: self.missing + other.missing,
+        }
+    }
+
     /// A missing key has come into the slab.
     pub(super) fn supply(&mut self, key_length: usize) {
         self.missing -= 1;
@@ -136,6 +151,7 @@ impl Shard {
                     retired: false,
                     removals: 0,
                     patience: 0,
+                    look_after: 0,
                     slab_limit: PREFERRED_SLAB_BYTES,
                 }),
             },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bucket::Bucket;
 use super::hash::KeyHash;
 use super::image::following;
-use super::table::{NO_REFERENCE, load_reference};
+use super::table::{NO_REFERENCE, Position, Table, load_reference};
 use super::{Index, Location};
 use crate::error::{Error, Result};
 use crate::memory::epoch::Guard;
@@ -102,8 +102,8 @@ impl<H: KeyHash> Index<H> {
 
     /// Fills `snapshot` with the entries of the shard that `hash` leads to, loading it first if need be. Writers of that
     /// shard wait as long as it takes to copy the shard's buckets. Answers the lowest hash behind the shard; `None` behind
-    /// the last. Shards split, but are never put together: following these answers from 0 on, every hash is met once,
-    /// whatever happens to the shards on the way.
+    /// the last. `hash` is 0 or such an answer; what the shard has got before it, by being merged with its sibling since, is
+    /// left out. So, following these answers from 0 on, every hash is met once, whatever happens to the shards on the way.
     ///
     /// # Errors
     /// `Memory`; those of [`Index::make_present`].
@@ -125,6 +125,7 @@ impl<H: KeyHash> Index<H> {
                 continue;
             }
             let table = shard.table().load(guard);
+            let least = table.encoding().fingerprint_of(hash, table.depth());
             for number in 0..table.stash().end {
                 let bucket = Bucket::load(table.line(number));
                 let references = table.keys().map(|keys| keys.references(number));
@@ -132,6 +133,9 @@ impl<H: KeyHash> Index<H> {
                 while slots != 0 {
                     let slot = slots.trailing_zeros() as usize;
                     slots &= slots - 1;
+                    if least > 0 && fingerprint(table, &bucket, number, slot) < least {
+                        continue;
+                    }
                     // Without a location it is only reserved, by a batch that is not written yet.
                     if let Some(location) = table.encoding().location(bucket.field(slot)) {
                         debug_assert!(snapshot.entries.len() < snapshot.entries.capacity());
@@ -147,4 +151,16 @@ impl<H: KeyHash> Index<H> {
             return Ok(following(hash, shard.depth()));
         }
     }
+}
+
+/// What is known of the hash of the entry in `slot` of a bucket.
+#[cold]
+fn fingerprint(table: &Table, bucket: &Bucket, number: usize, slot: usize) -> u64 {
+    let position = Position {
+        bucket: number,
+        slot,
+    };
+    let home = table.home_of(bucket, position);
+    let encoding = table.encoding();
+    encoding.fingerprint(home, encoding.tag(bucket.tag(slot), bucket.field(slot)))
 }

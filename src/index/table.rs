@@ -256,7 +256,7 @@ impl Table {
 
     /// The home of the entry at `position`, which is in `bucket`.
     #[inline]
-    fn home_of(&self, bucket: &Bucket, position: Position) -> usize {
+    pub(super) fn home_of(&self, bucket: &Bucket, position: Position) -> usize {
         if position.bucket >= self.stash().start {
             self.stash_home(position)
         } else if bucket.displaced() >> position.slot & 1 == 1 {

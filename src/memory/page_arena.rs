@@ -30,9 +30,15 @@ const HUGE_FROM_BYTES: usize = 32 << 20;
 /// When so few bytes of pages are free, the next region is made.
 const FEW_FREE_BYTES: usize = REGION_BYTES / 4;
 
-/// This much idle memory, or the arena's 32nd part if that is more, may stay resident for quick reuse; of more, all
-/// but half of that is given back.
+/// This much idle memory may stay resident for quick reuse in any arena, and so much in one of which a 16th part is as much.
+const LEAST_IDLE_BYTES: usize = 128 << 10;
 const IDLE_BYTES: usize = 512 << 10;
+
+/// How much idle memory may stay resident where so many bytes are handed out; of more, all but half of that is given back.
+fn idle_allowance(allocated_bytes: usize) -> usize {
+    let of_small = (allocated_bytes / 16).clamp(LEAST_IDLE_BYTES, IDLE_BYTES);
+    of_small.max(allocated_bytes / 32)
+}
 
 /// How much memory an arena holds; all figures in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -255,10 +261,18 @@ impl State {
             self.forget_region(given);
             self.drop_next();
         }
-        let unavoidable = self.stuck_bytes + self.fresh_bytes;
-        let allowance = IDLE_BYTES.max(self.statistics.allocated_bytes / 32);
+        let unavoidable = self.stuck_bytes + self.wanted_fresh_bytes();
+        let allowance = idle_allowance(self.statistics.allocated_bytes);
         if self.statistics.idle_bytes > unavoidable + allowance {
             self.give_back(unavoidable + allowance / 2);
+        }
+    }
+
+    /// What may stay of what was made ahead. An arena that has become small grows without.
+    fn wanted_fresh_bytes(&self) -> usize {
+        match self.statistics.mapped_bytes >= HUGE_FROM_BYTES {
+            true => self.fresh_bytes,
+            false => 0,
         }
     }
 
@@ -287,7 +301,7 @@ impl State {
             self.remove_idle(given);
         }
         if self.statistics.idle_bytes > rest {
-            self.stuck_bytes = self.statistics.idle_bytes.saturating_sub(self.fresh_bytes);
+            self.stuck_bytes = self.statistics.idle_bytes - self.fresh_bytes;
         }
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::ErrorKind;
 
-fn key(number: u64) -> [u8; 16] {
+pub(super) fn key(number: u64) -> [u8; 16] {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&number.to_le_bytes());
     key[8..].copy_from_slice(&(!number).to_be_bytes());
@@ -11,7 +11,7 @@ fn key(number: u64) -> [u8; 16] {
 }
 
 /// Lets replaced tables be freed: nothing holds a guard, so a few rounds of collection suffice.
-fn settle() {
+pub(super) fn settle() {
     for _ in 0..100 {
         epoch::pin().flush();
         std::thread::yield_now();
@@ -35,7 +35,7 @@ fn location_bits(number: u64) -> u32 {
     location(8 * number + 1).bits()
 }
 
-fn put(index: &Index, number: u64) -> crate::Result<()> {
+pub(super) fn put(index: &Index, number: u64) -> crate::Result<()> {
     let guard = epoch::pin();
     match index.entry(
         &guard,
@@ -49,7 +49,7 @@ fn put(index: &Index, number: u64) -> crate::Result<()> {
     Ok(())
 }
 
-fn remove(index: &Index, number: u64) {
+pub(super) fn remove(index: &Index, number: u64) {
     let guard = epoch::pin();
     index
         .occupied(&guard, index.hash(&key(number)), &key(number))
@@ -92,7 +92,7 @@ fn sixteen_byte_keys_cost_at_most_thirteen_bytes_more_at_any_number_of_keys() {
 }
 
 /// The log of `put`.
-struct Records;
+pub(super) struct Records;
 
 impl KeyReader for Records {
     fn matches(&self, _: &epoch::Guard, location: Location, wanted: &[u8]) -> Result<bool> {

@@ -7,6 +7,7 @@ mod image;
 mod memory;
 mod model;
 mod moves;
+mod shrink;
 
 use std::collections::HashMap;
 use std::sync::Arc;

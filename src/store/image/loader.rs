@@ -1,4 +1,5 @@
-//! Fills in the background what no call has touched yet: first the shards, then the keys that belong into memory.
+//! Fills in the background what no call has touched yet: first the shards, then the keys that belong into memory. Then makes
+//! the index as small as it can be.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,8 @@ impl Loader {
                 let go_on = || !stop.load(Ordering::Acquire);
                 let _ = contents.index.make_all_present(go_on);
                 supply_keys(&contents, &go_on);
+                // Shards do not merge while others are absent.
+                contents.index.trim(go_on);
             }
         })?;
         Ok(Self {

@@ -163,6 +163,10 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         bytes.clear();
         let summary = index.export_shard(hash, &mut bytes)?;
         next = following(hash, summary.depth);
+        // Shards that were merged since they were written are in this one.
+        let before = |shard: &ImageShard| shard.summary.first_hash < summary.first_hash;
+        let kept = directory.shards.partition_point(before);
+        directory.shards.truncate(kept);
         directory.shards.try_reserve(1).map_err(|_| memory())?;
         directory.shards.push(ImageShard {
             summary,

@@ -149,7 +149,7 @@ impl Filling<'_> {
             graves.clear(&index, self.segments)?;
         }
         if options.expected_keys <= most {
-            index.trim();
+            index.trim(|| true);
         }
         Ok(index)
     }
