@@ -10,6 +10,9 @@ library := $(target)/library/release/libfreyja.a
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
+# What this machine is called where a target has to be named.
+host := $(shell rustc -vV | sed -n 's/host: //p')
+
 .PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean power-test
 .PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
@@ -64,19 +67,23 @@ concurrency-test: ## check that what threads see at the same time has an order; 
 TARGET ?= calls record segment hints image options
 # How many targets run at the same time.
 SIDE_BY_SIDE ?= 2
-fuzz_target_triple := $(shell rustc -vV | sed -n 's/host: //p')
-fuzz_programs = $(target)/fuzz/$(fuzz_target_triple)/release
-fuzz_flags := -Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing $(addprefix -Cllvm-args=-sanitizer-coverage-,\
-	level=4 inline-8bit-counters pc-table trace-compares)
+fuzz_programs = $(target)/fuzz/programs
+fuzz_flags = -Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing $(addprefix -Cllvm-args=-sanitizer-coverage-,\
+	inline-8bit-counters pc-table $(1))
+fuzz_build = RUSTFLAGS="$(call fuzz_flags,$(1))" $(CARGO) build --release --manifest-path fuzz/Cargo.toml --target-dir $(2) \
+	--target $(host) $(3) && cp $(addprefix $(2)/$(host)/release/,$(4)) $(fuzz_programs)
 
+# No constant that a comparison could tell stands between a fuzzer and sequences of calls, and keeping the books of comparisons and of
+# entropy takes as long as the calls: they go without.
 fuzz: ## feed parsers and C calls what a fuzzer finds; TARGET="calls record" MINUTES=10 each, LENGTH=100 for short inputs
-	RUSTFLAGS="$(fuzz_flags)" $(CARGO) build --release --manifest-path fuzz/Cargo.toml --target-dir $(target)/fuzz \
-		--target $(fuzz_target_triple)
+	@mkdir -p $(fuzz_programs)
+	$(call fuzz_build,level=4 trace-compares,$(target)/fuzz,,seeds record segment hints image options)
+	$(if $(filter calls,$(TARGET)),$(call fuzz_build,level=3,$(target)/fuzz/calls,--bin calls,calls))
 	$(fuzz_programs)/seeds $(target)/fuzz/corpus
 	@mkdir -p $(addprefix $(target)/fuzz/found/,$(TARGET)) $(addprefix $(target)/fuzz/corpus/,$(TARGET))
 	@cd $(target)/fuzz && printf '%s\n' $(TARGET) | xargs -P $(SIDE_BY_SIDE) -I '{}' sh -c '\
 		$(fuzz_programs)/{} -max_total_time=$$(( $(MINUTES) * 60 )) -timeout=60 -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 \
-			$(if $(LENGTH),-max_len=$(LENGTH)) \
+			$(if $(LENGTH),-max_len=$(LENGTH)) $$(case {} in calls) echo -entropic=0 -reduce_inputs=0;; esac) \
 			-artifact_prefix=$(target)/fuzz/found/{}/ corpus/{} found/{} >{}.log 2>&1; \
 		status=$$?; \
 		if [ $$status = 0 ]; then grep executed {}.log; else cat {}.log; fi | sed "s/^/{}: /"; \

@@ -22,4 +22,6 @@ pub mod vfs;
 #[global_allocator]
 static ALLOCATOR: memory::reserve::Allocator = memory::reserve::Allocator;
 
+#[cfg(fuzzing)]
+pub use capi::simulation;
 pub use error::{Error, ErrorKind, Result};

@@ -67,6 +67,8 @@ mod switch {
         ReplacedKept,
         /// Compaction drops an expired put although an older one may be left.
         ExpiredDropped,
+        /// A segment goes whole once anything in it has expired, whatever has not.
+        DroppedTooEarly,
         /// A backup acknowledges files that are not durable.
         BackupUnsynced,
         /// A backup leaves out the end of the log.

@@ -257,6 +257,59 @@ pub(crate) fn after_a_crash_what_had_expired_when_the_last_segment_was_begun_sta
     assert_eq!(value_of(&open_with(&crashed, &options), b"key"), None);
 }
 
+/// A segment may go whole only when all of it has expired.
+#[test]
+pub fn a_pair_that_has_not_expired_stays_when_all_others_of_its_segment_have() {
+    // One that expires later, and one that never does; the segment is looked at before anything has expired, or not.
+    for later in [Some(NOW + 500_000), None] {
+        for is_looked_at_before in [false, true] {
+            let disk = disk();
+            let options = Options {
+                segment_size: 4096,
+                image_segments: 0,
+                ..options()
+            };
+            let store = open_with(&disk, &options);
+            let put = |number: u32, expires_at_ms: Option<u64>| {
+                let key = number.to_le_bytes();
+                match expires_at_ms {
+                    Some(moment) => store.put_expiring(&key, &[1; 60], moment).unwrap(),
+                    None => store.put(&key, &[1; 60]).unwrap(),
+                }
+            };
+            for number in 0..200 {
+                put(number, Some(NOW + 1000));
+                if number == 100 {
+                    put(1000, later);
+                }
+            }
+            let maintain = || while store.maintain().unwrap() {};
+            if is_looked_at_before {
+                maintain();
+            }
+            // The survivor makes looks rare, being far behind the others: see that there has been one.
+            disk.set_wall_clock_ms(NOW + 400_000);
+            maintain();
+            store.compact(|_| true).unwrap();
+            let stats = store.stats();
+            assert!(
+                stats.compactions > 0 && stats.live_bytes < 1000,
+                "{stats:?}"
+            );
+            let check = |store: &Store| {
+                assert_eq!(value_of(store, &1000_u32.to_le_bytes()), Some(vec![1; 60]));
+                assert!(
+                    (0..200_u32).all(|number| value_of(store, &number.to_le_bytes()).is_none())
+                );
+                assert!(store.recovery_report().damaged.is_empty());
+            };
+            check(&store);
+            store.close().unwrap();
+            check(&open_with(&disk, &options));
+        }
+    }
+}
+
 #[test]
 fn damage_to_a_pair_that_expires_is_told_and_does_not_pass_for_expiry() {
     let disk = disk();

@@ -5,6 +5,8 @@
 #[path = "support/independent_reader.rs"]
 mod independent_reader;
 mod support;
+#[path = "support/trace.rs"]
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use std::process::Command;
 use independent_reader::{bytes, read_stores};
 use support::programs::{Way, compiled, told};
 use support::root;
+use trace::Call;
 
 fn program(name: &str) -> PathBuf {
     compiled(
@@ -93,59 +96,99 @@ fn campaign_of_kills() {
     println!("{killed} processes killed, seeds from {first}");
 }
 
-/// What a traced program did, in order: completed syncs and the words it said.
-fn trace(name: &str) -> Option<Vec<String>> {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("trace");
-    let traced = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=fdatasync,fsync,write", "-o"])
-        .arg(&log)
-        .arg(program(name))
-        .arg(folder.path())
-        .output();
-    let Ok(output) = traced else {
-        println!("skipped: strace is not installed");
-        return None;
+const TRACED: &str = "fdatasync,fsync,write,pwrite64,pwritev,pwritev2,writev,rename";
+
+/// Says why what has been acknowledged by `acknowledgement` is not known to be durable.
+fn what_is_missing(calls: &[Call], acknowledgement: &Call) -> Result<(), String> {
+    let text = &acknowledgement.text;
+    let key = &text[text.find("key ").unwrap()..=text.find('.').unwrap()];
+    let before = || {
+        let is_over = |call: &&Call| call.end < acknowledgement.begin && call.succeeded();
+        calls.iter().filter(is_over)
     };
-    let text = std::fs::read_to_string(&log).unwrap_or_default();
-    if text.is_empty() {
-        println!("skipped: strace may not trace here: {}", told(&output));
-        return None;
+    let is_synced = |path: &str, after: usize| {
+        let mut syncs = before().filter(|it| it.is(&["fdatasync", "fsync"]));
+        syncs.any(|sync| sync.file() == path && sync.begin > after)
+    };
+    let writes = ["pwrite64", "pwritev", "pwritev2", "writev"];
+    let write = before().find(|it| it.is(&writes) && it.text.contains(key));
+    let write = write.ok_or_else(|| format!("{key} was not written"))?;
+    let path = write.file();
+    if !is_synced(path, write.end) {
+        return Err(format!("{key} was not synced after it was written"));
     }
-    assert!(output.status.success(), "{}", told(&output));
-    let event = |line: &str| match line {
-        _ if line.contains("write(1, \"always") => Some("always".to_string()),
-        _ if line.contains("write(1, \"interval") => Some("interval".to_string()),
-        _ if line.contains("sync") && line.ends_with("= 0") => Some("sync".to_string()),
-        _ => None,
+    // The file got its name, and then its directory was synced.
+    let (folder, name) = path.rsplit_once('/').unwrap();
+    let named = format!("/{name}\") = 0");
+    let rename = before().find(|it| it.is(&["rename"]) && it.text.contains(&named));
+    let rename = rename.ok_or_else(|| format!("{name} has got no name"))?;
+    match is_synced(folder, rename.end) {
+        true => Ok(()),
+        false => Err(format!(
+            "the name of {name}, which has {key}, was not synced"
+        )),
+    }
+}
+
+#[test]
+fn an_acknowledgement_before_its_sync_is_noticed() {
+    let [write, sync, rename, name, say] = [
+        "7 pwrite64(4</s/1.seg>, \"..key 1 of 0.value\", 18, 128) = 18",
+        "7 fdatasync(4</s/1.seg>) = 0",
+        "7 rename(\"/s/1.new\", \"/s/1.seg\") = 0",
+        "7 fsync(5</s>) = 0",
+        "7 write(1<pipe:[1]>, \"always key 1 of 0.\\n\", 19) = 19",
+    ];
+    let judge = |lines: &[&str]| {
+        let calls = trace::parse(&lines.join("\n"));
+        what_is_missing(&calls, calls.iter().find(|it| it.is(&["write"])).unwrap())
     };
-    Some(text.lines().filter_map(event).collect())
+    judge(&[rename, name, write, sync, say]).unwrap();
+    let failed = "7 fdatasync(4</s/1.seg>) = -1 EIO (Input/output error)";
+    let other = "7 fdatasync(6</s/2.seg>) = 0";
+    let (begun, over) = (
+        "8 fdatasync(4</s/1.seg> <unfinished ...>",
+        "8 <... fdatasync resumed>) = 0",
+    );
+    for lines in [
+        &[rename, name, sync, write, say][..],
+        &[rename, name, write, say, sync],
+        &[rename, name, sync, say],
+        &[rename, write, sync, say],
+        &[name, rename, write, sync, say],
+        &[rename, name, write, failed, say],
+        &[rename, name, write, other, say],
+        &[rename, name, begun, write, over, say],
+        &[rename, name, write, begun, say, over],
+    ] {
+        judge(lines).unwrap_err();
+    }
+    judge(&[rename, name, write, begun, over, say]).unwrap();
 }
 
 #[test]
 fn what_is_acknowledged_as_durable_has_been_synced_and_the_interval_goes_on_while_writing() {
-    let Some(events) = trace("acknowledgements") else {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = folder.path().canonicalize().unwrap();
+    let Some(calls) = trace::calls(&program("acknowledgements"), &stores, TRACED) else {
         return;
     };
-    let (mut synced, mut acknowledged) = (false, 0);
-    for event in events.iter().take_while(|event| *event != "interval") {
-        match event.as_str() {
-            "sync" => synced = true,
-            _ => {
-                assert!(
-                    std::mem::take(&mut synced),
-                    "put {acknowledged} was not synced"
-                );
-                acknowledged += 1;
-            }
-        }
-    }
-    assert_eq!(acknowledged, 50);
-    let while_writing = events.split(|event| event == "interval").nth(1).unwrap();
+    let said = |word: &'static str| {
+        let says = move |call: &&Call| call.text.contains(&format!(", \"{word}"));
+        calls.iter().filter(says)
+    };
+    let judged = said("always ").map(|it| what_is_missing(&calls, it));
+    let missing: Vec<String> = judged.filter_map(Result::err).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert_eq!(said("always ").count(), 5 * 30);
+    let [begin, end] = [0, 1].map(|number| said("interval").nth(number).unwrap());
+    let syncs = calls.iter().filter(|call| {
+        call.is(&["fdatasync"])
+            && call.succeeded()
+            && call.begin > begin.end
+            && call.end < end.begin
+    });
     // 25 intervals, of which a busy machine may miss some.
-    assert!(
-        while_writing.len() >= 5,
-        "{} syncs in 25 intervals",
-        while_writing.len()
-    );
+    let syncs = syncs.count();
+    assert!(syncs >= 5, "{syncs} syncs in 25 intervals");
 }

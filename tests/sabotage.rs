@@ -144,6 +144,7 @@ fn expiry_suite() -> Told<()> {
     expiry::a_clock_that_steps_back_brings_nothing_back();
     expiry::what_was_found_expired_in_a_run_that_wrote_nothing_stays_so_in_the_next();
     expiry::after_a_crash_what_had_expired_when_the_last_segment_was_begun_stays_expired();
+    expiry::a_pair_that_has_not_expired_stays_when_all_others_of_its_segment_have();
     Ok(())
 }
 
@@ -208,6 +209,7 @@ noticed! {
     refreshing_over_a_gap: RefreshedOverGap by refresh_suite
     refreshing_over_a_compaction: RefreshedOverCompaction by refresh_suite
     forgetting_what_has_expired: ExpiryForgotten by expiry_suite
+    dropping_a_segment_too_early: DroppedTooEarly by expiry_suite
     not_writing_down_what_has_expired: ExpiryUnrecorded by expiry_suite
 }
 

@@ -334,8 +334,19 @@ static void make_stores(const char *path, const freyja_options *options, char *k
     memcpy(books_before, books, sizeof books);
 }
 
-/* Begins with a new store, or a copy of `before`. */
+/* Seconds that one life with a failure may take, on however busy a machine. */
+enum { PATIENCE = 120 };
+
+static void name_what_hangs(int signal) {
+    (void)signal;
+    dprintf(STDERR_FILENO, "hangs with " FAULTY "\n", FAULT_VALUES);
+    _exit(1);
+}
+
+/* Begins with a new store, or a copy of `before`. From now on the next life has its time. */
 static void begin(const char *path, const char *before) {
+    signal(SIGALRM, name_what_hangs);
+    alarm(PATIENCE);
     for (int number = 0; number < MANY; number++)
         set(&many[number], MISSING);
     remove_files(path);

@@ -10,6 +10,8 @@ use super::error::freyja_error;
 use super::fork;
 use super::guard;
 use super::handle::HandleTable;
+#[cfg(fuzzing)]
+use super::simulation;
 use super::status::{code_of, freyja_status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch;
@@ -36,12 +38,25 @@ const EPOCHS: usize = 4;
 pub fn open(path: &Path, options: &Options) -> Result<*mut freyja_db> {
     fork::watch()?;
     let database = Database {
-        store: Store::open(path, options)?,
+        store: open_store(path, options)?,
         forks: fork::count(),
         panic: OnceLock::new(),
     };
     let handle = DATABASES.insert(database)?;
     Ok(std::ptr::without_provenance_mut(handle))
+}
+
+#[cfg(not(fuzzing))]
+fn open_store(path: &Path, options: &Options) -> Result<Store> {
+    Store::open(path, options)
+}
+
+#[cfg(fuzzing)]
+fn open_store(path: &Path, options: &Options) -> Result<Store> {
+    match simulation::disk() {
+        Some(disk) => Store::open_on(Arc::new(disk), path, options),
+        None => Store::open(path, options),
+    }
 }
 
 /// Invalidates the handle and closes its store.

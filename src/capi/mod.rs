@@ -31,6 +31,8 @@ mod put_buf;
 mod read;
 mod read_many;
 mod refresh;
+#[cfg(fuzzing)]
+pub mod simulation;
 mod staging;
 mod stats;
 mod status;

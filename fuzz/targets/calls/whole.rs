@@ -122,7 +122,7 @@ impl World {
             key_storage: u32::from(how & 2 != 0),
             ..Options::small()
         };
-        let path = CString::new(Self::path(number).to_str().unwrap()).unwrap();
+        let path = CString::new(self.path(number).to_str().unwrap()).unwrap();
         let mut reader = ptr::null_mut();
         // SAFETY: all pointers are valid.
         let status =

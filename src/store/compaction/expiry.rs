@@ -112,11 +112,14 @@ fn look_at(work: &Work<'_>, live: &LiveSegment, now: u64) -> Result<()> {
         0 => u64::MAX,
         _ => u64::try_from(waits / u128::from(later)).unwrap_or(u64::MAX),
     };
+    #[cfg_attr(not(feature = "sabotage"), expect(unused_mut))]
+    let mut all_expired = later == 0 && !has_lasting;
+    sabotage!(DroppedTooEarly, all_expired |= expired_bytes > 0);
     live.usage.set_expired(&Look {
         expired_bytes,
         look_at_ms: now.saturating_add(mean_wait.max(LEAST_WAIT_MS)),
         until,
-        all_expired: later == 0 && !has_lasting,
+        all_expired,
     });
     Ok(())
 }
