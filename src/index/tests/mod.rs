@@ -8,6 +8,7 @@ mod memory;
 mod model;
 mod moves;
 mod shrink;
+mod walks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
