@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::disposal::{Disposal, Remains};
 use crate::log::footer::{FOOTER_LEN, Footer};
 use crate::log::record::{self, Head, Invalid, MAX_HEAD_LEN, SegmentContext};
 use crate::log::record_view::RecordView;
@@ -41,6 +42,18 @@ pub struct Segment {
     content: Content,
     /// Unset as long as it is known that no record expires.
     may_expire: AtomicBool,
+    /// Who lets go of mapping and file; the thread that drops the segment where this is not set.
+    disposal: OnceLock<Arc<Disposal>>,
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Some(disposal) = self.disposal.take() {
+            let nothing = Content::File(AtomicU64::new(0));
+            let content = std::mem::replace(&mut self.content, nothing);
+            disposal.take(Remains::new(content, self.file.clone()));
+        }
+    }
 }
 
 /// The records of a mapped segment that were readable at one moment.
@@ -185,6 +198,7 @@ impl Segment {
             file,
             content,
             may_expire: AtomicBool::new(may_expire),
+            disposal: OnceLock::new(),
         })
     }
 
@@ -217,6 +231,11 @@ impl Segment {
             len,
             true,
         )
+    }
+
+    /// When nobody reads the segment any more, `disposal` lets go of it, whoever was the last.
+    pub fn leave_to(&self, disposal: &Arc<Disposal>) {
+        self.disposal.get_or_init(|| disposal.clone());
     }
 
     /// The segment's id.
