@@ -38,7 +38,8 @@ pub struct Segment {
     header: SegmentHeader,
     header_bytes: [u8; HEADER_LEN],
     context: SegmentContext,
-    file: Arc<dyn File>,
+    /// Taken by the drop, and by nothing else.
+    file: Option<Arc<dyn File>>,
     content: Content,
     /// Unset as long as it is known that no record expires.
     may_expire: AtomicBool,
@@ -48,10 +49,10 @@ pub struct Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if let Some(disposal) = self.disposal.take() {
+        if let (Some(disposal), Some(file)) = (self.disposal.take(), self.file.take()) {
             let nothing = Content::File(AtomicU64::new(0));
             let content = std::mem::replace(&mut self.content, nothing);
-            disposal.take(Remains::new(content, self.file.clone()));
+            disposal.take(Remains::new(content, file));
         }
     }
 }
@@ -195,7 +196,7 @@ impl Segment {
             context: header.context(),
             header,
             header_bytes,
-            file,
+            file: Some(file),
             content,
             may_expire: AtomicBool::new(may_expire),
             disposal: OnceLock::new(),
@@ -210,7 +211,7 @@ impl Segment {
             self.path.clone(),
             self.header.clone(),
             self.header_bytes,
-            self.file.clone(),
+            self.shared_file().clone(),
             read_mode,
             len,
             self.may_expire(),
@@ -220,13 +221,13 @@ impl Segment {
     /// The same segment, through the same open file, for reading all that the file has now by calls: another process may be writing
     /// it, so that what is behind the last complete record may change.
     pub fn as_it_is_now(&self) -> Result<Arc<Self>> {
-        let len = self.file.len();
+        let len = self.file().len();
         let len = len.map_err(|error| Error::io("take the length", &self.path, &error))?;
         Self::new(
             self.path.clone(),
             self.header.clone(),
             self.header_bytes,
-            self.file.clone(),
+            self.shared_file().clone(),
             ReadMode::Pread,
             len,
             true,
@@ -291,7 +292,7 @@ impl Segment {
 
     /// Bytes that the file takes on disk, with what is allocated for coming records.
     pub fn disk_bytes(&self) -> u64 {
-        self.file.len().unwrap_or_else(|_| self.readable_end())
+        self.file().len().unwrap_or_else(|_| self.readable_end())
     }
 
     /// Offset behind the last readable byte that is not zero. Errors: `Corrupt` if the file was cut, `Io`.
@@ -313,7 +314,7 @@ impl Segment {
     /// Makes everything below [`Self::readable_end`] durable. After an error it must not be called again.
     pub fn sync(&self) -> Result<()> {
         sabotage!(NoSync, return Ok(()));
-        self.file
+        self.file()
             .sync()
             .map_err(|error| Error::io("sync", &self.path, &error))
     }
@@ -479,7 +480,7 @@ impl Segment {
 
     /// Fills `buffer` from byte `offset` of the file. Errors: `Corrupt` if the file was cut, `Io`.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        self.file
+        self.file()
             .read_exact_at(buffer, offset)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -514,8 +515,13 @@ impl Segment {
         }
     }
 
+    fn shared_file(&self) -> &Arc<dyn File> {
+        let file = self.file.as_ref();
+        file.expect("a segment has its file until it is dropped")
+    }
+
     pub(super) fn file(&self) -> &dyn File {
-        &*self.file
+        &**self.shared_file()
     }
 
     pub(super) fn header_bytes(&self) -> &[u8; HEADER_LEN] {
