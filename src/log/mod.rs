@@ -4,6 +4,7 @@
 
 mod byte_source;
 mod checksum_index;
+mod disposal;
 pub mod footer;
 pub mod hints;
 pub(crate) mod little_endian;
@@ -24,6 +25,7 @@ mod test_random;
 pub mod varint;
 pub mod writer;
 
+pub use disposal::{Disposal, Remains};
 pub use record_view::{Pair, RecordView};
 pub use scan_event::Event;
 pub use scanner::Scanner;

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::disposal::{Disposal, Remains};
 use crate::log::footer::{FOOTER_LEN, Footer};
 use crate::log::record::{self, Head, Invalid, MAX_HEAD_LEN, SegmentContext};
 use crate::log::record_view::RecordView;
@@ -37,10 +38,23 @@ pub struct Segment {
     header: SegmentHeader,
     header_bytes: [u8; HEADER_LEN],
     context: SegmentContext,
-    file: Arc<dyn File>,
+    /// Taken by the drop, and by nothing else.
+    file: Option<Arc<dyn File>>,
     content: Content,
     /// Unset as long as it is known that no record expires.
     may_expire: AtomicBool,
+    /// Who lets go of mapping and file; the thread that drops the segment where this is not set.
+    disposal: OnceLock<Arc<Disposal>>,
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let (Some(disposal), Some(file)) = (self.disposal.take(), self.file.take()) {
+            let nothing = Content::File(AtomicU64::new(0));
+            let content = std::mem::replace(&mut self.content, nothing);
+            disposal.take(Remains::new(content, file));
+        }
+    }
 }
 
 /// The records of a mapped segment that were readable at one moment.
@@ -182,9 +196,10 @@ impl Segment {
             context: header.context(),
             header,
             header_bytes,
-            file,
+            file: Some(file),
             content,
             may_expire: AtomicBool::new(may_expire),
+            disposal: OnceLock::new(),
         })
     }
 
@@ -196,7 +211,7 @@ impl Segment {
             self.path.clone(),
             self.header.clone(),
             self.header_bytes,
-            self.file.clone(),
+            self.shared_file().clone(),
             read_mode,
             len,
             self.may_expire(),
@@ -206,17 +221,22 @@ impl Segment {
     /// The same segment, through the same open file, for reading all that the file has now by calls: another process may be writing
     /// it, so that what is behind the last complete record may change.
     pub fn as_it_is_now(&self) -> Result<Arc<Self>> {
-        let len = self.file.len();
+        let len = self.file().len();
         let len = len.map_err(|error| Error::io("take the length", &self.path, &error))?;
         Self::new(
             self.path.clone(),
             self.header.clone(),
             self.header_bytes,
-            self.file.clone(),
+            self.shared_file().clone(),
             ReadMode::Pread,
             len,
             true,
         )
+    }
+
+    /// When nobody reads the segment any more, `disposal` lets go of it, whoever was the last.
+    pub fn leave_to(&self, disposal: &Arc<Disposal>) {
+        self.disposal.get_or_init(|| disposal.clone());
     }
 
     /// The segment's id.
@@ -272,7 +292,7 @@ impl Segment {
 
     /// Bytes that the file takes on disk, with what is allocated for coming records.
     pub fn disk_bytes(&self) -> u64 {
-        self.file.len().unwrap_or_else(|_| self.readable_end())
+        self.file().len().unwrap_or_else(|_| self.readable_end())
     }
 
     /// Offset behind the last readable byte that is not zero. Errors: `Corrupt` if the file was cut, `Io`.
@@ -294,7 +314,7 @@ impl Segment {
     /// Makes everything below [`Self::readable_end`] durable. After an error it must not be called again.
     pub fn sync(&self) -> Result<()> {
         sabotage!(NoSync, return Ok(()));
-        self.file
+        self.file()
             .sync()
             .map_err(|error| Error::io("sync", &self.path, &error))
     }
@@ -460,7 +480,7 @@ impl Segment {
 
     /// Fills `buffer` from byte `offset` of the file. Errors: `Corrupt` if the file was cut, `Io`.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        self.file
+        self.file()
             .read_exact_at(buffer, offset)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -495,8 +515,13 @@ impl Segment {
         }
     }
 
+    fn shared_file(&self) -> &Arc<dyn File> {
+        let file = self.file.as_ref();
+        file.expect("a segment has its file until it is dropped")
+    }
+
     pub(super) fn file(&self) -> &dyn File {
-        &*self.file
+        &**self.shared_file()
     }
 
     pub(super) fn header_bytes(&self) -> &[u8; HEADER_LEN] {
@@ -579,7 +604,9 @@ fn read_footer(file: &dyn File, len: u64) -> io::Result<Option<(Footer, SegmentH
 }
 
 fn check_name(path: &Path, segment_id: u64) -> Result<()> {
-    if path.file_name().and_then(segment_name::parse) == Some(segment_id) {
+    let name = path.file_name().unwrap_or_default();
+    let named = segment_name::parse(name).or_else(|| segment_name::parse_tail(name));
+    if named == Some(segment_id) {
         return Ok(());
     }
     let name = segment_name::file_name(segment_id);

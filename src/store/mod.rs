@@ -11,6 +11,7 @@ mod commit_log;
 mod compaction;
 mod contents;
 mod counters;
+mod disposer;
 mod examination;
 mod failure;
 mod follow;
@@ -47,6 +48,7 @@ use commit_log::{CommitLog, Scope};
 use compaction::{Compactor, Worker};
 use contents::Current;
 use counters::{Counters, Operation};
+use disposer::Disposer;
 use failure::Failure;
 use follow::Follower;
 use image::{ImageKeeper, Loader};
@@ -94,6 +96,7 @@ pub struct Store {
     background: Mutex<Option<Background>>,
     loader: Mutex<Option<Loader>>,
     worker: Mutex<Option<Worker>>,
+    disposer: Mutex<Option<Disposer>>,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
@@ -258,6 +261,7 @@ impl Store {
         };
         // Files that compaction has replaced wait for readers that are gone by now; nobody else might ever let go of them.
         epoch::outlast();
+        drop(self.disposer.lock().take());
         drop(self.lock.lock().take());
         result
     }

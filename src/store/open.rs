@@ -13,6 +13,7 @@ use super::commit_log::{CommitLog, Place};
 use super::compaction::{Compactor, Worker};
 use super::contents::{Contents, Current};
 use super::counters::Counters;
+use super::disposer::Disposer;
 use super::failure::Failure;
 use super::follow::Follower;
 use super::image::{ImageKeeper, Loader};
@@ -138,6 +139,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         || may_compact;
     let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
+    let needs_disposer = log.is_some() && may_run;
     let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
         current: Current::new(contents.clone()),
@@ -171,11 +173,16 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         true => Some(Worker::start(shared.clone())?),
         false => None,
     };
+    let disposer = match needs_disposer {
+        true => Some(Disposer::start(segments.disposal())?),
+        false => None,
+    };
     Ok(Store {
         shared,
         background: Mutex::new(background),
         loader: Mutex::new(loader),
         worker: Mutex::new(worker),
+        disposer: Mutex::new(disposer),
         lock: Mutex::new(lock),
     })
 }

@@ -11,8 +11,8 @@ use super::clock::ExpiryClock;
 use super::live_segment::{Dead, LiveSegment, Sealed, Usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KeyReader, Location};
-use crate::log::Segment;
 use crate::log::footer::FOOTER_LEN;
+use crate::log::{Disposal, Segment};
 use crate::memory::epoch::{self, Guard};
 use crate::memory::epoch_table::EpochTable;
 
@@ -53,6 +53,7 @@ pub fn location_limit() -> Error {
 pub struct SegmentSet {
     by_chunk: EpochTable<LiveSegment>,
     members: Mutex<Members>,
+    disposal: Arc<Disposal>,
 }
 
 /// What the segments of a store amount to.
@@ -137,7 +138,13 @@ impl SegmentSet {
         Ok(Self {
             by_chunk: EpochTable::new()?,
             members: Mutex::default(),
+            disposal: Arc::default(),
         })
+    }
+
+    /// Where the segments go when they have left the set and nobody reads them any more.
+    pub fn disposal(&self) -> &Arc<Disposal> {
+        &self.disposal
     }
 
     /// Adds `segment`, whose records all begin below `capacity` bytes.
@@ -346,6 +353,7 @@ impl SegmentSet {
         chunks: Range<usize>,
         guard: &Guard,
     ) {
+        live.segment.leave_to(&self.disposal);
         for chunk in chunks.clone() {
             let covered = self.by_chunk.set(chunk, Some(live.clone()), guard);
             debug_assert!(covered, "chunks are reserved before they are set");

@@ -1,7 +1,7 @@
 //! Puts and deletes.
 
 use super::Store;
-use super::commit_log::{Appended, CommitLog, Scope};
+use super::commit_log::{Appended, CommitLog, Scope, is_shortage};
 use super::contents::Contents;
 use super::counters::Operation;
 use super::image;
@@ -11,9 +11,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::Entry;
 use crate::log::record::{Fields, Kind, MAX_VALUE_LEN};
 use crate::memory::epoch;
-
-/// How many full segments may wait to be sealed by the background thread before writers do it themselves.
-const FULL_SEGMENTS_IN_BACKGROUND: usize = 4;
 
 impl Store {
     /// Stores `value` under `key`, replacing what was there. Both may be empty.
@@ -30,7 +27,7 @@ impl Store {
     /// if `key` were not there; 0 stands for never. A moment in the past is no error: what was under `key` is gone.
     ///
     /// What has once been found expired stays so when the clock steps back, also after reopening if the store was
-    /// closed; after a crash, what had expired when the last segment file was begun stays so.
+    /// closed; after a crash, what had expired when the last segment file that survives it was begun stays so.
     pub fn put_expiring(&self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
         self.put_until(key, value, Some(expires_at_ms).filter(|&moment| moment > 0))
     }
@@ -147,8 +144,8 @@ impl Store {
             if appended.filled_a_segment {
                 self.wake_background();
             }
-            if appended.full_segments > FULL_SEGMENTS_IN_BACKGROUND {
-                log.sync(Scope::FullSegments)?;
+            if appended.is_behind {
+                return seal_full_segments(log);
             }
             return Ok(());
         }
@@ -156,7 +153,7 @@ impl Store {
             return log.sync(Scope::Everything);
         }
         if appended.full_segments > 0 {
-            log.sync(Scope::FullSegments)?;
+            return seal_full_segments(log);
         }
         Ok(())
     }
@@ -165,6 +162,14 @@ impl Store {
         if let Some(background) = &*self.background.lock() {
             background.wake();
         }
+    }
+}
+
+/// Seals full segments, unless something has run out that may be there the next time: the caller's record has been written.
+fn seal_full_segments(log: &CommitLog) -> Result<()> {
+    match log.sync(Scope::FullSegments) {
+        Err(error) if is_shortage(&error) => Ok(()),
+        synced => synced,
     }
 }
 

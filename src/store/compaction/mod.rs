@@ -305,6 +305,7 @@ impl Store {
         if done.segments_replaced > 0 {
             image::write_now(shared);
             let_go();
+            work.contents.segments.disposal().wait_until_empty();
         }
         match work
             .contents
@@ -348,7 +349,14 @@ impl Store {
             Compaction::Manual => false,
         };
         match merged {
-            true => let_go(),
+            true => {
+                let_go();
+                shared
+                    .share_contents()
+                    .segments
+                    .disposal()
+                    .wait_until_empty();
+            }
             false => image::write_if_due(shared),
         }
         Ok(merged)

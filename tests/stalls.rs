@@ -1,0 +1,391 @@
+//! Nobody waits for what the store does behind his back: a disk whose calls come back only when the test says so shows it.
+#![allow(clippy::disallowed_methods)] // looks at the clock to end a test that would never end
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use freyja::store::{Options, Store, SyncMode};
+use freyja::vfs::{
+    Access, Allocation, DirectoryEntry, DirectoryLock, File, LockMode, Mapping, MappingWriter,
+    SimulatedDisk, Vfs,
+};
+
+const STORE: &str = "/store";
+const SEGMENT: u64 = 64 << 10;
+const VALUE: usize = 1000;
+/// Far longer than anything here takes that does not wait for the gate.
+const NEVER: Duration = Duration::from_secs(300);
+
+/// Which calls do not come back while the gate is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// All syncs.
+    Syncs,
+    /// Syncs of what a merge writes.
+    SyncsOfMerges,
+    /// The last close of a segment that has been removed.
+    Closings,
+}
+
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// Calls that wait.
+    waiting: usize,
+    /// Names, without what follows the dot, of files that have been removed.
+    removed: BTreeSet<OsString>,
+}
+
+impl Gate {
+    fn close(&self, held: Held) {
+        self.state.lock().unwrap().held = Some(held);
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().held = None;
+        self.changed.notify_all();
+    }
+
+    fn waiting(&self) -> usize {
+        self.state.lock().unwrap().waiting
+    }
+
+    /// Comes back when calls of this kind on `path` may.
+    fn pass(&self, kinds: &[Held], path: &Path) {
+        let stem = path.file_stem().unwrap_or_default();
+        let is_segment = !stem.to_string_lossy().starts_with("index");
+        let is_merge = is_segment && path.extension().is_some_and(|it| it == "new");
+        let mut state = self.state.lock().unwrap();
+        let is_held = |state: &State| match state.held {
+            Some(held) if !kinds.contains(&held) => false,
+            Some(Held::SyncsOfMerges) => is_merge,
+            Some(Held::Closings) => is_segment && state.removed.contains(stem),
+            Some(Held::Syncs) => true,
+            None => false,
+        };
+        state.waiting += 1;
+        while is_held(&state) {
+            state = self.changed.wait(state).unwrap();
+        }
+        state.waiting -= 1;
+    }
+
+    /// What `work` answers, which must not depend on the gate's being opened.
+    fn in_time<T: Send>(&self, what: &str, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let working = scope.spawn(work);
+            let begun = Instant::now();
+            while !working.is_finished() {
+                if begun.elapsed() > NEVER {
+                    self.open();
+                    panic!("{what} waited for the disk");
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            working.join().unwrap()
+        })
+    }
+}
+
+/// A simulated disk behind a gate.
+#[derive(Clone)]
+struct GatedDisk {
+    disk: SimulatedDisk,
+    gate: Arc<Gate>,
+}
+
+impl GatedDisk {
+    fn new() -> Self {
+        Self {
+            disk: SimulatedDisk::new(1),
+            gate: Arc::default(),
+        }
+    }
+
+    fn open_store(&self, sync_mode: SyncMode) -> Store {
+        let options = Options {
+            sync_mode,
+            sync_interval_ms: 1,
+            segment_size: SEGMENT,
+            ..Options::default()
+        };
+        Store::open_on(Arc::new(self.clone()), Path::new(STORE), &options).unwrap()
+    }
+
+    fn gated(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
+        Box::new(GatedFile {
+            file: Some(file),
+            path: path.to_path_buf(),
+            gate: self.gate.clone(),
+        })
+    }
+}
+
+struct GatedFile {
+    file: Option<Box<dyn File>>,
+    path: PathBuf,
+    gate: Arc<Gate>,
+}
+
+impl GatedFile {
+    fn file(&self) -> &dyn File {
+        &**self.file.as_ref().unwrap()
+    }
+}
+
+impl Drop for GatedFile {
+    fn drop(&mut self) {
+        self.gate.pass(&[Held::Closings], &self.path);
+        drop(self.file.take());
+    }
+}
+
+impl File for GatedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file().len()
+    }
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file().read_exact_at(buffer, offset)
+    }
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file().write_all_at(bytes, offset)
+    }
+    fn allocate(&self, length: u64) -> io::Result<Allocation> {
+        self.file().allocate(length)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file().set_len(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.gate
+            .pass(&[Held::Syncs, Held::SyncsOfMerges], &self.path);
+        self.file().sync()
+    }
+    fn map(&self, length: usize) -> io::Result<Arc<Mapping>> {
+        self.file().map(length)
+    }
+    fn map_append(
+        &self,
+        published: usize,
+        capacity: usize,
+    ) -> io::Result<(Arc<Mapping>, MappingWriter)> {
+        self.file().map_append(published, capacity)
+    }
+}
+
+impl Vfs for GatedDisk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>> {
+        self.disk
+            .open(path, access)
+            .map(|file| self.gated(path, file))
+    }
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.disk
+            .create_new(path)
+            .map(|file| self.gated(path, file))
+    }
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_directory(path)
+    }
+    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
+        self.disk.list(directory)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        self.disk.hard_link(existing, name)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let stem = path.file_stem().unwrap_or_default().to_owned();
+        self.gate.state.lock().unwrap().removed.insert(stem);
+        self.disk.remove(path)
+    }
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.gate.pass(&[Held::Syncs], directory);
+        self.disk.sync_directory(directory)
+    }
+    fn lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn DirectoryLock>> {
+        self.disk.lock(path, mode)
+    }
+    fn wall_clock_ms(&self) -> u64 {
+        self.disk.wall_clock_ms()
+    }
+    fn monotonic(&self) -> Duration {
+        self.disk.monotonic()
+    }
+    fn random(&self) -> io::Result<[u8; 16]> {
+        self.disk.random()
+    }
+}
+
+fn key(number: u64) -> [u8; 8] {
+    number.to_le_bytes()
+}
+
+fn put(store: &Store, number: u64, round: u64) {
+    store.put(&key(number), &[round as u8; VALUE]).unwrap();
+}
+
+fn expect(store: &Store, number: u64, round: u64) {
+    let found = store.get(&key(number)).unwrap();
+    assert_eq!(
+        found.as_deref(),
+        Some(&[round as u8; VALUE][..]),
+        "key {number}"
+    );
+}
+
+/// More puts than a segment holds.
+const MANY: u64 = 2 * SEGMENT / VALUE as u64;
+
+#[test]
+fn while_no_sync_comes_back_unsynced_puts_begin_segments_and_gets_see_them() {
+    for sync_mode in [SyncMode::None, SyncMode::Interval] {
+        let disk = GatedDisk::new();
+        let store = disk.open_store(sync_mode);
+        put(&store, 0, 1);
+        disk.gate.close(Held::Syncs);
+        let before = store.stats().segments;
+        disk.gate.in_time("a put or a get", || {
+            for number in 0..10 * MANY {
+                put(&store, number, 2);
+                expect(&store, number, 2);
+            }
+            assert!(store.delete(&key(0)).unwrap());
+        });
+        assert!(store.stats().segments > before + 10, "few were begun");
+        disk.gate.open();
+        store.close().unwrap();
+        let store = disk.open_store(sync_mode);
+        for number in 1..10 * MANY {
+            expect(&store, number, 2);
+        }
+        assert_eq!(store.get(&key(0)).unwrap(), None);
+    }
+}
+
+/// Puts, and gets what was put, until a call waits at the gate.
+fn overwrite_until_held(disk: &GatedDisk, store: &Store, held: Held) -> u64 {
+    disk.gate.close(held);
+    disk.gate.in_time("a put or a get", || {
+        let begun = Instant::now();
+        for round in 1_u64.. {
+            for number in 0..MANY {
+                put(store, number, round);
+                expect(store, number, round);
+            }
+            if disk.gate.waiting() > 0 || begun.elapsed() > NEVER / 2 {
+                return round;
+            }
+        }
+        0
+    })
+}
+
+#[test]
+fn while_no_sync_comes_back_the_log_grows_no_further_than_a_bound() {
+    const PUTS: u64 = 300;
+    let disk = GatedDisk::new();
+    let store = disk.open_store(SyncMode::None);
+    put(&store, 0, 1);
+    disk.gate.close(Held::Syncs);
+    // Each a segment, and all together far more than may wait to be synced, besides as much that is being synced.
+    let value = vec![7; 1 << 20];
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..PUTS {
+                store.put(&key(number), &value).unwrap();
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let begun = Instant::now();
+        while done.load(Ordering::SeqCst) < 64 && begun.elapsed() < NEVER {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let done = done.load(Ordering::SeqCst);
+        disk.gate.open();
+        assert!((64..140).contains(&done), "{done} MiB");
+    });
+    assert_eq!(store.count(), PUTS);
+    store.close().unwrap();
+}
+
+#[test]
+fn while_a_merge_waits_for_a_sync_unsynced_puts_and_gets_go_on() {
+    let disk = GatedDisk::new();
+    let store = disk.open_store(SyncMode::None);
+    let round = overwrite_until_held(&disk, &store, Held::SyncsOfMerges);
+    assert_eq!(disk.gate.waiting(), 1, "no merge has come to a sync");
+    disk.gate.in_time("a put or a get", || {
+        for number in 0..2 * MANY {
+            put(&store, number, round + 1);
+            expect(&store, number, round + 1);
+        }
+    });
+    assert_eq!(disk.gate.waiting(), 1);
+    disk.gate.open();
+    for number in 0..2 * MANY {
+        expect(&store, number, round + 1);
+    }
+    store.close().unwrap();
+}
+
+#[test]
+fn while_the_file_of_a_replaced_segment_is_being_closed_puts_and_gets_go_on() {
+    let disk = GatedDisk::new();
+    let store = disk.open_store(SyncMode::None);
+    let round = overwrite_until_held(&disk, &store, Held::Closings);
+    assert_eq!(disk.gate.waiting(), 1, "no segment has been let go of");
+    disk.gate.in_time("a put or a get", || {
+        for number in 0..2 * MANY {
+            put(&store, number, round + 1);
+            expect(&store, number, round + 1);
+        }
+    });
+    disk.gate.open();
+    store.close().unwrap();
+}
+
+#[test]
+fn the_file_of_a_replaced_segment_is_closed_when_the_last_pin_is_gone_and_nobody_waits_for_that() {
+    let disk = GatedDisk::new();
+    let store = disk.open_store(SyncMode::None);
+    put(&store, 0, 1);
+    let pinned = store.get_pinned(&key(0)).unwrap().unwrap();
+    // Until the segment of the pinned value has been replaced.
+    let first = Path::new(STORE).join(freyja::log::segment_name::file_name(1));
+    disk.gate.in_time("a put", || {
+        let begun = Instant::now();
+        for round in 2_u64.. {
+            (0..MANY).for_each(|number| put(&store, number, round));
+            let is_there = disk.disk.open(&first, Access::Read).is_ok();
+            if store.stats().compactions > 0 && !is_there || begun.elapsed() > NEVER / 2 {
+                break;
+            }
+        }
+    });
+    store.compact(|_| true).unwrap();
+    assert!(
+        disk.disk.open(&first, Access::Read).is_err(),
+        "it is still there"
+    );
+    disk.gate.close(Held::Closings);
+    assert_eq!(pinned.bytes(), &[1; VALUE]);
+    disk.gate.in_time("letting go of a pin", || drop(pinned));
+    disk.gate.open();
+    store.close().unwrap();
+}
