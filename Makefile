@@ -13,7 +13,7 @@ link := $(library) $(shell cat c_tests/native_libraries.txt)
 # What this machine is called where a target has to be named.
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
-.PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri lint clean power-test
+.PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri tsan lint clean power-test
 .PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
 help: ## say what there is (the default)
@@ -100,6 +100,14 @@ miri: ## run the tests of the packed memory in Miri, if the nightly compiler has
 	MIRIFLAGS="-Zmiri-tree-borrows" $(CARGO) +nightly miri test --lib --target-dir $(target)/miri -- \
 		memory:: index::bucket half_of_one_and_half_of_another come_together_in_one \
 		--skip index::tests::memory --skip keys_of_all_lengths --skip oversize_keys --skip exactly_the_occupied_slots
+
+# The standard library is built with it as well, or what its threads and channels hand over would pass for races.
+RACES ?= --test linearizable
+
+tsan: ## run tests with threads under ThreadSanitizer, if nightly's source is there; RACES="--lib -- thread" for others
+	@test -d "$$(rustc +nightly --print sysroot 2>&1)/lib/rustlib/src/rust/library" || \
+		{ echo "skipped: get it by rustup component add --toolchain nightly rust-src"; exit 0; }; \
+	RUSTFLAGS=-Zsanitizer=thread $(CARGO) +nightly test -Zbuild-std --target $(host) --target-dir $(target)/tsan $(RACES)
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
