@@ -174,15 +174,19 @@ impl<H: KeyHash> Index<H> {
         plan: Plan,
         guard: &Guard,
     ) -> Result<()> {
+        let table = shard.table().load(guard);
         let source = Source {
-            table: shard.table().load(guard),
+            table,
             part: Part::All,
         };
         let built = self.build(&[source], plan, shard.totals(), guard)?;
         if let Some(appender) = built.appender {
             writer.appender = Some(appender);
         }
-        (writer.removals, writer.patience, writer.look_after) = (0, 0, 0);
+        // A table that only gets other locations is as sparse as before, and as soon to be made smaller.
+        if plan.fresh_slab || built.table.shape() != table.shape() {
+            (writer.removals, writer.patience, writer.look_after) = (0, 0, 0);
+        }
         shard.table().store(built.table, guard);
         // The replaced table is large: let it be freed as soon as its last reader is gone.
         guard.flush();
