@@ -123,11 +123,7 @@ static void break_segment_file(void) {
         char name[64], target[4096];
         snprintf(name, sizeof name, "/proc/self/fd/%d", descriptor);
         ssize_t length = readlink(name, target, sizeof target - 1);
-        if (length < 0)
-            continue;
-        target[length] = '\0';
-        const char *suffix = strrchr(target, '.');
-        if (suffix == NULL || (strcmp(suffix, ".seg") != 0 && strcmp(suffix, ".tail") != 0))
+        if (length < 4 || memcmp(target + length - 4, ".seg", 4) != 0)
             continue;
         CHECK(dup2(ends[1], descriptor) == descriptor);
         broken++;

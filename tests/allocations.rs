@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString, c_char, c_int, c_void};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -230,17 +230,12 @@ fn put(db: Handle, number: u64) {
     assert_eq!(status, 0);
 }
 
-/// The id of the segment that was begun last, as its file name has it, whatever the file is called besides.
+/// The name of the segment that was begun last.
 fn newest_segment(store: &Path) -> OsString {
     let entries = std::fs::read_dir(store).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let is_segment = |path: &PathBuf| {
-        let suffix = path.extension();
-        suffix == Some(OsStr::new("seg")) || suffix == Some(OsStr::new("tail"))
-    };
-    let ids = paths.filter(is_segment);
-    let ids = ids.filter_map(|path| path.file_stem().map(OsStr::to_os_string));
-    ids.max().unwrap()
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    let segments = names.filter(|name| Path::new(name).extension() == Some(OsStr::new("seg")));
+    segments.max().unwrap()
 }
 
 /// Operates some thousand times to warm up, and as often to see how many of the operations request something, but for those
