@@ -61,14 +61,7 @@ pub struct Appended {
     pub filled_a_segment: bool,
     /// How many full segments wait to be synced and sealed.
     pub full_segments: usize,
-    /// Whether these are so many, and hold so much, that nobody should write on before they are.
-    pub is_behind: bool,
 }
-
-/// So many full segments may wait to be sealed,
-const FULL_SEGMENTS: usize = 4;
-/// and more of them if they hold no more than this in bytes together: what a disk writes in some tenths of a second.
-const FULL_BYTES: u64 = 64 << 20;
 
 /// What a sync covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,12 +136,7 @@ impl Tail {
             sequence: self.last_sequence,
             filled_a_segment: std::mem::take(&mut self.has_rotated),
             full_segments: self.full.len(),
-            is_behind: self.full.len() > FULL_SEGMENTS && self.full_bytes() > FULL_BYTES,
         }
-    }
-
-    fn full_bytes(&self) -> u64 {
-        self.full.iter().map(|full| full.writer.end()).sum()
     }
 }
 

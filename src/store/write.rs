@@ -12,6 +12,9 @@ use crate::index::Entry;
 use crate::log::record::{Fields, Kind, MAX_VALUE_LEN};
 use crate::memory::epoch;
 
+/// How many full segments may wait to be sealed by the background thread before writers do it themselves.
+const FULL_SEGMENTS_IN_BACKGROUND: usize = 4;
+
 impl Store {
     /// Stores `value` under `key`, replacing what was there. Both may be empty.
     ///
@@ -27,7 +30,7 @@ impl Store {
     /// if `key` were not there; 0 stands for never. A moment in the past is no error: what was under `key` is gone.
     ///
     /// What has once been found expired stays so when the clock steps back, also after reopening if the store was
-    /// closed; after a crash, what had expired when the last segment file that survives it was begun stays so.
+    /// closed; after a crash, what had expired when the last segment file was begun stays so.
     pub fn put_expiring(&self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
         self.put_until(key, value, Some(expires_at_ms).filter(|&moment| moment > 0))
     }
@@ -144,7 +147,7 @@ impl Store {
             if appended.filled_a_segment {
                 self.wake_background();
             }
-            if appended.is_behind {
+            if appended.full_segments > FULL_SEGMENTS_IN_BACKGROUND {
                 return seal_full_segments(log);
             }
             return Ok(());
