@@ -33,8 +33,6 @@ mod switch {
         FirstDirectorySyncOnly,
         /// A write returns before it is durable, in the mode that promises it.
         AcknowledgedBeforeSync,
-        /// A sync leaves the segment that is being written without the name that makes it count for durable.
-        SyncedWithoutName,
         /// A segment gets its name before its header is durable.
         RenamedBeforeSync,
         /// An image refers to records that are not durable, and nobody checks that when it is opened.

@@ -50,11 +50,6 @@ fn segment(id: u64) -> PathBuf {
     Path::new(STORE).join(freyja::log::segment_name::file_name(id))
 }
 
-/// The file of a segment of which nothing has been synced.
-fn unsynced_segment(id: u64) -> PathBuf {
-    Path::new(STORE).join(freyja::log::segment_name::tail_file_name(id))
-}
-
 fn key(number: u32) -> Vec<u8> {
     format!("key {number:03}").into_bytes()
 }
@@ -120,7 +115,7 @@ fn an_empty_value_is_a_value_and_not_a_deletion() {
 fn a_torn_head_of_any_length_is_cut_and_the_next_put_survives_the_next_open() {
     for torn in 1..=40 {
         let disk = killed_store(3, &options());
-        let path = unsynced_segment(1);
+        let path = segment(1);
         let mut bytes = disk.read_file(&path).unwrap();
         let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         let end = end.next_multiple_of(16);
@@ -565,8 +560,8 @@ fn a_segment_whose_creation_failed_at_the_last_step_is_no_damage() {
     use freyja::vfs::simulated::{Effect, Repeat};
     let disk = SimulatedDisk::new(1);
     let small = Options {
-        sync_mode: SyncMode::Always,
-        ..small_segments()
+        segment_size: 4096,
+        ..options()
     };
     let store = open_with(&disk, &small);
     store.put(&key(1), &[1; 1000]).unwrap();
@@ -588,33 +583,6 @@ fn a_segment_whose_creation_failed_at_the_last_step_is_no_damage() {
         assert_eq!(store.count(), 3);
         assert_eq!(store.get(&key(2)).unwrap().unwrap(), [2; 3500]);
         store.close().unwrap();
-    }
-}
-
-#[test]
-fn a_sync_for_which_there_is_no_space_for_a_name_stops_no_writing_and_the_next_one_holds() {
-    use freyja::vfs::simulated::{Effect, Repeat};
-    for failing in [Operation::Rename, Operation::SyncDirectory] {
-        for effect in [Effect::Before, Effect::After] {
-            let disk = SimulatedDisk::new(1);
-            let store = open_with(&disk, &small_segments());
-            disk.fail_next(failing, libc::ENOSPC, Repeat::Once, effect);
-            for number in 1..8 {
-                // Segments are sealed meanwhile, and that their names fail is not the puts' concern.
-                store.put(&key(number), &[1; 1000]).unwrap();
-            }
-            disk.fail_next(failing, libc::ENOSPC, Repeat::Once, effect);
-            assert_eq!(store.sync().unwrap_err().os_code(), libc::ENOSPC);
-            assert!(store.failure().is_none());
-            store.put(&key(0), &[1; 1000]).unwrap();
-            store.sync().unwrap();
-            for variant in 0..4 {
-                let crashed = disk.crash(Crash::PowerLoss, variant);
-                let store = open_with(&crashed, &small_segments());
-                assert_eq!(store.count(), 8);
-                assert_eq!(store.recovery_report().damaged, []);
-            }
-        }
     }
 }
 

@@ -307,7 +307,7 @@ fn an_image_that_is_newer_than_the_log_is_refused_and_removed() {
     store.close().unwrap();
     let image = disk.read_file(&newest_image(&disk)).unwrap();
     // The log as it was, but for its last record, beside the image of all of it.
-    let segment = files(&log, ".tail").pop().unwrap();
+    let segment = files(&log, ".seg").pop().unwrap();
     let mut bytes = log.read_file(&segment).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     bytes.truncate(end - 20);
@@ -356,8 +356,6 @@ fn a_failure_to_write_an_image_is_no_failure_of_close() {
         let disk = SimulatedDisk::new(10);
         let store = open(&disk);
         fill(&store, 0..50, b"value");
-        // Else the close has to give the segment its name.
-        store.sync().unwrap();
         disk.fail_next(
             operation,
             libc::ENOSPC,

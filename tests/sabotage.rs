@@ -185,7 +185,6 @@ noticed! {
     only_the_first_directory_sync: FirstDirectorySyncOnly by crash_suite
     acknowledging_before_the_sync: AcknowledgedBeforeSync by crash_suite
     renaming_before_the_sync: RenamedBeforeSync by crash_suite
-    syncing_without_the_name: SyncedWithoutName by crash_suite
     an_image_ahead_of_the_log: ImageAheadOfLog by crash_suite
     ignoring_a_failed_sync: SyncErrorIgnored by crash_suite
     retrying_a_failed_sync: SyncRetried by crash_suite

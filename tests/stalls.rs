@@ -18,19 +18,9 @@ const STORE: &str = "/store";
 const SEGMENT: u64 = 64 << 10;
 const VALUE: usize = 1000;
 /// Far longer than anything here takes that does not wait for the gate.
-const NEVER: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_secs(300);
 
-/// Which calls do not come back while the gate is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    /// All syncs.
-    Syncs,
-    /// Syncs of what a merge writes.
-    SyncsOfMerges,
-    /// The last close of a segment that has been removed.
-    Closings,
-}
-
+/// While it is closed, the last close of a segment that has been removed does not come back.
 #[derive(Default)]
 struct Gate {
     state: Mutex<State>,
@@ -39,7 +29,7 @@ struct Gate {
 
 #[derive(Default)]
 struct State {
-    held: Option<Held>,
+    is_closed: bool,
     /// Calls that wait.
     waiting: usize,
     /// Names, without what follows the dot, of files that have been removed.
@@ -47,12 +37,12 @@ struct State {
 }
 
 impl Gate {
-    fn close(&self, held: Held) {
-        self.state.lock().unwrap().held = Some(held);
+    fn close(&self) {
+        self.state.lock().unwrap().is_closed = true;
     }
 
     fn open(&self) {
-        self.state.lock().unwrap().held = None;
+        self.state.lock().unwrap().is_closed = false;
         self.changed.notify_all();
     }
 
@@ -60,19 +50,12 @@ impl Gate {
         self.state.lock().unwrap().waiting
     }
 
-    /// Comes back when calls of this kind on `path` may.
-    fn pass(&self, kinds: &[Held], path: &Path) {
+    /// Comes back when the file that was at `path` may be closed.
+    fn pass(&self, path: &Path) {
         let stem = path.file_stem().unwrap_or_default();
         let is_segment = !stem.to_string_lossy().starts_with("index");
-        let is_merge = is_segment && path.extension().is_some_and(|it| it == "new");
         let mut state = self.state.lock().unwrap();
-        let is_held = |state: &State| match state.held {
-            Some(held) if !kinds.contains(&held) => false,
-            Some(Held::SyncsOfMerges) => is_merge,
-            Some(Held::Closings) => is_segment && state.removed.contains(stem),
-            Some(Held::Syncs) => true,
-            None => false,
-        };
+        let is_held = |state: &State| state.is_closed && is_segment && state.removed.contains(stem);
         state.waiting += 1;
         while is_held(&state) {
             state = self.changed.wait(state).unwrap();
@@ -145,7 +128,7 @@ impl GatedFile {
 
 impl Drop for GatedFile {
     fn drop(&mut self) {
-        self.gate.pass(&[Held::Closings], &self.path);
+        self.gate.pass(&self.path);
         drop(self.file.take());
     }
 }
@@ -167,8 +150,6 @@ impl File for GatedFile {
         self.file().set_len(length)
     }
     fn sync(&self) -> io::Result<()> {
-        self.gate
-            .pass(&[Held::Syncs, Held::SyncsOfMerges], &self.path);
         self.file().sync()
     }
     fn map(&self, length: usize) -> io::Result<Arc<Mapping>> {
@@ -212,7 +193,6 @@ impl Vfs for GatedDisk {
         self.disk.remove(path)
     }
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.gate.pass(&[Held::Syncs], directory);
         self.disk.sync_directory(directory)
     }
     fn lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn DirectoryLock>> {
@@ -249,35 +229,9 @@ fn expect(store: &Store, number: u64, round: u64) {
 /// More puts than a segment holds.
 const MANY: u64 = 2 * SEGMENT / VALUE as u64;
 
-#[test]
-fn while_no_sync_comes_back_unsynced_puts_begin_segments_and_gets_see_them() {
-    for sync_mode in [SyncMode::None, SyncMode::Interval] {
-        let disk = GatedDisk::new();
-        let store = disk.open_store(sync_mode);
-        put(&store, 0, 1);
-        disk.gate.close(Held::Syncs);
-        let before = store.stats().segments;
-        disk.gate.in_time("a put or a get", || {
-            for number in 0..MANY {
-                put(&store, number, 2);
-                expect(&store, number, 2);
-            }
-            assert!(store.delete(&key(0)).unwrap());
-        });
-        assert!(store.stats().segments > before, "no segment was begun");
-        disk.gate.open();
-        store.close().unwrap();
-        let store = disk.open_store(sync_mode);
-        for number in 1..MANY {
-            expect(&store, number, 2);
-        }
-        assert_eq!(store.get(&key(0)).unwrap(), None);
-    }
-}
-
 /// Puts, and gets what was put, until a call waits at the gate.
-fn overwrite_until_held(disk: &GatedDisk, store: &Store, held: Held) -> u64 {
-    disk.gate.close(held);
+fn overwrite_until_held(disk: &GatedDisk, store: &Store) -> u64 {
+    disk.gate.close();
     disk.gate.in_time("a put or a get", || {
         let begun = Instant::now();
         for round in 1_u64.. {
@@ -294,30 +248,10 @@ fn overwrite_until_held(disk: &GatedDisk, store: &Store, held: Held) -> u64 {
 }
 
 #[test]
-fn while_a_merge_waits_for_a_sync_unsynced_puts_and_gets_go_on() {
-    let disk = GatedDisk::new();
-    let store = disk.open_store(SyncMode::None);
-    let round = overwrite_until_held(&disk, &store, Held::SyncsOfMerges);
-    assert_eq!(disk.gate.waiting(), 1, "no merge has come to a sync");
-    disk.gate.in_time("a put or a get", || {
-        for number in 0..2 * MANY {
-            put(&store, number, round + 1);
-            expect(&store, number, round + 1);
-        }
-    });
-    assert_eq!(disk.gate.waiting(), 1);
-    disk.gate.open();
-    for number in 0..2 * MANY {
-        expect(&store, number, round + 1);
-    }
-    store.close().unwrap();
-}
-
-#[test]
 fn while_the_file_of_a_replaced_segment_is_being_closed_puts_and_gets_go_on() {
     let disk = GatedDisk::new();
     let store = disk.open_store(SyncMode::None);
-    let round = overwrite_until_held(&disk, &store, Held::Closings);
+    let round = overwrite_until_held(&disk, &store);
     assert_eq!(disk.gate.waiting(), 1, "no segment has been let go of");
     disk.gate.in_time("a put or a get", || {
         for number in 0..2 * MANY {
@@ -352,7 +286,7 @@ fn the_file_of_a_replaced_segment_is_closed_when_the_last_pin_is_gone_and_nobody
         disk.disk.open(&first, Access::Read).is_err(),
         "it is still there"
     );
-    disk.gate.close(Held::Closings);
+    disk.gate.close();
     assert_eq!(pinned.bytes(), &[1; VALUE]);
     disk.gate.in_time("letting go of a pin", || drop(pinned));
     disk.gate.open();

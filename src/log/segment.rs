@@ -604,9 +604,7 @@ fn read_footer(file: &dyn File, len: u64) -> io::Result<Option<(Footer, SegmentH
 }
 
 fn check_name(path: &Path, segment_id: u64) -> Result<()> {
-    let name = path.file_name().unwrap_or_default();
-    let named = segment_name::parse(name).or_else(|| segment_name::parse_tail(name));
-    if named == Some(segment_id) {
+    if path.file_name().and_then(segment_name::parse) == Some(segment_id) {
         return Ok(());
     }
     let name = segment_name::file_name(segment_id);

@@ -1,13 +1,11 @@
-//! File names of segments: sixteen lower-case hexadecimal digits of the id, then `.seg`. Until the header is durable it is
-//! `.tail` for a segment that has records already, which nobody has promised to keep through a power loss, and `.new` for
-//! one that has none that count.
+//! File names of segments: sixteen lower-case hexadecimal digits of the id, then `.seg`, or `.new` until the header is
+//! durable.
 
 use std::ffi::OsStr;
 
 const DIGITS: usize = 16;
 const SUFFIX: &str = ".seg";
 const NEW_SUFFIX: &str = ".new";
-const TAIL_SUFFIX: &str = ".tail";
 
 /// The name of the file that holds segment `id`.
 pub fn file_name(id: u64) -> String {
@@ -20,11 +18,6 @@ pub fn new_file_name(id: u64) -> String {
     format!("{id:016x}{NEW_SUFFIX}")
 }
 
-/// The name of the file of segment `id` while it has records and its header may not be durable.
-pub fn tail_file_name(id: u64) -> String {
-    format!("{id:016x}{TAIL_SUFFIX}")
-}
-
 /// Whether a file called `name` is a segment whose creation was cut short; it holds no record.
 pub fn is_new(name: &OsStr) -> bool {
     parse_with(name, NEW_SUFFIX).is_some()
@@ -34,11 +27,6 @@ pub fn is_new(name: &OsStr) -> bool {
 /// make of an id from 1 upwards.
 pub fn parse(name: &OsStr) -> Option<u64> {
     parse_with(name, SUFFIX)
-}
-
-/// The same for the names that [`tail_file_name`] makes.
-pub fn parse_tail(name: &OsStr) -> Option<u64> {
-    parse_with(name, TAIL_SUFFIX)
 }
 
 fn parse_with(name: &OsStr, suffix: &str) -> Option<u64> {
@@ -58,9 +46,6 @@ mod tests {
     fn every_id_reads_back_from_its_name() {
         for id in [1, 2, 0xabcdef, u64::MAX - 1, u64::MAX] {
             assert_eq!(parse(OsStr::new(&file_name(id))), Some(id));
-            assert_eq!(parse_tail(OsStr::new(&tail_file_name(id))), Some(id));
-            assert_eq!(parse(OsStr::new(&tail_file_name(id))), None);
-            assert_eq!(parse_tail(OsStr::new(&file_name(id))), None);
         }
         assert_eq!(file_name(0x1f), "000000000000001f.seg");
     }

@@ -104,31 +104,6 @@ impl SegmentWriter {
         size: u64,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
-        let name = segment_name::new_file_name(header.segment_id);
-        Self::create_as(&name, vfs, directory, header, size, read_mode)
-    }
-
-    /// As [`Self::create`], but nothing is synced: the file is called as one that may have records though its header may not
-    /// be durable, see [`settle`].
-    pub fn create_tail(
-        vfs: &dyn Vfs,
-        directory: &Path,
-        header: &SegmentHeader,
-        size: u64,
-        read_mode: ReadMode,
-    ) -> Result<(Self, Arc<Segment>)> {
-        let name = segment_name::tail_file_name(header.segment_id);
-        Self::create_as(&name, vfs, directory, header, size, read_mode)
-    }
-
-    fn create_as(
-        name: &str,
-        vfs: &dyn Vfs,
-        directory: &Path,
-        header: &SegmentHeader,
-        size: u64,
-        read_mode: ReadMode,
-    ) -> Result<(Self, Arc<Segment>)> {
         if SegmentHeader::decode(&header.encode()).is_err() {
             let message = "a segment's id and base sequence begin with 1 and end before 2^63";
             return Err(Error::new(ErrorKind::Invalid, message));
@@ -138,7 +113,7 @@ impl SegmentWriter {
                 format!("a segment of {size} bytes has no room for its header and footer");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let new_path = directory.join(name);
+        let new_path = directory.join(segment_name::new_file_name(header.segment_id));
         let path = directory.join(segment_name::file_name(header.segment_id));
         let file = vfs
             .create_new(&new_path)
@@ -475,22 +450,7 @@ impl SegmentWriter {
 /// Gives the file of segment `id`, which is durable, its name in `directory`, and makes that durable. After an error it
 /// may have either name, or, after a crash, any.
 pub fn give_name(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
-    rename(vfs, directory, &segment_name::new_file_name(id), id)
-}
-
-/// Gives the file of segment `id`, which [`SegmentWriter::create_tail`] has created and which has been synced since, its name
-/// in `directory`, and makes that durable. After an error it may have either name, and this may be repeated.
-pub fn settle(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
-    let path = directory.join(segment_name::tail_file_name(id));
-    match vfs.open(&path, Access::Read) {
-        // An attempt before this one has renamed it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => sync_directory(vfs, directory),
-        _ => rename(vfs, directory, &segment_name::tail_file_name(id), id),
-    }
-}
-
-fn rename(vfs: &dyn Vfs, directory: &Path, name: &str, id: u64) -> Result<()> {
-    let new_path = directory.join(name);
+    let new_path = directory.join(segment_name::new_file_name(id));
     let path = directory.join(segment_name::file_name(id));
     refuse_taken_name(vfs, &path)?;
     vfs.rename(&new_path, &path)
@@ -502,10 +462,6 @@ fn rename(vfs: &dyn Vfs, directory: &Path, name: &str, id: u64) -> Result<()> {
             return Ok(());
         }
     );
-    sync_directory(vfs, directory)
-}
-
-fn sync_directory(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
     vfs.sync_directory(directory)
         .map_err(|error| Error::io("sync directory", directory, &error))
 }

@@ -18,8 +18,8 @@ use crate::index::{Index, Location};
 use crate::log::record::Fields;
 use crate::log::record::{MAX_SEQUENCE, encoded_len};
 use crate::log::segment_header::{Origin, SegmentHeader};
-use crate::log::writer::{self, exact_size};
-use crate::log::{Segment, SegmentWriter, segment_name};
+use crate::log::writer::exact_size;
+use crate::log::{Segment, SegmentWriter};
 use crate::memory::epoch;
 use crate::vfs::Vfs;
 
@@ -75,8 +75,6 @@ pub enum Scope {
 struct OpenSegment {
     writer: SegmentWriter,
     live: Arc<LiveSegment>,
-    /// Whether its header and its name are durable.
-    is_settled: bool,
     last_sequence: u64,
     /// Every sequence up to this one is proven durable by a mark or the header of this segment.
     proven: u64,
@@ -88,15 +86,6 @@ impl OpenSegment {
     fn base_sequence(&self) -> u64 {
         self.live.segment.header().base_sequence
     }
-}
-
-/// What a sync has to do.
-struct Snapshot {
-    full: Vec<OpenSegment>,
-    /// The active segment, if it is to be synced, and whether it was settled.
-    active: Option<(Arc<Segment>, bool)>,
-    /// Up to which sequence number everything is durable then.
-    target: u64,
 }
 
 struct Tail {
@@ -337,9 +326,8 @@ impl CommitLog {
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    /// Creates a segment. Where a put promises durability, header and name are durable before any record goes into it: so an
-    /// unreadable header is damage, never the trace of a crash. Else a put must not wait for a sync, and the file has another
-    /// name until its first sync.
+    /// Creates a segment whose header and name are durable before any record goes into it: so an unreadable
+    /// header is damage, never the trace of a crash.
     fn create(&self, header: &SegmentHeader, len: u64) -> Result<OpenSegment> {
         let Place {
             vfs,
@@ -349,12 +337,7 @@ impl CommitLog {
         } = &self.place;
         let usual = options.usual_segment_size(self.segments.totals().content_bytes);
         let size = exact_size(len).max(usual);
-        let is_settled = options.sync_mode == SyncMode::Always;
-        let create = match is_settled {
-            true => SegmentWriter::create,
-            false => SegmentWriter::create_tail,
-        };
-        let created = create(&**vfs, directory, header, size, options.read_mode);
+        let created = SegmentWriter::create(&**vfs, directory, header, size, options.read_mode);
         let (writer, segment) = created.map_err(|error| match is_shortage(&error) {
             true => error,
             false => self.stop(error),
@@ -363,12 +346,9 @@ impl CommitLog {
             SyncMode::Always => writer.writing_by_calls(),
             SyncMode::Interval | SyncMode::None => writer,
         };
-        if is_settled {
-            self.syncs.fetch_add(1, Ordering::Relaxed);
-        }
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         match self.segments.add(segment.clone(), size, &epoch::pin()) {
             Ok(live) => Ok(OpenSegment {
-                is_settled,
                 proven: header.durable_sequence,
                 last_sequence: header.predecessor_sequence,
                 share: sealed_share(usual, options),
@@ -377,11 +357,7 @@ impl CommitLog {
             }),
             Err(error) => {
                 // Nothing was written into it; recovery removes it if this fails.
-                let path = match is_settled {
-                    true => segment.path().to_path_buf(),
-                    false => directory.join(segment_name::tail_file_name(header.segment_id)),
-                };
-                let _ = vfs.remove(&path);
+                let _ = vfs.remove(segment.path());
                 Err(error)
             }
         }
@@ -433,23 +409,12 @@ impl CommitLog {
         if scope == Scope::Everything {
             self.last_sync_ms.store(self.now_ms(), Ordering::Relaxed);
         }
-        let Snapshot {
-            mut full,
-            active,
-            target,
-        } = self.snapshot(scope)?;
+        let (full, active, target) = self.snapshot(scope)?;
         for segment in &full {
             self.sync_segment(&segment.live.segment)?;
         }
-        if let Some((active, _)) = &active {
-            self.sync_segment(active)?;
-        }
-        if let Err(error) = self.settle_all(&mut full, active.as_ref()) {
-            // They are still to be settled and sealed.
-            let mut tail = self.tail.lock();
-            full.append(&mut tail.full);
-            tail.full = full;
-            return Err(error);
+        if let Some(active) = active {
+            self.sync_segment(&active)?;
         }
         self.commit.advance(target);
         for segment in full {
@@ -458,42 +423,8 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Gives those segments among `full` their names that have none that counts yet, and then the `active` one, which may be full
-    /// by now. All have been synced.
-    fn settle_all(
-        &self,
-        full: &mut [OpenSegment],
-        active: Option<&(Arc<Segment>, bool)>,
-    ) -> Result<()> {
-        for segment in full.iter_mut().filter(|it| !it.is_settled) {
-            self.settle(&segment.live.segment)?;
-            segment.is_settled = true;
-        }
-        if let Some((active, false)) = active {
-            self.settle(active)?;
-            let tail = &mut *self.tail.lock();
-            let mut open = tail.full.iter_mut().chain(&mut tail.active);
-            if let Some(open) = open.find(|it| it.live.segment.id() == active.id()) {
-                open.is_settled = true;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives a segment its name, if something has run out perhaps only at the next attempt; any other failure stops all writing.
-    fn settle(&self, segment: &Segment) -> Result<()> {
-        sabotage!(SyncedWithoutName, return Ok(()));
-        let Place { vfs, directory, .. } = &self.place;
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        let settled = writer::settle(&**vfs, directory, segment.id());
-        settled.map_err(|error| match is_shortage(&error) {
-            true => error,
-            false => self.stop(error),
-        })
-    }
-
     /// Takes over the full segments and says what else to sync, and up to which sequence that is durable then.
-    fn snapshot(&self, scope: Scope) -> Result<Snapshot> {
+    fn snapshot(&self, scope: Scope) -> Result<(Vec<OpenSegment>, Option<Arc<Segment>>, u64)> {
         let mut tail = self.tail.lock();
         let durable = self.commit.durable();
         let full = std::mem::take(&mut tail.full);
@@ -509,13 +440,9 @@ impl CommitLog {
             if durable > active.proven {
                 self.mark(active, durable)?;
             }
-            to_sync = Some((active.live.segment.clone(), active.is_settled));
+            to_sync = Some(active.live.segment.clone());
         }
-        Ok(Snapshot {
-            full,
-            active: to_sync,
-            target,
-        })
+        Ok((full, to_sync, target))
     }
 
     /// Records in the log that everything up to `durable` is on the disk, which later tells damage from a torn
@@ -614,10 +541,6 @@ impl CommitLog {
                 return Ok(());
             };
             let segment = active.live.segment.clone();
-            if !active.is_settled {
-                self.sync_segment(&segment)?;
-                self.settle(&segment)?;
-            }
             self.seal(active);
             self.sync_segment(&segment)
         })

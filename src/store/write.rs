@@ -1,7 +1,7 @@
 //! Puts and deletes.
 
 use super::Store;
-use super::commit_log::{Appended, CommitLog, Scope, is_shortage};
+use super::commit_log::{Appended, CommitLog, Scope};
 use super::contents::Contents;
 use super::counters::Operation;
 use super::image;
@@ -148,7 +148,7 @@ impl Store {
                 self.wake_background();
             }
             if appended.full_segments > FULL_SEGMENTS_IN_BACKGROUND {
-                return seal_full_segments(log);
+                log.sync(Scope::FullSegments)?;
             }
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl Store {
             return log.sync(Scope::Everything);
         }
         if appended.full_segments > 0 {
-            return seal_full_segments(log);
+            log.sync(Scope::FullSegments)?;
         }
         Ok(())
     }
@@ -165,14 +165,6 @@ impl Store {
         if let Some(background) = &*self.background.lock() {
             background.wake();
         }
-    }
-}
-
-/// Seals full segments, unless something has run out that may be there the next time: the caller's record has been written.
-fn seal_full_segments(log: &CommitLog) -> Result<()> {
-    match log.sync(Scope::FullSegments) {
-        Err(error) if is_shortage(&error) => Ok(()),
-        synced => synced,
     }
 }
 

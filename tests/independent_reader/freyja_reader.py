@@ -141,7 +141,7 @@ class Segment:
             self.header_is_damaged = True
             if self.footer_at(len(data) - FOOTER_LENGTH) is None:
                 raise
-        if name.split(".")[0] != "%016x" % self.header.id:
+        if name != "%016x.seg" % self.header.id:
             raise ValueError("the name belongs to another segment")
         self.items = []
         self.durable = self.header.durable
@@ -322,9 +322,7 @@ class Store:
         self.newest = {}
         if "BACKUP.new" in os.listdir(directory):
             raise Refused("a backup that was cut short")
-        names = sorted(name for name in os.listdir(directory) if re.fullmatch("[0-9a-f]{16}[.](seg|tail)", name))
-        # A segment is the durable copy of the tail of the same id.
-        names = [name for name in names if name.endswith(".seg") or name[:16] + ".seg" not in names]
+        names = sorted(name for name in os.listdir(directory) if re.fullmatch("[0-9a-f]{16}[.]seg", name))
         segments = []
         for name in names:
             with open(os.path.join(directory, name), "rb") as file:
@@ -332,9 +330,7 @@ class Store:
             try:
                 segments.append(Segment(name, data))
             except (ValueError, IndexError):
-                # The header of a tail may never have been durable.
-                if name.endswith(".seg"):
-                    segments.append((name, len(data)))
+                segments.append((name, len(data)))
         segments = without_strays(segments)
         readable = [segment for segment in segments if isinstance(segment, Segment)]
         stores = [segment.header.store for segment in readable]

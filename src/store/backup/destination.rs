@@ -11,9 +11,6 @@ use crate::log::{OpenedSegment, ReadMode, Segment, segment_name};
 use crate::store::open;
 use crate::vfs::{DirectoryLock, Vfs};
 
-/// What is said of a backup that holds segments of its own.
-const WRITTEN_TO: &str = "has been opened and written to since the last backup, or is no backup";
-
 /// A directory for the backup of one store.
 pub struct Destination<'b> {
     vfs: &'b dyn Vfs,
@@ -86,12 +83,12 @@ impl<'b> Destination<'b> {
                 leftovers.push(path);
             } else if !is_backup {
                 return Err(self.refused("is neither empty nor a backup"));
-            } else if segment_name::parse_tail(&entry.name).is_some() {
-                return Err(self.refused(WRITTEN_TO));
             } else if let Some(id) = segment_name::parse(&entry.name) {
                 let mut named = manifests().filter_map(|it| it.member(id)).peekable();
                 if named.peek().is_none() {
-                    return Err(self.refused(WRITTEN_TO));
+                    let what =
+                        "has been opened and written to since the last backup, or is no backup";
+                    return Err(self.refused(what));
                 }
                 segments.push(id);
                 let found = self.examine(&path, store_id)?;

@@ -29,7 +29,7 @@ use crate::log::record::{ALIGNMENT, Kind, MARK_LEN};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::{Event, OpenedSegment, ReadMode, Scanner, Segment, segment_name};
 use crate::memory::epoch;
-use crate::vfs::{Access, Vfs};
+use crate::vfs::Vfs;
 use batch::Batch;
 
 /// How far a store that another process writes has been read.
@@ -233,30 +233,19 @@ impl Follower {
         if entries.iter().any(|it| it.name == backup::UNFINISHED) {
             return Err(backup::cut_short(&self.directory));
         }
-        let ids = entries.iter().filter_map(|it| {
-            segment_name::parse(&it.name).or_else(|| segment_name::parse_tail(&it.name))
-        });
+        let ids = entries
+            .iter()
+            .filter_map(|it| segment_name::parse(&it.name));
         let mut ids: Vec<u64> = ids.collect();
         ids.sort_unstable();
-        ids.dedup();
         state.keeps_too_much = keeps_too_much(&target.contents.segments.members()?, &ids);
         ids.retain(|id| !state.known.contains(id));
         let mut new = Vec::new();
         for id in ids {
+            let path = self.directory.join(segment_name::file_name(id));
             // A fresh segment has a higher id than all that were there before it: others are what compaction wrote, or of no use.
             let is_late = id <= state.newest_id;
-            let tail = self.directory.join(segment_name::tail_file_name(id));
-            let path = self.directory.join(segment_name::file_name(id));
-            let opened = match Segment::open(&*self.vfs, &tail, ReadMode::Pread) {
-                // It has its name.
-                Err(error) if error.os_code() == libc::ENOENT => {
-                    Segment::open(&*self.vfs, &path, ReadMode::Pread)
-                }
-                // Its header is still to be written, or was lost by a crash.
-                Ok(OpenedSegment::Headless { .. }) => continue,
-                opened => opened,
-            };
-            let (segment, footer) = match opened {
+            let (segment, footer) = match Segment::open(&*self.vfs, &path, ReadMode::Pread) {
                 Ok(OpenedSegment::Sealed {
                     segment, footer, ..
                 }) => (segment, Some(footer)),
@@ -447,22 +436,12 @@ impl Follower {
     /// `growing` as a sealed segment, if it is one now and has been read to its end.
     fn sealed_form(&self, growing: &Growing, shared: &Shared) -> Result<Option<LiveSegment>> {
         let segment = &growing.live.segment;
-        let tail = segment_name::tail_file_name(segment.id());
-        // Asked first: it may get its name at any moment, and whoever is not found under that name has been compacted.
-        if self
-            .vfs
-            .open(&self.directory.join(tail), Access::Read)
-            .is_ok()
-        {
-            return Ok(None);
-        }
-        let path = self.directory.join(segment_name::file_name(segment.id()));
         // Not mapped before it is known to be sealed.
         let OpenedSegment::Sealed {
             segment: sealed,
             footer,
             ..
-        } = Segment::open(&*self.vfs, &path, ReadMode::Pread)?
+        } = Segment::open(&*self.vfs, segment.path(), ReadMode::Pread)?
         else {
             return Ok(None);
         };

@@ -111,7 +111,7 @@ fn adopt(
 ) -> Result<()> {
     let Adoptee { segment, extent } = adoptee;
     mend::adopt(vfs, directory, segment, extent, sync_failed)?;
-    let path = &mend::name_of(directory, segment);
+    let path = segment.path();
     let opened = match Segment::open(vfs, path, read_mode) {
         // It is durable and sealed, and stays readable as it was opened for recovery.
         Err(error) if is_shortage(&error) => return Ok(()),

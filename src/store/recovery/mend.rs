@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::adoption::Adoptee;
 use super::extent::Extent;
-use super::survey::{Survey, is_tail};
+use super::survey::Survey;
 use crate::error::{Error, Result};
 use crate::log::footer::FOOTER_LEN;
-use crate::log::writer::{settle, write_footer};
+use crate::log::writer::write_footer;
 use crate::log::{Segment, segment_name};
 use crate::vfs::{Access, File, Vfs};
 
@@ -49,7 +49,7 @@ pub fn mend(
         let Some(extent) = kept.unsealed else {
             continue;
         };
-        if may_wait && (must_copy(&kept.segment, &extent) || !waiting.is_empty()) {
+        if may_wait && (must_copy(&extent) || !waiting.is_empty()) {
             kept.segment.limit(extent.end);
             let reserved = waiting.try_reserve(1);
             reserved.map_err(|_| Error::memory("the list of segments"))?;
@@ -66,9 +66,8 @@ pub fn mend(
     Ok(waiting)
 }
 
-/// Of a segment that has not got its name nothing is known to be durable, not even the header.
-fn must_copy(segment: &Segment, extent: &Extent) -> bool {
-    is_tail(segment.path()) || !extent.has_footer && extent.unproven
+fn must_copy(extent: &Extent) -> bool {
+    !extent.has_footer && extent.unproven
 }
 
 fn remove(vfs: &dyn Vfs, path: &Path) -> Result<()> {
@@ -90,24 +89,18 @@ pub fn adopt(
     extent: &Extent,
     sync_failed: &mut bool,
 ) -> Result<()> {
-    if must_copy(segment, extent) {
+    if must_copy(extent) {
         match replace_by_copy(vfs, directory, segment, extent) {
             Err(error) if error.os_code() == libc::ENOSPC => {}
             result => return result,
         }
     }
-    let path = &name_of(directory, segment);
-    let file = match vfs.open(segment.path(), Access::Write) {
-        // It has got its name at an earlier attempt.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => vfs.open(path, Access::Write),
-        opened => opened,
-    };
-    let file = file.map_err(|error| Error::io("open for writing", path, &error))?;
+    let path = segment.path();
+    let file = vfs
+        .open(path, Access::Write)
+        .map_err(|error| Error::io("open for writing", path, &error))?;
     let mut sync_once = || sync(&*file, path).inspect_err(|_| *sync_failed = true);
     sync_once()?;
-    if is_tail(segment.path()) {
-        settle(vfs, directory, segment.id())?;
-    }
     if extent.has_footer {
         file.set_len(extent.end + FOOTER_LEN as u64)
             .map_err(|error| Error::io("cut to length", path, &error))?;
@@ -115,11 +108,6 @@ pub fn adopt(
         write_footer(segment, &*file, &extent.totals, extent.end, 0)?;
     }
     sync_once()
-}
-
-/// Where `segment` lies when it has been adopted.
-pub fn name_of(directory: &Path, segment: &Segment) -> PathBuf {
-    directory.join(segment_name::file_name(segment.id()))
 }
 
 fn sync(file: &dyn File, path: &Path) -> Result<()> {
@@ -157,19 +145,14 @@ fn replace_by_copy(
         .and_then(|()| write_footer(segment, &*file, &extent.totals, extent.end, 0))
         .and_then(|_| sync(&*file, &new_path))
         .and_then(|()| {
-            vfs.rename(&new_path, &name_of(directory, segment))
+            vfs.rename(&new_path, segment.path())
                 .map_err(|error| Error::io("rename", &new_path, &error))
         });
     if result.is_err() {
         let _ = vfs.remove(&new_path);
         return result;
     }
-    sync_directory(vfs, directory)?;
-    if is_tail(segment.path()) {
-        // Now that the copy is there for good; what stays behind is removed by the next open.
-        let _ = vfs.remove(segment.path());
-    }
-    Ok(())
+    sync_directory(vfs, directory)
 }
 
 fn copy(segment: &Segment, to: &dyn File, to_path: &Path, end: u64) -> Result<()> {

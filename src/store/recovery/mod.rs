@@ -102,13 +102,11 @@ impl<'r> Recovery<'r> {
             .list(directory)
             .map_err(|error| Error::io("list", directory, &error))?;
         let mut files = Vec::new();
-        let mut tails = Vec::new();
         let mut unborn = Vec::new();
         let mut strange = Vec::new();
         let mut images = Names::default();
         let listed = entries.len();
         let reserved = files.try_reserve(listed).and(unborn.try_reserve(listed));
-        let reserved = reserved.and(tails.try_reserve(listed));
         reserved.map_err(|_| Error::memory("the list of segments"))?;
         for entry in entries {
             if entry.name == backup::UNFINISHED {
@@ -118,27 +116,16 @@ impl<'r> Recovery<'r> {
             if segment_name::is_new(&entry.name) {
                 unborn.push(directory.join(&entry.name));
             }
-            let (id, to) = match segment_name::parse(&entry.name) {
-                Some(id) => (id, &mut files),
-                None => match segment_name::parse_tail(&entry.name) {
-                    Some(id) => (id, &mut tails),
-                    None => continue,
-                },
+            let Some(id) = segment_name::parse(&entry.name) else {
+                continue;
             };
             let path = directory.join(&entry.name);
             match entry.kind {
-                EntryKind::File => to.push((id, path)),
+                EntryKind::File => files.push((id, path)),
                 _ => strange.push(path),
             }
         }
         files.sort_unstable();
-        for (id, path) in tails {
-            match files.binary_search_by_key(&id, |(id, _)| *id) {
-                // Its copy, which is durable, has taken its place.
-                Ok(_) => unborn.push(path),
-                Err(position) => files.insert(position, (id, path)),
-            }
-        }
         Ok(Self {
             vfs,
             directory,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::changes::Change;
 use super::pipeline::Sink;
-use super::survey::{Kept, is_tail};
+use super::survey::Kept;
 use crate::error::{Error, Result};
 use crate::log::hints::{self, Hints};
 use crate::log::manifest::Manifest;
 use crate::log::record::Kind;
 use crate::log::segment_header::Origin;
-use crate::log::{Event, OpenedSegment, Scanner, Segment, segment_name};
+use crate::log::{Event, OpenedSegment, Scanner, Segment};
 use crate::store::live_segment::LiveSegment;
 use crate::store::options::Options;
 use crate::store::report::{DamagedSpan, RecoveryReport};
@@ -23,15 +23,7 @@ pub fn open(vfs: &dyn Vfs, kept: &Kept, options: &Options) -> Result<Arc<Segment
     if let Some(footer) = &kept.footer {
         return kept.segment.reopen_sealed(footer, options.read_mode);
     }
-    let opened = match Segment::open(vfs, path, options.read_mode) {
-        // It may have got its name since it was surveyed.
-        Err(error) if is_tail(path) && error.os_code() == libc::ENOENT => {
-            let name = segment_name::file_name(kept.segment.id());
-            Segment::open(vfs, &path.with_file_name(name), options.read_mode)
-        }
-        opened => opened,
-    };
-    match opened? {
+    match Segment::open(vfs, path, options.read_mode)? {
         OpenedSegment::Sealed { segment, .. } | OpenedSegment::Unsealed { segment } => Ok(segment),
         OpenedSegment::Headless { .. } => Err(Error::corrupt(
             path,

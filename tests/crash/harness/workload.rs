@@ -400,10 +400,7 @@ impl Workload {
         let directory = Path::new(STORE);
         let entries = self.disk.list(directory).map_err(|it| it.to_string())?;
         let segments = entries.iter().map(|entry| &entry.name);
-        let segment = segments.filter(|name| {
-            let name = name.to_string_lossy();
-            name.ends_with(".seg") || name.ends_with(".tail")
-        });
+        let segment = segments.filter(|name| name.to_string_lossy().ends_with(".seg"));
         let Some(name) = segment.max() else {
             return Ok(b"no log yet".to_vec());
         };
