@@ -371,7 +371,7 @@ fn export(table: &Table, bytes: &mut Vec<u8>) -> Result<()> {
     let buckets = table.stash().end;
     let shape = table.shape();
     let stash_bytes = shape.stash as usize * SLOTS * STASH_HOME_BYTES;
-    let reserved = bytes.try_reserve(HEAD_BYTES + buckets * BUCKET_BYTES + stash_bytes);
+    let reserved = bytes.try_reserve_exact(HEAD_BYTES + buckets * BUCKET_BYTES + stash_bytes);
     reserved.map_err(|_| Error::memory("the image of a shard"))?;
     let encoding = table.encoding();
     for number in [

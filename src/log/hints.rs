@@ -10,6 +10,7 @@ use crate::log::record::{self, ALIGNMENT, Kind, MAX_KEY_LEN};
 use crate::log::segment::Segment;
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::varint;
+use crate::memory::scratch::Scratch;
 
 /// Hints are written for segments whose records take at least so many bytes on the average.
 const LEAST_MEAN_LEN: u64 = 1024;
@@ -32,12 +33,12 @@ pub struct Hint<'a> {
 /// The hints for `segment`, whose valid records amount to `totals` and end at `end`; `None` if they are not worth it. Reads
 /// the heads and keys of all records. Memory: one part in sixteen of the segment at most.
 /// Errors: `Memory`, `Io`, and `Corrupt` if the records are not what `totals` says.
-pub fn collect(segment: &Segment, totals: &Totals, end: u64) -> Result<Option<Vec<u8>>> {
+pub fn collect(segment: &Segment, totals: &Totals, end: u64) -> Result<Option<Scratch>> {
     let content = end - HEADER_LEN as u64;
     if totals.records == 0 || content / totals.records < LEAST_MEAN_LEN {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Scratch::default();
     let mut scratch = Vec::new();
     let mut previous = Position::before(segment);
     let mut offset = HEADER_LEN as u64;
@@ -63,10 +64,8 @@ pub fn collect(segment: &Segment, totals: &Totals, end: u64) -> Result<Option<Ve
             if (bytes.len() + len + key.len()) as u64 > content / LARGEST_PART {
                 return Ok(None);
             }
-            let reserved = bytes.try_reserve(len + key.len());
-            reserved.map_err(|_| Error::memory("the hints of a segment"))?;
-            bytes.extend_from_slice(&numbers[..len]);
-            bytes.extend_from_slice(key);
+            bytes.append(&numbers[..len], "the hints of a segment")?;
+            bytes.append(key, "the hints of a segment")?;
             previous = Position {
                 offset,
                 sequence: head.sequence,

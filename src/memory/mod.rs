@@ -9,6 +9,7 @@ pub mod page_arena;
 pub mod page_list;
 pub mod prefetch;
 pub mod reserve;
+pub mod scratch;
 
 mod page_pool;
 mod region;

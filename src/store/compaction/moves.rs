@@ -1,13 +1,14 @@
 //! From where the records of an output come, in some three bytes each.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::record::ALIGNMENT;
 use crate::log::varint;
+use crate::memory::scratch::Scratch;
 
 /// A list of places in the segments that are merged. In each of these the places rise.
 #[derive(Default)]
 pub struct Moves {
-    bytes: Vec<u8>,
+    bytes: Scratch,
     last: Vec<u64>,
 }
 
@@ -15,7 +16,7 @@ impl Moves {
     /// An empty list of places in `victims` segments.
     pub fn new(victims: usize) -> Self {
         Self {
-            bytes: Vec::new(),
+            bytes: Scratch::default(),
             last: vec![0; victims],
         }
     }
@@ -27,9 +28,8 @@ impl Moves {
         varint::write(&mut numbers, &mut len, victim as u64);
         let distance = (offset - self.last[victim]) / ALIGNMENT;
         varint::write(&mut numbers, &mut len, distance);
-        let reserved = self.bytes.try_reserve(len);
-        reserved.map_err(|_| Error::memory("the moves of a compaction"))?;
-        self.bytes.extend_from_slice(&numbers[..len]);
+        self.bytes
+            .append(&numbers[..len], "the moves of a compaction")?;
         self.last[victim] = offset;
         Ok(())
     }
