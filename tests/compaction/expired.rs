@@ -77,6 +77,34 @@ fn segments_of_which_all_pairs_have_expired_go_whole_without_being_read() {
     }
 }
 
+#[test]
+fn a_few_pairs_that_last_for_years_do_not_keep_the_others_on_the_disk() {
+    const YEARS: u64 = 100_000_000_000;
+    let disk = disk_at(1000);
+    let store = open_with(&disk, &automatic());
+    for number in 0..2000 {
+        // In each segment some of both.
+        let expires_at_ms = if number % 30 == 0 { YEARS } else { 5000 };
+        store
+            .put_expiring(&key(number), &[1; 60], expires_at_ms)
+            .unwrap();
+    }
+    // Everything is looked at while nothing has expired.
+    maintain_all(&store);
+    let before = store.stats();
+    let_pass(&disk, &store, 6000);
+    let stats = store.stats();
+    let left = stats.live_bytes + stats.dead_bytes;
+    assert!(
+        left < (before.live_bytes + before.dead_bytes) / 2,
+        "{stats:?}"
+    );
+    for number in 0..2000 {
+        let is_there = store.get(&key(number)).unwrap().is_some();
+        assert_eq!(is_there, number % 30 == 0);
+    }
+}
+
 /// An expired put hides what was under its key before: it cannot go while that is on the disk.
 #[test]
 fn a_segment_is_not_dropped_whole_while_what_it_hides_is_on_the_disk() {

@@ -91,7 +91,7 @@ fn look_at(work: &Work<'_>, live: &LiveSegment, now: u64) -> Result<()> {
     let until = live.content_end();
     let mut expired_bytes = 0;
     let mut later = 0_u64;
-    let mut waits = 0_u128;
+    let mut logarithms = 0.0;
     let mut has_lasting = false;
     let mut offset = HEADER_LEN as u64;
     while offset < until {
@@ -100,17 +100,19 @@ fn look_at(work: &Work<'_>, live: &LiveSegment, now: u64) -> Result<()> {
             Some(moment) if clock.has_expired(Some(moment)) => expired_bytes += head.total_len,
             Some(moment) => {
                 later += head.total_len;
-                waits += u128::from(moment.saturating_sub(now)) * u128::from(head.total_len);
+                let wait = moment.saturating_sub(now).max(1);
+                logarithms += (wait as f64).ln() * head.total_len as f64;
             }
             None => has_lasting |= head.kind == Kind::Put,
         }
         offset += head.total_len;
     }
+    // The geometric mean: the few that last longest must not put off the look at all others.
     let mean_wait = match later {
         // What is still written may get more; once more, to see whether it has.
         0 if live.sealed().is_none() && live.usage.looked_until() < until => 0,
         0 => u64::MAX,
-        _ => u64::try_from(waits / u128::from(later)).unwrap_or(u64::MAX),
+        _ => (logarithms / later as f64).exp() as u64,
     };
     #[cfg_attr(not(feature = "sabotage"), expect(unused_mut))]
     let mut all_expired = later == 0 && !has_lasting;
