@@ -127,6 +127,7 @@ impl Workload {
             }
             Operation::Delete(number) => {
                 let key = key(number);
+                let before = self.store()?.stats().last_sequence;
                 let deleted = self.store()?.delete(&key);
                 let deleted = deleted.map_err(|error| error.to_string())?;
                 let was_there = self.readable().contains_key(&key);
@@ -134,8 +135,12 @@ impl Workload {
                 expect(deleted == was_there, || {
                     format!("answered {deleted}, it was there: {was_there}")
                 })?;
-                if was_stored {
+                if self.store()?.stats().last_sequence > before {
                     self.written();
+                } else if was_stored {
+                    // It had expired, and compaction has let go of it: there is nothing to write, and so nothing to sync.
+                    expect(!was_there, || "deleted without a write".into())?;
+                    self.history.states.push(self.state.clone());
                 }
             }
             Operation::Batch(number) => {
