@@ -36,9 +36,16 @@ static void flip_byte(const char *path, off_t offset) {
     close(file);
 }
 
+/* Nothing is merged, so that older versions stay. */
+static freyja_db *open_unmerged(const char *path) {
+    freyja_options options = FREYJA_OPTIONS_INIT;
+    options.compaction = FREYJA_COMPACTION_MANUAL;
+    return open_store(path, &options);
+}
+
 /* Two versions of each key, the first of which says so. */
 static void fill(const char *path) {
-    freyja_db *db = open_store(path, NULL);
+    freyja_db *db = open_unmerged(path);
     char key[16], value[64];
     for (int version = 1; version <= 2; version++)
         for (int n = 0; n < KEYS; n++) {
@@ -51,7 +58,7 @@ static void fill(const char *path) {
 
 static char *damage(const char *path, const char *key, freyja_location *location) {
     char name[32];
-    freyja_db *db = open_store(path, NULL);
+    freyja_db *db = open_unmerged(path);
     CHECK_OK(freyja_locate(db, key, strlen(key), location, sizeof *location));
     CHECK_OK(freyja_close(db));
     snprintf(name, sizeof name, "%016llx.seg", (unsigned long long)location->segment_id);
@@ -122,7 +129,7 @@ static void a_repair_saves_the_others(const char *path, const char *destination,
 static void an_open_store_is_busy(const char *path, const char *destination) {
     freyja_error error;
     freyja_options options = FREYJA_OPTIONS_INIT;
-    freyja_db *db = open_store(path, NULL);
+    freyja_db *db = open_unmerged(path);
     CHECK_STATUS(freyja_verify(path, NULL, NULL, NULL, 0, &error), FREYJA_BUSY);
     CHECK_STATUS(freyja_repair(path, destination, 0, NULL, NULL, NULL, 0, &error), FREYJA_BUSY);
     CHECK_OK(freyja_close(db));
