@@ -95,10 +95,9 @@ impl GatedDisk {
         }
     }
 
-    fn open_store(&self, sync_mode: SyncMode) -> Store {
+    fn open_store(&self) -> Store {
         let options = Options {
-            sync_mode,
-            sync_interval_ms: 1,
+            sync_mode: SyncMode::None,
             segment_size: SEGMENT,
             ..Options::default()
         };
@@ -250,7 +249,7 @@ fn overwrite_until_held(disk: &GatedDisk, store: &Store) -> u64 {
 #[test]
 fn while_the_file_of_a_replaced_segment_is_being_closed_puts_and_gets_go_on() {
     let disk = GatedDisk::new();
-    let store = disk.open_store(SyncMode::None);
+    let store = disk.open_store();
     let round = overwrite_until_held(&disk, &store);
     assert_eq!(disk.gate.waiting(), 1, "no segment has been let go of");
     disk.gate.in_time("a put or a get", || {
@@ -266,7 +265,7 @@ fn while_the_file_of_a_replaced_segment_is_being_closed_puts_and_gets_go_on() {
 #[test]
 fn the_file_of_a_replaced_segment_is_closed_when_the_last_pin_is_gone_and_nobody_waits_for_that() {
     let disk = GatedDisk::new();
-    let store = disk.open_store(SyncMode::None);
+    let store = disk.open_store();
     put(&store, 0, 1);
     let pinned = store.get_pinned(&key(0)).unwrap().unwrap();
     // Until the segment of the pinned value has been replaced.

@@ -4,9 +4,10 @@
 //! segment, and to free the blocks of a removed file when its last descriptor is closed, takes the system milliseconds, and
 //! tens of them where it tells the disk which blocks are free. No caller should wait for that.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::segment::Content;
+use crate::memory::awaited::Awaited;
 use crate::vfs::File;
 
 /// When so many wait, callers let go of theirs themselves: so what is kept on the disk for nobody stays bounded.
@@ -29,13 +30,9 @@ impl Remains {
 
 /// Takes the remains of segments. Without a thread in [`Disposal::run`] they are let go of at once, by the calling thread. All
 /// methods may be called from any thread.
-///
-/// The lock is the standard library's, for the reason that the store's own threads have for theirs: a forked child must not
-/// inherit sleepers.
 #[derive(Default)]
 pub struct Disposal {
-    state: Mutex<State>,
-    changed: Condvar,
+    state: Awaited<State>,
 }
 
 #[derive(Default)]
@@ -51,48 +48,47 @@ impl Disposal {
     /// Lets remains wait for the thread that will call [`Self::run`]. If memory is too short for that, everything is let go of
     /// at once, as before.
     pub fn open(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let reserved = state.waiting.try_reserve_exact(MOST_WAITING);
         state.is_open = reserved.is_ok();
     }
 
     /// Lets go of what comes, until [`Self::close`] is called and nothing is left.
     pub fn run(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(remains) = state.waiting.pop() {
                 state.is_busy = true;
                 drop(state);
                 drop(remains);
-                state = self.lock();
+                state = self.state.lock();
                 state.is_busy = false;
                 continue;
             }
-            self.changed.notify_all();
+            self.state.notify();
             if !state.is_open {
                 return;
             }
-            state = self.wait(state);
+            state = self.state.wait(state);
         }
     }
 
     /// Ends [`Self::run`].
     pub fn close(&self) {
-        self.lock().is_open = false;
-        self.changed.notify_all();
+        self.state.change(|state| state.is_open = false);
     }
 
     /// Returns when nothing waits, so that the disk has its space back.
     pub fn wait_until_empty(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while state.is_open && (state.is_busy || !state.waiting.is_empty()) {
-            state = self.wait(state);
+            state = self.state.wait(state);
         }
     }
 
     /// Takes `remains`.
     pub(super) fn take(&self, remains: Remains) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.is_open || state.waiting.len() >= MOST_WAITING {
             drop(state);
             drop(remains);
@@ -100,15 +96,6 @@ impl Disposal {
         }
         state.waiting.push(remains);
         drop(state);
-        self.changed.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'s>(&'s self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        let waited = self.changed.wait(state);
-        waited.unwrap_or_else(PoisonError::into_inner)
+        self.state.notify();
     }
 }

@@ -1,5 +1,6 @@
 //! Memory that Freyja manages itself.
 
+pub mod awaited;
 pub mod buffer_pool;
 pub mod epoch;
 pub mod epoch_table;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use super::awaited::Awaited;
 use super::{Shared, thread};
 use crate::error::Result;
+use crate::memory::awaited::Awaited;
 use crate::memory::epoch;
 
 /// Wakes the thread, from wherever the index is about to grow.

@@ -6,12 +6,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::ahead::{Ahead, Request};
-use super::awaited::Awaited;
 use super::commit_log::Scope;
 use super::image;
 use super::options::SyncMode;
 use super::{Shared, thread};
 use crate::error::Result;
+use crate::memory::awaited::Awaited;
 use crate::memory::epoch;
 
 /// A running thread; dropping it stops and joins it.

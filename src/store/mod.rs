@@ -1,7 +1,6 @@
 //! The store: marries the log, which is the truth, with the index, which is a rebuildable view of it.
 
 mod ahead;
-mod awaited;
 mod background;
 mod backup;
 mod batch;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::choice::Aim;
 use super::{Shared, Work, expiry};
 use crate::error::Result;
-use crate::store::awaited::Awaited;
+use crate::memory::awaited::Awaited;
 use crate::store::{image, thread};
 
 /// Whether somebody wants the worker to look for work.

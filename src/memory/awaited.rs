@@ -26,6 +26,11 @@ impl<T> Awaited<T> {
     /// Changes the state, and wakes everybody who waits for that.
     pub fn change(&self, change: impl FnOnce(&mut T)) {
         change(&mut self.lock());
+        self.notify();
+    }
+
+    /// Wakes everybody who waits, after changes that were made with the state [held](Self::lock).
+    pub fn notify(&self) {
         self.changed.notify_all();
     }
 
