@@ -139,8 +139,9 @@ impl PageArena {
         let ask = self.ask.get();
         let (taken, wanted) = {
             let mut state = self.state.lock();
-            let taken = state.allocate(bytes, self.limit_bytes, ask.is_none())?;
-            (taken, state.wants_region(bytes))
+            let number = state.pool_for(bytes)?;
+            let taken = state.allocate(number, bytes, self.limit_bytes, ask.is_none())?;
+            (taken, state.wants_region(number))
         };
         if let Some(ask) = ask.filter(|_| wanted) {
             ask();
@@ -163,12 +164,22 @@ impl PageArena {
 }
 
 impl State {
-    /// A run. `alone` if nobody makes regions ahead.
-    fn allocate(&mut self, bytes: usize, limit_bytes: usize, alone: bool) -> Result<Taken> {
-        let number = match self.pool(bytes) {
-            Some(number) => number,
-            None => self.add_pool(bytes)?,
-        };
+    /// The number of the pool of runs of so many bytes, which there is then.
+    fn pool_for(&mut self, bytes: usize) -> Result<usize> {
+        match self.pool(bytes) {
+            Some(number) => Ok(number),
+            None => self.add_pool(bytes),
+        }
+    }
+
+    /// A run of pool `number`. `alone` if nobody makes regions ahead.
+    fn allocate(
+        &mut self,
+        number: usize,
+        bytes: usize,
+        limit_bytes: usize,
+        alone: bool,
+    ) -> Result<Taken> {
         let taken = match self.pools[number].take() {
             Some(taken) => taken,
             None => self.take_from_new_region(number, limit_bytes, alone)?,
@@ -183,13 +194,11 @@ impl State {
         Ok(taken)
     }
 
-    /// Whether somebody must be asked to make the next region, now that a run of `bytes` was taken.
-    fn wants_region(&mut self, bytes: usize) -> bool {
+    /// Whether somebody must be asked to make the next region, now that a run of pool `number` was taken.
+    fn wants_region(&mut self, number: usize) -> bool {
         let wanted = matches!(self.next, Next::None)
             && self.statistics.mapped_bytes >= HUGE_FROM_BYTES
-            && self
-                .pool(bytes)
-                .is_some_and(|number| self.pools[number].free_bytes() < FEW_FREE_BYTES);
+            && self.pools[number].free_bytes() < FEW_FREE_BYTES;
         if wanted {
             self.next = Next::Wanted;
         }
@@ -227,12 +236,9 @@ impl State {
                 spare
             }
         };
-        let resident_bytes = spare.resident_bytes();
+        let resident = spare.resident();
         if let Err(error) = self.pools[number].add_region(spare) {
-            self.forget_region(Given {
-                idle_bytes: resident_bytes,
-                fresh_bytes: resident_bytes,
-            });
+            self.forget_region(resident);
             return Err(error);
         }
         let taken = self.pools[number].take();
@@ -241,8 +247,9 @@ impl State {
 
     fn note_mapped(&mut self, spare: &Spare) {
         self.statistics.mapped_bytes += REGION_BYTES;
-        self.statistics.idle_bytes += spare.resident_bytes();
-        self.fresh_bytes += spare.resident_bytes();
+        let resident = spare.resident();
+        self.statistics.idle_bytes += resident.idle_bytes;
+        self.fresh_bytes += resident.fresh_bytes;
     }
 
     /// A region is unmapped, and its idle memory went with it.
@@ -279,11 +286,7 @@ impl State {
     /// An arena that becomes smaller needs no region ahead.
     fn drop_next(&mut self) {
         if let Next::Ready(spare) = std::mem::replace(&mut self.next, Next::None) {
-            let resident_bytes = spare.resident_bytes();
-            self.forget_region(Given {
-                idle_bytes: resident_bytes,
-                fresh_bytes: resident_bytes,
-            });
+            self.forget_region(spare.resident());
         }
     }
 

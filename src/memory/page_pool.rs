@@ -65,11 +65,12 @@ impl Spare {
         Ok(Self { base, huge })
     }
 
-    /// How much of it is resident.
-    pub(super) fn resident_bytes(&self) -> usize {
-        match self.huge {
-            true => REGION_BYTES,
-            false => 0,
+    /// What of it is resident, and so goes back to the system with it.
+    pub(super) fn resident(&self) -> Given {
+        let bytes = if self.huge { REGION_BYTES } else { 0 };
+        Given {
+            idle_bytes: bytes,
+            fresh_bytes: bytes,
         }
     }
 }
