@@ -26,7 +26,7 @@ use super::{Index, IndexOptions, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::{self, Guard};
 use crate::memory::key_slab::KeyAppender;
-use crate::memory::page_arena::PageArena;
+use crate::memory::placed::Placed;
 
 /// Layout of a shard's bytes: head, 64-byte buckets as in memory, homes of the entries in the stash.
 const LAYOUT: u32 = 2;
@@ -98,11 +98,7 @@ impl<H: KeyHash> Index<H> {
         source: Arc<dyn ShardSource>,
     ) -> Result<Self> {
         check_cover(shards)?;
-        let memory = TableMemory {
-            arena: Arc::new(PageArena::new(usize::MAX)),
-            slab_page_bytes: options.slab_page_bytes,
-            key_storage: options.key_storage,
-        };
+        let memory = TableMemory::new(options, usize::MAX);
         let mut members = Vec::new();
         let reserved = members.try_reserve_exact(shards.len());
         reserved.map_err(|_| Error::memory("the index directory"))?;
@@ -110,7 +106,7 @@ impl<H: KeyHash> Index<H> {
             let encoding = Encoding::new(0, shard.depth, 0, None);
             let (table, appender) = memory.table(Shape::absent(), shard.depth, encoding)?;
             let totals = totals_without_keys(shard, memory.key_storage);
-            members.push(Shard::new(table, appender, totals));
+            members.push(memory.shard(table, appender, totals)?);
         }
         let absent = Absent {
             shards: AtomicU64::new(shards.len() as u64),
@@ -265,7 +261,7 @@ impl<H: KeyHash> Index<H> {
         summary: &ShardSummary,
         source: &dyn ShardSource,
         guard: &Guard,
-    ) -> Result<(Table, Option<KeyAppender>, Totals)> {
+    ) -> Result<(Placed<Table>, Option<KeyAppender>, Totals)> {
         let parts = Parts::new(bytes, summary.depth)?;
         let (table, appender) = self
             .memory
@@ -282,7 +278,7 @@ impl<H: KeyHash> Index<H> {
         &self,
         summary: &ShardSummary,
         source: &dyn ShardSource,
-    ) -> Result<(Table, Option<KeyAppender>, Totals)> {
+    ) -> Result<(Placed<Table>, Option<KeyAppender>, Totals)> {
         let depth = summary.depth;
         let belongs = |key: &[u8]| first_of(self.hash(key), depth) == summary.first_hash;
         let entries = source.rebuild(&belongs)?;
@@ -328,7 +324,7 @@ fn totals_without_keys(summary: &ShardSummary, key_storage: KeyStorage) -> Total
 fn install(
     shard: &Shard,
     writer: &mut Writer,
-    table: Table,
+    table: Placed<Table>,
     appender: Option<KeyAppender>,
     totals: Totals,
     guard: &Guard,
