@@ -31,6 +31,7 @@ mod bucket;
 mod bulk;
 mod copier;
 mod directory;
+mod displaced;
 mod encoding;
 mod entry;
 mod filling;

@@ -73,7 +73,7 @@ impl<H: KeyHash> Index<H> {
                     homeless: 0,
                 }
             } else {
-                Copier::new(self, &table, appender.as_mut(), guard).copy(sources, hash_again)?
+                Copier::new(self, &table, appender.as_mut(), guard)?.copy(sources, hash_again)?
             };
             match filled {
                 Filled::Placed {
