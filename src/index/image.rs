@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::{self, Guard};
 use crate::memory::key_slab::KeyAppender;
 use crate::memory::placed::Placed;
+use crate::memory::scratch::Scratch;
 
 /// Layout of a shard's bytes: head, 64-byte buckets as in memory, homes of the entries in the stash.
 const LAYOUT: u32 = 2;
@@ -238,7 +239,7 @@ impl<H: KeyHash> Index<H> {
     ///
     /// # Errors
     /// `Memory`; `Invalid` if the shard is absent. `bytes` is as it was.
-    pub fn export_shard(&self, hash: u64, bytes: &mut Vec<u8>) -> Result<ShardSummary> {
+    pub fn export_shard(&self, hash: u64, bytes: &mut Scratch) -> Result<ShardSummary> {
         let guard = epoch::pin();
         let (shard, _writer) = self.lock(&guard, hash);
         let table = shard.table().load(&guard);
@@ -363,12 +364,12 @@ fn check_cover(shards: &[ShardSummary]) -> Result<()> {
     }
 }
 
-fn export(table: &Table, bytes: &mut Vec<u8>) -> Result<()> {
+fn export(table: &Table, bytes: &mut Scratch) -> Result<()> {
     let buckets = table.stash().end;
     let shape = table.shape();
     let stash_bytes = shape.stash as usize * SLOTS * STASH_HOME_BYTES;
-    let reserved = bytes.try_reserve_exact(HEAD_BYTES + buckets * BUCKET_BYTES + stash_bytes);
-    reserved.map_err(|_| Error::memory("the image of a shard"))?;
+    let what = "the image of a shard";
+    bytes.reserve(HEAD_BYTES + buckets * BUCKET_BYTES + stash_bytes, what)?;
     let encoding = table.encoding();
     for number in [
         LAYOUT,
@@ -377,16 +378,22 @@ fn export(table: &Table, bytes: &mut Vec<u8>) -> Result<()> {
         shape.main,
         shape.stash,
     ] {
-        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes.append(&number.to_le_bytes(), what)?;
     }
     for bucket in 0..buckets {
-        for word in &table.line(bucket).0 {
-            bytes.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-        }
+        let words = table.line(bucket).0.iter();
+        let words = words.map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        let mut line = [0; BUCKET_BYTES];
+        line.as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(words)
+            .for_each(|(bytes, word)| *bytes = word);
+        bytes.append(&line, what)?;
     }
     for position in stash_positions(table) {
         // A table has fewer than 2^12 buckets that can be a home.
-        bytes.extend_from_slice(&(table.stash_home(position) as u16).to_le_bytes());
+        bytes.append(&(table.stash_home(position) as u16).to_le_bytes(), what)?;
     }
     Ok(())
 }
