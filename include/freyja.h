@@ -903,6 +903,11 @@ typedef struct freyja_stats_t {
      * Values pinned by freyja_get_pinned and not released yet, in the whole process.
      */
     uint64_t pins_in_use;
+    /**
+     * RAM that lists of compactions, and images and hints of segments that are being written, take now, in the whole process. With
+     * index_bytes, slab_allocated_bytes and index_idle_bytes it makes up the RAM of a store, but for some hundred KiB.
+     */
+    uint64_t work_bytes;
 } freyja_stats_t;
 
 /**

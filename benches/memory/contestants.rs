@@ -124,7 +124,10 @@ impl Contestant for Freyja {
     fn counters(&self) -> Option<Counters> {
         let stats = self.store.stats();
         Some(Counters {
-            memory: stats.index_bytes + stats.slab_allocated_bytes + stats.index_idle_bytes,
+            memory: stats.index_bytes
+                + stats.slab_allocated_bytes
+                + stats.index_idle_bytes
+                + stats.work_bytes,
             slab_allocated: stats.slab_allocated_bytes,
             slab_wasted: stats.slab_wasted_bytes,
         })

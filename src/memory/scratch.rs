@@ -4,19 +4,31 @@
 //! of their size has been freed. A thread that works now and then would hold on to megabytes for nothing.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
 
+use super::page_arena::PAGE_BYTES;
 use crate::error::{Error, Result};
 
 /// Of what is mapped, only pages that were written become memory.
 const LEAST_MAPPED_BYTES: usize = 64 << 10;
+
+/// The memory of all lists of the process.
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of RAM that all lists of the process take now.
+pub fn bytes() -> usize {
+    BYTES.load(Ordering::Relaxed)
+}
 
 /// A list of bytes in memory of its own.
 #[derive(Default)]
 pub struct Scratch {
     memory: Option<MmapMut>,
     length: usize,
+    /// Bytes of the pages that were written, which are its part of [`BYTES`].
+    written: usize,
 }
 
 impl Scratch {
@@ -30,6 +42,10 @@ impl Scratch {
         if let Some(memory) = &mut self.memory {
             memory[self.length..length].copy_from_slice(bytes);
             self.length = length;
+        }
+        let written = length.next_multiple_of(PAGE_BYTES);
+        if written > self.written {
+            self.count(written);
         }
         Ok(())
     }
@@ -51,8 +67,21 @@ impl Scratch {
             let mut larger = MmapMut::map_anon(capacity).map_err(|_| Error::memory(what))?;
             larger[..self.length].copy_from_slice(self);
             self.memory = Some(larger);
+            self.count(self.length.next_multiple_of(PAGE_BYTES));
         }
         Ok(())
+    }
+
+    fn count(&mut self, written: usize) {
+        BYTES.fetch_add(written, Ordering::Relaxed);
+        BYTES.fetch_sub(self.written, Ordering::Relaxed);
+        self.written = written;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.count(0);
     }
 }
 
@@ -87,5 +116,20 @@ mod tests {
         assert!(scratch.is_empty());
         scratch.append(b"again", "a test").unwrap();
         assert_eq!(*scratch, *b"again");
+    }
+
+    #[test]
+    fn what_was_written_counts_until_the_list_is_dropped() {
+        let mut scratch = Scratch::default();
+        scratch.reserve(1 << 20, "a test").unwrap();
+        assert_eq!(scratch.written, 0);
+        scratch.append(&[1; 5000], "a test").unwrap();
+        scratch.clear();
+        scratch.append(&[1; 10], "a test").unwrap();
+        assert_eq!(scratch.written, 8192);
+        // Other tests have lists of their own.
+        assert!(bytes() >= 8192);
+        scratch.reserve(2 << 20, "a test").unwrap();
+        assert_eq!(scratch.written, 4096);
     }
 }

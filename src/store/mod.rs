@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{epoch, reserve};
+use crate::memory::{epoch, reserve, scratch};
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
@@ -238,6 +238,7 @@ impl Store {
             compactions: compaction.merges,
             compaction_bytes_read: compaction.bytes_read,
             compaction_bytes_written: compaction.bytes_written,
+            work_bytes: scratch::bytes() as u64,
         }
     }
 

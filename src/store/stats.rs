@@ -93,4 +93,6 @@ pub struct Stats {
     pub compaction_bytes_read: u64,
     /// Bytes of the segments that they wrote.
     pub compaction_bytes_written: u64,
+    /// RAM that lists of compactions, and images and hints that are being written, take now: in all stores of this process.
+    pub work_bytes: u64,
 }
