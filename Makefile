@@ -14,7 +14,7 @@ link := $(library) $(shell cat c_tests/native_libraries.txt)
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
 .PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri tsan lint clean power-test
-.PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
+.PHONY: instructions bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,12 @@ tsan: ## run tests with threads under ThreadSanitizer, if nightly's source is th
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
+
+# With RENEW=1 it records instead of comparing.
+instructions: library ## count the instructions of each operation, and compare with docs/benchmarks/instructions.md; RENEW=1
+	@mkdir -p $(target)/benches
+	$(CC) $(C_WARNINGS) $(CFLAGS) -Iinclude benches/instructions/operations.c $(link) -o $(target)/benches/operations
+	FREYJA_OPERATIONS=$(target)/benches/operations FREYJA_RENEW=$(RENEW) $(CARGO) test --test instructions -- --ignored --nocapture
 
 bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=200000 for a quick look
 	$(CARGO) bench --bench index -- $(BENCH_ARGUMENTS)
