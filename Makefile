@@ -13,7 +13,7 @@ link := $(library) $(shell cat c_tests/native_libraries.txt)
 # What this machine is called where a target has to be named.
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
-.PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri tsan lint clean power-test
+.PHONY: help library tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz model miri tsan lint clean power-test
 .PHONY: instructions bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
 help: ## say what there is (the default)
@@ -49,6 +49,11 @@ crash-test: ## crash a simulated disk at every call of endless workloads; MINUTE
 		xargs -P 2 -I '{}' $(CARGO) test -q --profile campaign --test crash -- --ignored --nocapture '{}'
 	FREYJA_SEED=$(SEED) $(CARGO) test --test kills -- --ignored --nocapture
 	$(CARGO) test --test calls -- --ignored --nocapture
+
+reader-test: ## let the independent reader read every crashed store of every short sequence; a quarter of an hour
+	$(CARGO) test --profile campaign --test crash --no-run
+	printf '%s\n' readers_agree_on_new_stores readers_agree_on_used_stores | \
+		xargs -P 2 -I '{}' $(CARGO) test -q --profile campaign --test crash -- --ignored --nocapture '{}'
 
 fault-test: ## let every call of the disk fail in every way; some ten minutes
 	$(CARGO) test --test fault_sweep --test failing_system -- --include-ignored --nocapture
