@@ -1,11 +1,12 @@
 //! Carrying entries from one table, or two, to another, new one.
 
+use super::displaced::{Displaced, DisplacedList};
 use super::filling::copy_key;
 use super::hash::KeyHash;
 use super::shard::Totals;
 use super::table::{Half, NO_REFERENCE, Stored, Table};
-use super::{Index, Location, epoch::Guard};
-use crate::error::{Error, Result};
+use super::{Index, epoch::Guard};
+use crate::error::Result;
 use crate::memory::key_slab::KeyAppender;
 
 /// What became of an attempt to fill a table.
@@ -82,13 +83,6 @@ impl Source<'_> {
     }
 }
 
-/// An entry whose home was full when it came, as the new table will know it.
-struct Displaced {
-    fingerprint: u64,
-    location: Option<Location>,
-    reference: u32,
-}
-
 /// Carries entries to a new table.
 pub(super) struct Copier<'a, H: KeyHash> {
     index: &'a Index<H>,
@@ -97,7 +91,8 @@ pub(super) struct Copier<'a, H: KeyHash> {
     appender: Option<&'a mut KeyAppender>,
     guard: &'a Guard,
     totals: Totals,
-    displaced: Vec<Displaced>,
+    /// Entries whose home was full when they came.
+    displaced: DisplacedList,
     scratch: Vec<u8>,
 }
 
@@ -107,16 +102,16 @@ impl<'a, H: KeyHash> Copier<'a, H> {
         table: &'a Table,
         appender: Option<&'a mut KeyAppender>,
         guard: &'a Guard,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             index,
             table,
             appender,
             guard,
             totals: Totals::default(),
-            displaced: Vec::new(),
+            displaced: DisplacedList::new(index.memory.arena.clone())?,
             scratch: Vec::new(),
-        }
+        })
     }
 
     /// Copies the entries of all `sources`, with fingerprints from their keys' hashes if these are to be had again.
@@ -181,13 +176,11 @@ impl<'a, H: KeyHash> Copier<'a, H> {
             }
             self.totals.keys += 1;
             if !table.put_home(fingerprint, stored.location, reference) {
-                let reserved = self.displaced.try_reserve(1);
-                reserved.map_err(|_| Error::memory("copying a table"))?;
                 self.displaced.push(Displaced {
                     fingerprint,
                     location: stored.location,
                     reference,
-                });
+                })?;
             }
             Ok(())
         })?;
@@ -197,7 +190,7 @@ impl<'a, H: KeyHash> Copier<'a, H> {
     /// Places entries whose home is full, and answers for how many there is no place.
     fn place_elsewhere(&self) -> u64 {
         let mut homeless = 0;
-        for entry in &self.displaced {
+        for entry in self.displaced.iter() {
             match self.table.reserve(entry.fingerprint) {
                 Some(place) => self.table.fill(&place, entry.location, entry.reference),
                 None => homeless += 1,

@@ -1,9 +1,8 @@
 //! The extendible directory: which shard a hash belongs to (Fagin and others, "Extendible hashing", 1979).
 
-use std::sync::Arc;
-
 use super::shard::Shard;
 use crate::error::{Error, Result};
+use crate::memory::placed::Placed;
 
 /// Most leading hash bits that choose a shard.
 pub(super) const MAX_DEPTH: u32 = 24;
@@ -14,15 +13,18 @@ pub(super) struct Directory {
     depth: u32,
     /// The greatest depth that this directory or one before it had.
     deepest: u32,
-    shards: Box<[Arc<Shard>]>,
+    shards: Box<[Placed<Shard>]>,
 }
 
 impl Directory {
     /// A directory of 2^depth shards of that depth.
-    pub(super) fn new(depth: u32, mut shard: impl FnMut() -> Result<Shard>) -> Result<Self> {
+    pub(super) fn new(
+        depth: u32,
+        mut shard: impl FnMut() -> Result<Placed<Shard>>,
+    ) -> Result<Self> {
         let mut shards = reserve(1 << depth)?;
         for _ in 0..1_usize << depth {
-            shards.push(Arc::new(shard()?));
+            shards.push(shard()?);
         }
         Ok(Self {
             depth,
@@ -32,12 +34,12 @@ impl Directory {
     }
 
     /// A directory of `shards`, which cover every hash once and are in the order of their hashes.
-    pub(super) fn from_shards(members: Vec<Shard>) -> Result<Self> {
-        let depth = members.iter().map(Shard::depth).max().unwrap_or(0);
+    pub(super) fn from_shards(members: Vec<Placed<Shard>>) -> Result<Self> {
+        let depth = members.iter().map(|shard| shard.depth()).max().unwrap_or(0);
         let mut shards = reserve(1 << depth)?;
         for shard in members {
             let copies = 1 << (depth - shard.depth());
-            shards.extend(std::iter::repeat_n(Arc::new(shard), copies));
+            shards.extend(std::iter::repeat_n(shard, copies));
         }
         Ok(Self {
             depth,
@@ -58,8 +60,8 @@ impl Directory {
     }
 
     /// This directory with `halves` in place of the one shard that `hash` leads to.
-    pub(super) fn split(&self, hash: u64, halves: [Shard; 2]) -> Result<Self> {
-        let [lower, upper] = halves.map(Arc::new);
+    pub(super) fn split(&self, hash: u64, halves: [Placed<Shard>; 2]) -> Result<Self> {
+        let [lower, upper] = halves;
         let depth = self.depth.max(lower.depth());
         let mut shards = reserve(1 << depth)?;
         let copies = 1 << (depth - self.depth);
@@ -80,8 +82,7 @@ impl Directory {
 
     /// This directory with `whole` in place of the two shards that are its halves; `hash` leads to one of them. Half as
     /// long if no other shard needs the last bit.
-    pub(super) fn merge(&self, hash: u64, whole: Shard) -> Result<Self> {
-        let whole = Arc::new(whole);
+    pub(super) fn merge(&self, hash: u64, whole: Placed<Shard>) -> Result<Self> {
         let span = 1 << (self.depth - whole.depth());
         let first = self.entry(hash) & !(span - 1);
         let is_replaced = |entry: usize| (first..first + span).contains(&entry);
@@ -134,7 +135,7 @@ impl Directory {
     }
 }
 
-fn reserve(entries: usize) -> Result<Vec<Arc<Shard>>> {
+fn reserve(entries: usize) -> Result<Vec<Placed<Shard>>> {
     let mut shards = Vec::new();
     let reserved = shards.try_reserve_exact(entries);
     reserved.map_err(|_| Error::memory("the index directory"))?;

@@ -6,7 +6,7 @@ use super::copier::{Part, Source};
 use super::directory::MAX_DEPTH;
 use super::hash::KeyHash;
 use super::merge::Merge;
-use super::rebuild::Plan;
+use super::rebuild::{Built, Plan};
 use super::shape::Shape;
 use super::shard::{Shard, Writer};
 use super::table::{Half, Table};
@@ -220,7 +220,15 @@ impl<H: KeyHash> Index<H> {
         let share = u128::from(totals.key_bytes) * u128::from(lower.totals.keys);
         lower.totals.key_bytes = (share / u128::from(totals.keys.max(1))) as u64;
         upper.totals.key_bytes = totals.key_bytes.wrapping_sub(lower.totals.key_bytes);
-        let halves = [lower, upper].map(|half| Shard::new(half.table, half.appender, half.totals));
+        let shard = |half: Built| {
+            let Built {
+                table,
+                appender,
+                totals,
+            } = half;
+            self.memory.shard(table, appender, totals)
+        };
+        let halves = [shard(lower)?, shard(upper)?];
         let _one_change_at_a_time = self.restructuring.lock();
         let directory = self.directory.load(guard).split(newcomer.hash, halves)?;
         self.directory.store(directory, guard);

@@ -26,7 +26,8 @@ use super::{Index, IndexOptions, Location};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::{self, Guard};
 use crate::memory::key_slab::KeyAppender;
-use crate::memory::page_arena::PageArena;
+use crate::memory::placed::Placed;
+use crate::memory::scratch::Scratch;
 
 /// Layout of a shard's bytes: head, 64-byte buckets as in memory, homes of the entries in the stash.
 const LAYOUT: u32 = 2;
@@ -98,11 +99,7 @@ impl<H: KeyHash> Index<H> {
         source: Arc<dyn ShardSource>,
     ) -> Result<Self> {
         check_cover(shards)?;
-        let memory = TableMemory {
-            arena: Arc::new(PageArena::new(usize::MAX)),
-            slab_page_bytes: options.slab_page_bytes,
-            key_storage: options.key_storage,
-        };
+        let memory = TableMemory::new(options, usize::MAX);
         let mut members = Vec::new();
         let reserved = members.try_reserve_exact(shards.len());
         reserved.map_err(|_| Error::memory("the index directory"))?;
@@ -110,7 +107,7 @@ impl<H: KeyHash> Index<H> {
             let encoding = Encoding::new(0, shard.depth, 0, None);
             let (table, appender) = memory.table(Shape::absent(), shard.depth, encoding)?;
             let totals = totals_without_keys(shard, memory.key_storage);
-            members.push(Shard::new(table, appender, totals));
+            members.push(memory.shard(table, appender, totals)?);
         }
         let absent = Absent {
             shards: AtomicU64::new(shards.len() as u64),
@@ -242,7 +239,7 @@ impl<H: KeyHash> Index<H> {
     ///
     /// # Errors
     /// `Memory`; `Invalid` if the shard is absent. `bytes` is as it was.
-    pub fn export_shard(&self, hash: u64, bytes: &mut Vec<u8>) -> Result<ShardSummary> {
+    pub fn export_shard(&self, hash: u64, bytes: &mut Scratch) -> Result<ShardSummary> {
         let guard = epoch::pin();
         let (shard, _writer) = self.lock(&guard, hash);
         let table = shard.table().load(&guard);
@@ -265,7 +262,7 @@ impl<H: KeyHash> Index<H> {
         summary: &ShardSummary,
         source: &dyn ShardSource,
         guard: &Guard,
-    ) -> Result<(Table, Option<KeyAppender>, Totals)> {
+    ) -> Result<(Placed<Table>, Option<KeyAppender>, Totals)> {
         let parts = Parts::new(bytes, summary.depth)?;
         let (table, appender) = self
             .memory
@@ -282,7 +279,7 @@ impl<H: KeyHash> Index<H> {
         &self,
         summary: &ShardSummary,
         source: &dyn ShardSource,
-    ) -> Result<(Table, Option<KeyAppender>, Totals)> {
+    ) -> Result<(Placed<Table>, Option<KeyAppender>, Totals)> {
         let depth = summary.depth;
         let belongs = |key: &[u8]| first_of(self.hash(key), depth) == summary.first_hash;
         let entries = source.rebuild(&belongs)?;
@@ -328,7 +325,7 @@ fn totals_without_keys(summary: &ShardSummary, key_storage: KeyStorage) -> Total
 fn install(
     shard: &Shard,
     writer: &mut Writer,
-    table: Table,
+    table: Placed<Table>,
     appender: Option<KeyAppender>,
     totals: Totals,
     guard: &Guard,
@@ -367,12 +364,12 @@ fn check_cover(shards: &[ShardSummary]) -> Result<()> {
     }
 }
 
-fn export(table: &Table, bytes: &mut Vec<u8>) -> Result<()> {
+fn export(table: &Table, bytes: &mut Scratch) -> Result<()> {
     let buckets = table.stash().end;
     let shape = table.shape();
     let stash_bytes = shape.stash as usize * SLOTS * STASH_HOME_BYTES;
-    let reserved = bytes.try_reserve_exact(HEAD_BYTES + buckets * BUCKET_BYTES + stash_bytes);
-    reserved.map_err(|_| Error::memory("the image of a shard"))?;
+    let what = "the image of a shard";
+    bytes.reserve(HEAD_BYTES + buckets * BUCKET_BYTES + stash_bytes, what)?;
     let encoding = table.encoding();
     for number in [
         LAYOUT,
@@ -381,16 +378,22 @@ fn export(table: &Table, bytes: &mut Vec<u8>) -> Result<()> {
         shape.main,
         shape.stash,
     ] {
-        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes.append(&number.to_le_bytes(), what)?;
     }
     for bucket in 0..buckets {
-        for word in &table.line(bucket).0 {
-            bytes.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-        }
+        let words = table.line(bucket).0.iter();
+        let words = words.map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        let mut line = [0; BUCKET_BYTES];
+        line.as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(words)
+            .for_each(|(bytes, word)| *bytes = word);
+        bytes.append(&line, what)?;
     }
     for position in stash_positions(table) {
         // A table has fewer than 2^12 buckets that can be a home.
-        bytes.extend_from_slice(&(table.stash_home(position) as u16).to_le_bytes());
+        bytes.append(&(table.stash_home(position) as u16).to_le_bytes(), what)?;
     }
     Ok(())
 }

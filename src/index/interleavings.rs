@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use loom::thread;
 
-use super::Location;
 use super::bucket::SLOTS;
 use super::encoding::Encoding;
 use super::keys::KeyStorage;
@@ -14,7 +13,8 @@ use super::probe::{Comparison, Found};
 use super::shape::Shape;
 use super::table::{Position, Table};
 use super::table_memory::TableMemory;
-use crate::memory::page_arena::PageArena;
+use super::{IndexOptions, Location};
+use crate::memory::placed::Placed;
 
 /// What a slot keeps of a key that comes or moves: the bits of both go over several words.
 const LOCATION: u64 = 0x1_1111_1111;
@@ -24,12 +24,14 @@ fn location(raw: u64) -> Location {
     Location::new(raw).unwrap()
 }
 
-fn empty_table() -> Table {
-    let memory = TableMemory {
-        arena: Arc::new(PageArena::new(usize::MAX)),
+fn empty_table() -> Placed<Table> {
+    let options = IndexOptions {
+        seed: 0,
         slab_page_bytes: 4096,
+        expected_keys: 0,
         key_storage: KeyStorage::InMemory,
     };
+    let memory = TableMemory::new(&options, usize::MAX);
     let shape = Shape::for_entries(0);
     let encoding = Encoding::new(shape.main, 0, Location::BITS, None);
     memory.table(shape, 0, encoding).unwrap().0

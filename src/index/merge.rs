@@ -75,7 +75,9 @@ impl<H: KeyHash> Index<H> {
             fresh_slab: true,
         };
         let built = self.build(&sources, plan, totals, guard)?;
-        let whole = Shard::new(built.table, built.appender, built.totals);
+        let whole = self
+            .memory
+            .shard(built.table, built.appender, built.totals)?;
         let _one_change_at_a_time = self.restructuring.lock();
         let directory = self.directory.load(guard).merge(hash, whole)?;
         self.directory.store(directory, guard);

@@ -25,13 +25,13 @@ use parking_lot::Mutex;
 use crate::error::{ErrorKind, Result};
 use crate::memory::epoch::{self, EpochCell, Guard};
 use crate::memory::key_slab::check_key_length;
-use crate::memory::page_arena::PageArena;
 
 mod batch;
 mod bucket;
 mod bulk;
 mod copier;
 mod directory;
+mod displaced;
 mod encoding;
 mod entry;
 mod filling;
@@ -160,15 +160,11 @@ impl<H: KeyHash> Index<H> {
         depth: u32,
         shape: Shape,
     ) -> Result<Self> {
-        let memory = TableMemory {
-            arena: Arc::new(PageArena::new(limit_bytes)),
-            slab_page_bytes: options.slab_page_bytes,
-            key_storage: options.key_storage,
-        };
+        let memory = TableMemory::new(options, limit_bytes);
         let encoding = Encoding::new(shape.main, depth, 0, None);
         let directory = Directory::new(depth, || {
             let (table, appender) = memory.table(shape, depth, encoding)?;
-            Ok(Shard::new(table, appender, Totals::default()))
+            memory.shard(table, appender, Totals::default())
         })?;
         Ok(Self {
             hasher,

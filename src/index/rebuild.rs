@@ -9,6 +9,7 @@ use super::table::Table;
 use super::{Index, epoch::Guard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::key_slab::KeyAppender;
+use crate::memory::placed::Placed;
 
 /// What a new table is to be like.
 #[derive(Clone, Copy)]
@@ -21,7 +22,7 @@ pub(super) struct Plan {
 
 /// A table with all that belongs to it.
 pub(super) struct Built {
-    pub(super) table: Table,
+    pub(super) table: Placed<Table>,
     /// The appender of the table's slab if that is a fresh one.
     pub(super) appender: Option<KeyAppender>,
     /// Those of the sources if all was taken; of a half, all but the bytes of the keys, which are left 0.
@@ -72,7 +73,7 @@ impl<H: KeyHash> Index<H> {
                     homeless: 0,
                 }
             } else {
-                Copier::new(self, &table, appender.as_mut(), guard).copy(sources, hash_again)?
+                Copier::new(self, &table, appender.as_mut(), guard)?.copy(sources, hash_again)?
             };
             match filled {
                 Filled::Placed {

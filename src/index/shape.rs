@@ -39,9 +39,9 @@ pub(super) struct Shape {
 
 impl Shape {
     /// `pages` of buckets, of which one in 256 serves as stash, and `more_stash` pages of stash behind.
-    fn new(pages: u32, more_stash: u32) -> Self {
+    const fn new(pages: u32, more_stash: u32) -> Self {
         let buckets = pages * LINES as u32;
-        let stash = (buckets / 256).max(1);
+        let stash = if buckets < 256 { 1 } else { buckets / 256 };
         Self {
             main: buckets - stash,
             stash: stash + more_stash * LINES as u32,
@@ -64,7 +64,7 @@ impl Shape {
     }
 
     /// The largest table.
-    pub(super) fn largest() -> Self {
+    pub(super) const fn largest() -> Self {
         Self::new(MAX_PAGES as u32, 0)
     }
 

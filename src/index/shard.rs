@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::table::{NO_REFERENCE, Table};
 use crate::memory::epoch::EpochCell;
 use crate::memory::key_slab::{KeyAppender, MAX_SLAB_BYTES, record_bytes};
+use crate::memory::placed::Placed;
 
 /// Two shards whose live keys take no more in their slabs may be merged: well below what splits one.
 pub(super) const MERGED_SLAB_BYTES: u64 = PREFERRED_SLAB_BYTES as u64 / 8 * 5;
@@ -17,7 +18,7 @@ const PREFERRED_SLAB_BYTES: usize = MAX_SLAB_BYTES / 16;
 
 /// Readers load the table and never touch the lock.
 pub(super) struct Shard {
-    table: EpochCell<Table>,
+    table: EpochCell<Table, Placed<Table>>,
     depth: u32,
     written: Written,
 }
@@ -135,7 +136,7 @@ impl Totals {
 }
 
 impl Shard {
-    pub(super) fn new(table: Table, appender: Option<KeyAppender>, totals: Totals) -> Self {
+    pub(super) fn new(table: Placed<Table>, appender: Option<KeyAppender>, totals: Totals) -> Self {
         Self {
             depth: table.depth(),
             table: EpochCell::new(table),
@@ -164,7 +165,7 @@ impl Shard {
     }
 
     #[inline]
-    pub(super) fn table(&self) -> &EpochCell<Table> {
+    pub(super) fn table(&self) -> &EpochCell<Table, Placed<Table>> {
         &self.table
     }
 

@@ -2,7 +2,10 @@
 
 use super::Index;
 use super::hash::KeyHash;
+use super::shard::Shard;
+use super::table::Table;
 use crate::memory::epoch;
+use crate::memory::placed::Placed;
 
 /// Figures of an index. With writers at work they are those of slightly different moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,8 +32,8 @@ pub struct IndexStatistics {
     pub slots: u64,
     /// Entries that found no place in either of their buckets.
     pub stash_entries: u64,
-    /// Bytes of freed pages that are kept for reuse and not yet given back to the system, and of replaced tables that
-    /// some reader may still see.
+    /// Bytes of freed memory that is kept for reuse and not yet given back to the system, and of replaced tables and shards
+    /// that some reader may still see.
     pub idle_bytes: u64,
 }
 
@@ -69,7 +72,8 @@ impl<H: KeyHash> Index<H> {
             }
             sum.slots += table.shape().all_slots();
             sum.stash_entries += table.stash_entries();
-            sum.index_bytes += (size_of_val(shard) + table.overhead_bytes()) as u64;
+            sum.index_bytes += table.overhead_bytes() as u64;
+            page_bytes += (Placed::<Shard>::CELL_BYTES + Placed::<Table>::CELL_BYTES) as u64;
             page_bytes += table.page_bytes() as u64;
         }
         sum.index_bytes += page_bytes;

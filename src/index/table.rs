@@ -31,6 +31,9 @@ const REFERENCE_BYTES: usize = 3;
 /// The reference of an entry whose key is not in memory.
 pub(super) const NO_REFERENCE: u32 = 0xff_ffff;
 
+/// Slots of the stash of the largest table, before one that is crowded gets more.
+const STASH_SLOTS: usize = Shape::largest().stash as usize * SLOTS;
+
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
@@ -102,8 +105,9 @@ pub(super) struct Table {
     shape: Shape,
     encoding: Encoding,
     pub(super) stash_entries: AtomicU32,
-    /// The home bucket of each entry in the stash.
-    stash_homes: Box<[AtomicU16]>,
+    /// The home bucket of each entry in the stash, and of those beyond a stash of ordinary length.
+    stash_homes: [AtomicU16; STASH_SLOTS],
+    more_stash_homes: Box<[AtomicU16]>,
     buckets: PageList<WordLine, MAX_PAGES>,
     /// `None` if the keys are on disk only.
     keys: Option<KeyMemory>,
@@ -117,11 +121,11 @@ impl Table {
         encoding: Encoding,
         keys: Option<KeyMemory>,
     ) -> Result<Self> {
-        let stash_slots = shape.stash as usize * SLOTS;
-        let mut stash_homes = Vec::new();
-        let reserved = stash_homes.try_reserve_exact(stash_slots);
+        let more = (shape.stash as usize * SLOTS).saturating_sub(STASH_SLOTS);
+        let mut more_stash_homes = Vec::new();
+        let reserved = more_stash_homes.try_reserve_exact(more);
         reserved.map_err(|_| Error::memory("the stash of a table"))?;
-        stash_homes.resize_with(stash_slots, AtomicU16::default);
+        more_stash_homes.resize_with(more, AtomicU16::default);
         Ok(Self {
             version: AtomicU64::new(0),
             moves: AtomicU64::new(0),
@@ -129,7 +133,8 @@ impl Table {
             shape,
             encoding,
             stash_entries: AtomicU32::new(0),
-            stash_homes: stash_homes.into_boxed_slice(),
+            stash_homes: std::array::from_fn(|_| AtomicU16::default()),
+            more_stash_homes: more_stash_homes.into_boxed_slice(),
             buckets: PageList::new(arena.clone(), shape.pages())?,
             keys,
         })
@@ -176,13 +181,13 @@ impl Table {
         (self.buckets.count() + references) * PAGE_BYTES
     }
 
-    /// Bytes of the table's own administration.
+    /// Bytes of the table's own administration outside the table itself.
     pub(super) fn overhead_bytes(&self) -> usize {
         let slab = self
             .keys
             .as_ref()
             .map_or(0, |keys| keys.slab.overhead_bytes());
-        size_of::<Self>() + size_of_val(&*self.stash_homes) + slab
+        size_of_val(&*self.more_stash_homes) + slab
     }
 
     /// Calls `visit` with every entry, in the order of the buckets, until it fails.
@@ -373,14 +378,20 @@ impl Table {
 
     /// Notes the home of each entry in the stash as `source`, a table of the same shape, does.
     pub(super) fn take_over_stash_homes(&self, source: &Self) {
-        for (home, of_source) in self.stash_homes.iter().zip(&source.stash_homes) {
+        let homes = self.stash_homes.iter().chain(&self.more_stash_homes);
+        let of_source = source.stash_homes.iter().chain(&source.more_stash_homes);
+        for (home, of_source) in homes.zip(of_source) {
             home.store(of_source.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 
     #[inline]
     fn stash_place(&self, position: Position) -> &AtomicU16 {
-        &self.stash_homes[(position.bucket - self.stash().start) * SLOTS + position.slot]
+        let slot = (position.bucket - self.stash().start) * SLOTS + position.slot;
+        match self.stash_homes.get(slot) {
+            Some(home) => home,
+            None => &self.more_stash_homes[slot - STASH_SLOTS],
+        }
     }
 
     /// What `read` answers at a moment when the writer was not changing anything.

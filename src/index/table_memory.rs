@@ -2,30 +2,57 @@
 
 use std::sync::Arc;
 
+use super::IndexOptions;
 use super::encoding::Encoding;
 use super::keys::KeyStorage;
 use super::shape::Shape;
+use super::shard::{Shard, Totals};
 use super::table::{KeyMemory, Table};
 use crate::error::Result;
+use crate::memory::cell_pool::CellPool;
 use crate::memory::key_slab::{KeyAppender, KeySlab};
 use crate::memory::page_arena::PageArena;
+use crate::memory::placed::Placed;
 use crate::memory::reserve;
 
 /// The memory of all tables of an index.
 pub(super) struct TableMemory {
     pub(super) arena: Arc<PageArena>,
+    /// Tables and shards themselves.
+    pub(super) cells: Arc<CellPool>,
     pub(super) slab_page_bytes: usize,
     pub(super) key_storage: KeyStorage,
 }
 
 impl TableMemory {
+    /// What takes at most `limit_bytes` of pages from the system.
+    pub(super) fn new(options: &IndexOptions, limit_bytes: usize) -> Self {
+        let arena = Arc::new(PageArena::new(limit_bytes));
+        Self {
+            cells: Arc::new(CellPool::new(arena.clone())),
+            arena,
+            slab_page_bytes: options.slab_page_bytes,
+            key_storage: options.key_storage,
+        }
+    }
+
+    /// A shard of `table`, which `appender` adds keys to, with `totals`.
+    pub(super) fn shard(
+        &self,
+        table: Placed<Table>,
+        appender: Option<KeyAppender>,
+        totals: Totals,
+    ) -> Result<Placed<Shard>> {
+        Placed::new(&self.cells, Shard::new(table, appender, totals))
+    }
+
     /// An empty table, and the appender of its own slab if keys are in memory.
     pub(super) fn table(
         &self,
         shape: Shape,
         depth: u32,
         encoding: Encoding,
-    ) -> Result<(Table, Option<KeyAppender>)> {
+    ) -> Result<(Placed<Table>, Option<KeyAppender>)> {
         // A store may make thousands of tables in one call.
         reserve::check()?;
         let (keys, appender) = match self.key_storage {
@@ -39,7 +66,7 @@ impl TableMemory {
             KeyStorage::OnDisk => (None, None),
         };
         let table = Table::new(&self.arena, shape, depth, encoding, keys)?;
-        Ok((table, appender))
+        Ok((Placed::new(&self.cells, table)?, appender))
     }
 
     /// An empty table that shares the slab of `source`.
@@ -49,11 +76,12 @@ impl TableMemory {
         shape: Shape,
         depth: u32,
         encoding: Encoding,
-    ) -> Result<Table> {
+    ) -> Result<Placed<Table>> {
         let keys = match source.keys() {
             Some(keys) => Some(KeyMemory::new(&self.arena, shape, keys.slab().clone())?),
             None => None,
         };
-        Table::new(&self.arena, shape, depth, encoding, keys)
+        let table = Table::new(&self.arena, shape, depth, encoding, keys)?;
+        Placed::new(&self.cells, table)
     }
 }

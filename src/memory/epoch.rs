@@ -5,12 +5,13 @@
 //! [`EpochCell`], whose interface is safe.
 #![allow(unsafe_code)]
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use crossbeam_epoch::Guard;
-use crossbeam_epoch::{Atomic, Owned};
+use crossbeam_epoch::{Atomic, Shared, unprotected};
 
 /// Marks the calling thread as a reader until the guard is dropped. Cheap (a thread-local store and a
 /// fence), re-entrant, and never waits. Do not hold a guard while waiting for input or output of unbounded
@@ -47,17 +48,46 @@ pub fn outlast() -> bool {
     false
 }
 
-/// A pointer to an immutable `T` that is replaced as a whole. Readers load it under a [`Guard`] without
-/// waiting; a replaced value is dropped once no guard that could have seen it is left.
-pub struct EpochCell<T: Send + Sync + 'static> {
-    pointer: Atomic<T>,
+/// What an [`EpochCell`] may hold its value by.
+///
+/// # Safety
+/// What [`Owner::into_raw`] answers points to the value, and stays valid until [`Owner::from_raw`] gets it.
+pub unsafe trait Owner<T>: Send + 'static {
+    /// Gives ownership up for a pointer that stands for it.
+    fn into_raw(self) -> *const T;
+
+    /// The owner again.
+    ///
+    /// # Safety
+    /// `value` came from [`Owner::into_raw`], and this is called once for it.
+    unsafe fn from_raw(value: *const T) -> Self;
 }
 
-impl<T: Send + Sync + 'static> EpochCell<T> {
+// SAFETY: a box's value stays where it is.
+unsafe impl<T: Send + 'static> Owner<T> for Box<T> {
+    fn into_raw(self) -> *const T {
+        Box::into_raw(self)
+    }
+
+    unsafe fn from_raw(value: *const T) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Box::from_raw(value.cast_mut()) }
+    }
+}
+
+/// A pointer to an immutable `T` that is replaced as a whole. Readers load it under a [`Guard`] without
+/// waiting; a replaced value is dropped, or given up, once no guard that could have seen it is left.
+pub struct EpochCell<T: Send + Sync + 'static, O: Owner<T> = Box<T>> {
+    pointer: Atomic<T>,
+    owner: PhantomData<O>,
+}
+
+impl<T: Send + Sync + 'static, O: Owner<T>> EpochCell<T, O> {
     /// A cell that holds `value`.
-    pub fn new(value: T) -> Self {
+    pub fn new(value: impl Into<O>) -> Self {
         Self {
-            pointer: Atomic::new(value),
+            pointer: Atomic::from(value.into().into_raw()),
+            owner: PhantomData,
         }
     }
 
@@ -70,23 +100,26 @@ impl<T: Send + Sync + 'static> EpochCell<T> {
     }
 
     /// Replaces the value; the old one is dropped when no reader can hold it any more.
-    pub fn store(&self, value: T, guard: &Guard) {
-        let old = self
-            .pointer
-            .swap(Owned::new(value), Ordering::AcqRel, guard);
+    pub fn store(&self, value: impl Into<O>, guard: &Guard) {
+        let new = Shared::from(value.into().into_raw());
+        let old = self.pointer.swap(new, Ordering::AcqRel, guard).as_raw();
         // SAFETY: `old` has just been unlinked by the swap, which only one caller can do for it, and no
-        // new reader can reach it; readers that loaded it earlier hold guards that defer the drop.
-        unsafe { guard.defer_destroy(old) };
+        // new reader can reach it; readers that loaded it earlier hold guards that defer the drop. An owner may be
+        // dropped by any thread.
+        unsafe { guard.defer_unchecked(move || drop(O::from_raw(old))) };
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for EpochCell<T> {
+impl<T: Send + Sync + 'static, O: Owner<T>> Drop for EpochCell<T, O> {
     fn drop(&mut self) {
-        let pointer = std::mem::replace(&mut self.pointer, Atomic::null());
+        // SAFETY: nobody changes the cell meanwhile, as below.
+        let pointer = self
+            .pointer
+            .load(Ordering::Acquire, unsafe { unprotected() });
         // SAFETY: `&mut self` proves that nobody else can load the cell, and a reference handed out by
         // `load` borrows the cell's value only through a guard taken while the cell was reachable; owners
         // of cells that readers reach (store, directory) are themselves dropped only after their epoch.
-        drop(unsafe { pointer.into_owned() });
+        drop(unsafe { O::from_raw(pointer.as_raw()) });
     }
 }
 
@@ -127,7 +160,7 @@ mod tests {
     #[test]
     fn a_replaced_value_outlives_the_guard_that_sees_it() {
         let drops = Arc::new(AtomicUsize::new(0));
-        let cell = EpochCell::new(CountsDrops(drops.clone()));
+        let cell = <EpochCell<CountsDrops>>::new(CountsDrops(drops.clone()));
         let guard = pin();
         let seen = cell.load(&guard);
         cell.store(CountsDrops(drops.clone()), &pin());

@@ -2,12 +2,14 @@
 
 pub mod awaited;
 pub mod buffer_pool;
+pub mod cell_pool;
 pub mod epoch;
 pub mod epoch_table;
 pub mod kept;
 pub mod key_slab;
 pub mod page_arena;
 pub mod page_list;
+pub mod placed;
 pub mod prefetch;
 pub mod reserve;
 pub mod scratch;

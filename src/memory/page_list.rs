@@ -92,7 +92,7 @@ unsafe impl Line for ByteLine {
     }
 }
 
-/// A fixed number of zeroed pages. The addresses of the first `INLINE` pages lie in the list itself, which
+/// Zeroed pages, as many as it was made with and were added. The addresses of the first `INLINE` pages lie in the list itself, which
 /// saves readers a dependent load; more are possible.
 pub struct PageList<L: Line, const INLINE: usize> {
     arena: Arc<PageArena>,
@@ -104,7 +104,7 @@ pub struct PageList<L: Line, const INLINE: usize> {
 
 // SAFETY: the list owns its pages, and what is in them may be shared between threads.
 unsafe impl<L: Line, const INLINE: usize> Send for PageList<L, INLINE> {}
-// SAFETY: as above; the list itself does not change after construction.
+// SAFETY: as above; the list itself changes only where nobody else has it.
 unsafe impl<L: Line, const INLINE: usize> Sync for PageList<L, INLINE> {}
 
 impl<L: Line, const INLINE: usize> PageList<L, INLINE> {
@@ -122,15 +122,26 @@ impl<L: Line, const INLINE: usize> PageList<L, INLINE> {
         let beyond = count.saturating_sub(INLINE);
         let reserved = list.more.try_reserve_exact(beyond);
         reserved.map_err(|_| Error::memory("a list of pages"))?;
-        for page in 0..count {
-            let pointer = L::allocate(&list.arena)?;
-            match list.inline.get_mut(page) {
-                Some(inline) => *inline = pointer,
-                None => list.more.push(pointer),
-            }
-            list.count += 1;
+        for _ in 0..count {
+            list.add()?;
         }
         Ok(list)
+    }
+
+    /// Appends a zeroed page.
+    ///
+    /// # Errors
+    /// `Memory` if the arena has no more; then the list is as it was.
+    pub fn add(&mut self) -> Result<()> {
+        let reserved = self.more.try_reserve(usize::from(self.count >= INLINE));
+        reserved.map_err(|_| Error::memory("a list of pages"))?;
+        let pointer = L::allocate(&self.arena)?;
+        match self.inline.get_mut(self.count) {
+            Some(inline) => *inline = pointer,
+            None => self.more.push(pointer),
+        }
+        self.count += 1;
+        Ok(())
     }
 
     /// Number of pages.

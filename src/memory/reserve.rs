@@ -59,19 +59,23 @@ pub fn check() -> Result<()> {
 /// [`check`], whether the reserve is in use or not: for what comes from the system alone, like the record of a thread.
 #[cold]
 fn check_system() -> Result<()> {
-    let mut probe: Vec<u8> = Vec::new();
-    let probed = probe.try_reserve_exact(PROBE_BYTES);
-    probed.map_err(|_| Error::memory("a call: free some and try again"))
+    map(PROBE_BYTES).map_err(|_| Error::memory("a call: free some and try again"))?;
+    Ok(())
 }
 
 /// [`check_system`], and whether there is room for the stack of a thread besides: what the C library then needs at the start of
 /// a thread ends the process if it cannot be had.
 #[cold]
 pub fn check_for_thread() -> Result<()> {
-    // Mapped, because the C library's allocator would learn from a block of this size and map less from then on.
-    let stack = memmap2::MmapMut::map_anon(STACK_BYTES);
+    let stack = map(STACK_BYTES);
     let _stack = stack.map_err(|_| Error::memory("a thread: free some and try again"))?;
     check_system()
+}
+
+/// Memory of the system's, not of the C library's allocator: that would learn from a block of this size to map less, and to keep as
+/// much of it in each of its heaps.
+fn map(bytes: usize) -> std::io::Result<memmap2::MmapMut> {
+    memmap2::MmapMut::map_anon(bytes)
 }
 
 /// Bytes of the reserve that are in use.

@@ -25,17 +25,32 @@ impl Scratch {
     /// # Errors
     /// `Memory`; then it is as it was.
     pub fn append(&mut self, bytes: &[u8], what: &str) -> Result<()> {
+        self.reserve(bytes.len(), what)?;
         let length = self.length + bytes.len();
+        if let Some(memory) = &mut self.memory {
+            memory[self.length..length].copy_from_slice(bytes);
+            self.length = length;
+        }
+        Ok(())
+    }
+
+    /// Forgets the bytes and keeps the memory.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Makes room for `bytes` more of `what`.
+    ///
+    /// # Errors
+    /// `Memory`; then it is as it was.
+    pub fn reserve(&mut self, bytes: usize, what: &str) -> Result<()> {
+        let length = self.length + bytes;
         let capacity = self.memory.as_ref().map_or(0, |memory| memory.len());
         if length > capacity {
             let capacity = length.next_power_of_two().max(LEAST_MAPPED_BYTES);
             let mut larger = MmapMut::map_anon(capacity).map_err(|_| Error::memory(what))?;
             larger[..self.length].copy_from_slice(self);
             self.memory = Some(larger);
-        }
-        if let Some(memory) = &mut self.memory {
-            memory[self.length..length].copy_from_slice(bytes);
-            self.length = length;
         }
         Ok(())
     }
@@ -68,5 +83,9 @@ mod tests {
         }
         assert!(expected.len() > 2 * LEAST_MAPPED_BYTES);
         assert_eq!(*scratch, *expected);
+        scratch.clear();
+        assert!(scratch.is_empty());
+        scratch.append(b"again", "a test").unwrap();
+        assert_eq!(*scratch, *b"again");
     }
 }

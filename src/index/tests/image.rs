@@ -9,6 +9,7 @@ use super::{Log, Model, OPTIONS, Random, Record, STORAGES, location, options};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{BulkIndex, Entry, Index, KeyReader, KeyStorage, Location, SeededHash};
 use crate::memory::epoch;
+use crate::memory::scratch::Scratch;
 
 struct Source {
     shards: HashMap<u64, Vec<u8>>,
@@ -53,10 +54,10 @@ fn export(model: &Model) -> (Vec<ShardSummary>, Source) {
     let mut shards = HashMap::new();
     let mut next = Some(0);
     while let Some(hash) = next {
-        let mut bytes = Vec::new();
+        let mut bytes = Scratch::default();
         let summary = model.index.export_shard(hash, &mut bytes).unwrap();
         next = following(hash, summary.depth);
-        shards.insert(summary.first_hash, bytes);
+        shards.insert(summary.first_hash, bytes.to_vec());
         summaries.push(summary);
     }
     let source = Source {

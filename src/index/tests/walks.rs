@@ -7,6 +7,7 @@ use super::shrink::{MANY, filled, shards};
 use super::*;
 use crate::index::ShardSnapshot;
 use crate::index::image::{ShardSummary, following};
+use crate::memory::scratch::Scratch;
 
 /// Goes through the index by snapshots, and lets `between` happen after each. Answers how often each location was met.
 fn walk(index: &Index, mut between: impl FnMut()) -> HashMap<Location, u64> {
@@ -88,7 +89,7 @@ fn exported_shards_cover_every_hash_once_while_shards_merge() {
         let mut replaced = 0;
         let mut next = Some(0);
         while let Some(hash) = next {
-            let summary = index.export_shard(hash, &mut Vec::new()).unwrap();
+            let summary = index.export_shard(hash, &mut Scratch::default()).unwrap();
             next = following(hash, summary.depth);
             let kept = shards.partition_point(|shard| shard.first_hash < summary.first_hash);
             replaced += shards.len() - kept;

@@ -34,7 +34,7 @@ fn a_value_that_a_reader_holds_is_not_dropped_and_one_that_nobody_holds_is() {
                 dropped: dropped.clone(),
             };
             let collector = Collector::new();
-            let cell = loom::sync::Arc::new(EpochCell::new(value(0)));
+            let cell = loom::sync::Arc::new(<EpochCell<Value>>::new(value(0)));
             let writer = thread::spawn({
                 let (collector, cell, next) = (collector.clone(), cell.clone(), value(1));
                 move || {

@@ -1,9 +1,10 @@
 //! The bytes of an image besides its shards: header, directory, trailer.
 
 use super::fault::ImageFault;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::index::image::ShardSummary;
 use crate::log::little_endian::{read_u32, read_u64, write_u32, write_u64};
+use crate::memory::scratch::Scratch;
 use crate::store::live_segment::Dead;
 
 /// Length of the header; the first shard begins here.
@@ -134,32 +135,32 @@ pub fn decode_trailer(bytes: &[u8; TRAILER_LEN], file_length: u64) -> Option<Tra
 
 impl Directory {
     /// The directory's form on disk. Errors: `Memory`.
-    pub fn encode(&self) -> Result<Vec<u8>> {
+    pub fn encode(&self) -> Result<Scratch> {
         let length = STATE_LEN + self.segments.len() * SEGMENT_LEN + self.shards.len() * SHARD_LEN;
-        let mut bytes = Vec::new();
-        let reserved = bytes.try_reserve_exact(length);
-        reserved.map_err(|_| Error::memory("the directory of an index image"))?;
-        let mut add = |number: u64| bytes.extend_from_slice(&number.to_le_bytes());
+        let mut bytes = Scratch::default();
+        let what = "the directory of an index image";
+        bytes.reserve(length, what)?;
+        let mut add = |number: u64| bytes.append(&number.to_le_bytes(), what);
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-        add(self.covered_sequence);
-        add(self.newest_sequence);
-        add(self.seed);
-        add(pair(self.segments.len() as u32, self.shards.len() as u32));
+        add(self.covered_sequence)?;
+        add(self.newest_sequence)?;
+        add(self.seed)?;
+        add(pair(self.segments.len() as u32, self.shards.len() as u32))?;
         for segment in &self.segments {
-            add(segment.id);
-            add(pair(segment.salt, segment.first_chunk));
-            add(segment.length);
-            add(segment.dead.put_bytes);
-            add(segment.dead.puts);
-            add(segment.dead.tombstone_bytes);
+            add(segment.id)?;
+            add(pair(segment.salt, segment.first_chunk))?;
+            add(segment.length)?;
+            add(segment.dead.put_bytes)?;
+            add(segment.dead.puts)?;
+            add(segment.dead.tombstone_bytes)?;
         }
         for shard in &self.shards {
-            add(shard.summary.first_hash);
-            add(pair(shard.summary.depth, shard.checksum));
-            add(shard.offset);
-            add(shard.length);
-            add(shard.summary.keys);
-            add(shard.summary.key_bytes);
+            add(shard.summary.first_hash)?;
+            add(pair(shard.summary.depth, shard.checksum))?;
+            add(shard.offset)?;
+            add(shard.length)?;
+            add(shard.summary.keys)?;
+            add(shard.summary.key_bytes)?;
         }
         Ok(bytes)
     }

@@ -14,6 +14,7 @@ use super::keeper::State;
 use super::names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::image::following;
+use crate::memory::scratch::Scratch;
 use crate::store::Shared;
 use crate::store::commit_log::{CommitLog, Scope};
 use crate::store::contents::Contents;
@@ -154,7 +155,10 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
     let mut output = Output { file, end: 0 };
     output.append(&format::encode_header(&log.place().store_id), path)?;
     debug_assert_eq!(output.end, HEADER_LEN as u64);
-    let mut bytes = Vec::new();
+    let mut bytes = Scratch::default();
+    let shards = index.statistics().shards as usize;
+    let reserved = directory.shards.try_reserve_exact(shards);
+    reserved.map_err(|_| memory())?;
     let mut next = Some(0);
     while let Some(hash) = next {
         if !go_on() {
