@@ -13,8 +13,8 @@ link := $(library) $(shell cat c_tests/native_libraries.txt)
 # What this machine is called where a target has to be named.
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
-.PHONY: help library tool demo test crash-test fault-test damage-test concurrency-test fuzz model miri tsan lint clean power-test
-.PHONY: bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
+.PHONY: help library tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz model miri tsan lint clean power-test
+.PHONY: instructions bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,10 +42,18 @@ test: ## run every test: Rust, and C against the shared and the static library
 MINUTES ?= 10
 SEED ?= 1000
 
+# Two processes, as what the threads of one wait for is each other: they map and unmap memory all the time.
 crash-test: ## crash a simulated disk at every call of endless workloads; MINUTES=10 SEED=1000
-	FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) $(CARGO) test --profile campaign --test crash -- --ignored --nocapture
+	$(CARGO) test --profile campaign --test crash --no-run
+	printf '%s\n' campaign_of_random_workloads campaign_of_sequences_of_four | FREYJA_MINUTES=$(MINUTES) FREYJA_SEED=$(SEED) \
+		xargs -P 2 -I '{}' $(CARGO) test -q --profile campaign --test crash -- --ignored --nocapture '{}'
 	FREYJA_SEED=$(SEED) $(CARGO) test --test kills -- --ignored --nocapture
 	$(CARGO) test --test calls -- --ignored --nocapture
+
+reader-test: ## let the independent reader read every crashed store of every short sequence; a quarter of an hour
+	$(CARGO) test --profile campaign --test crash --no-run
+	printf '%s\n' readers_agree_on_new_stores readers_agree_on_used_stores | \
+		xargs -P 2 -I '{}' $(CARGO) test -q --profile campaign --test crash -- --ignored --nocapture '{}'
 
 fault-test: ## let every call of the disk fail in every way; some ten minutes
 	$(CARGO) test --test fault_sweep --test failing_system -- --include-ignored --nocapture
@@ -111,6 +119,12 @@ tsan: ## run tests with threads under ThreadSanitizer, if nightly's source is th
 
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
+
+# With RENEW=1 it records instead of comparing.
+instructions: library ## count the instructions of each operation, and compare with docs/benchmarks/instructions.md; RENEW=1
+	@mkdir -p $(target)/benches
+	$(CC) $(C_WARNINGS) $(CFLAGS) -Iinclude benches/instructions/operations.c $(link) -o $(target)/benches/operations
+	FREYJA_OPERATIONS=$(target)/benches/operations FREYJA_RENEW=$(RENEW) $(CARGO) test --test instructions -- --ignored --nocapture
 
 bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=200000 for a quick look
 	$(CARGO) bench --bench index -- $(BENCH_ARGUMENTS)

@@ -140,6 +140,82 @@ static void a_batch_larger_than_a_segment_is_written_too(const char *directory) 
     CHECK_OK(freyja_close(db));
 }
 
+/* Operations in one buffer, as freyja_write_packed takes them. */
+struct packing {
+    unsigned char bytes[4096];
+    size_t length;
+};
+
+static void pack_number(struct packing *packing, uint64_t number, size_t bytes) {
+    for (size_t n = 0; n < bytes; n++)
+        packing->bytes[packing->length++] = (unsigned char)(number >> 8 * n);
+}
+
+static void pack_text(struct packing *packing, const char *text) {
+    memcpy(packing->bytes + packing->length, text, strlen(text));
+    packing->length += strlen(text);
+}
+
+/* A deletion without a value. */
+static void pack(struct packing *packing, const char *key, const char *value) {
+    pack_number(packing, strlen(key) | (value == NULL ? FREYJA_PACKED_DELETES : 0), 4);
+    pack_number(packing, value == NULL ? 0 : strlen(value), 4);
+    pack_text(packing, key);
+    pack_text(packing, value == NULL ? "" : value);
+}
+
+static void pack_expiring(struct packing *packing, const char *key, const char *value, uint64_t moment) {
+    pack_number(packing, strlen(key) | FREYJA_PACKED_EXPIRES, 4);
+    pack_number(packing, strlen(value), 4);
+    pack_number(packing, moment, 8);
+    pack_text(packing, key);
+    pack_text(packing, value);
+}
+
+static void operations_in_one_buffer_take_place_in_order(freyja_db *db) {
+    struct packing packing = {{0}, 0};
+    CHECK_OK(put_text(db, "packed old", "0"));
+    pack(&packing, "packed a", "1");
+    pack(&packing, "packed b", "1");
+    pack(&packing, "packed a", NULL);
+    pack(&packing, "packed old", NULL);
+    pack(&packing, "packed a", "2");
+    pack_expiring(&packing, "packed gone", "1", 1);
+    pack_expiring(&packing, "packed for ever", "1", 0);
+    pack_expiring(&packing, "packed for long", "1", UINT64_MAX);
+    uint64_t sequence = stats_of(db).last_sequence;
+    CHECK_OK(freyja_write_packed(db, packing.bytes, packing.length));
+    CHECK(stats_of(db).last_sequence == sequence + 8);
+    CHECK(stats_of(db).durable_sequence == sequence + 8);
+    check_text(db, "packed a", "2");
+    check_text(db, "packed b", "1");
+    check_text(db, "packed for ever", "1");
+    check_text(db, "packed for long", "1");
+    check_missing(db, "packed old", 10);
+    check_missing(db, "packed gone", 11);
+}
+
+static void a_buffer_of_which_one_operation_is_wrong_is_refused_whole(freyja_db *db) {
+    struct packing packing = {{0}, 0};
+    uint64_t sequence = stats_of(db).last_sequence;
+    pack(&packing, "never", "written");
+    size_t whole = packing.length;
+    pack(&packing, "second", "value");
+    for (size_t length = 1; length < packing.length; length++)
+        if (length != whole)
+            CHECK_STATUS(freyja_write_packed(db, packing.bytes, length), FREYJA_INVALID);
+    packing.length = whole;
+    pack_number(&packing, FREYJA_PACKED_DELETES | 1, 4);
+    pack_number(&packing, 1, 4);
+    pack_text(&packing, "kv");
+    CHECK_STATUS(freyja_write_packed(db, packing.bytes, packing.length), FREYJA_INVALID);
+    CHECK_STATUS(freyja_write_packed(db, NULL, 8), FREYJA_INVALID);
+    CHECK_STATUS(freyja_write_packed(NULL, packing.bytes, whole), FREYJA_INVALID);
+    CHECK_OK(freyja_write_packed(db, NULL, 0));
+    CHECK(stats_of(db).last_sequence == sequence);
+    check_missing(db, "never", 5);
+}
+
 static void a_read_only_store_refuses_batches(const char *path) {
     freyja_options options = default_options();
     options.flags = FREYJA_READ_ONLY_STORE;
@@ -147,6 +223,9 @@ static void a_read_only_store_refuses_batches(const char *path) {
     freyja_batch *batch = new_batch();
     add(batch, "a", "1");
     CHECK_STATUS(freyja_write(db, batch), FREYJA_READ_ONLY);
+    struct packing packing = {{0}, 0};
+    pack(&packing, "a", "1");
+    CHECK_STATUS(freyja_write_packed(db, packing.bytes, packing.length), FREYJA_READ_ONLY);
     CHECK_OK(freyja_batch_free(batch));
     CHECK_OK(freyja_close(db));
 }
@@ -160,9 +239,12 @@ int main(int argc, char **argv) {
     an_empty_batch_writes_nothing(db);
     a_batch_is_written_again_and_to_another_store(db, argv[1]);
     savepoints_nest(db);
+    operations_in_one_buffer_take_place_in_order(db);
+    a_buffer_of_which_one_operation_is_wrong_is_refused_whole(db);
     CHECK_OK(freyja_close(db));
     db = open_store(path, NULL);
     check_text(db, "a", "2");
+    check_text(db, "packed a", "2");
     check_missing(db, "old", 3);
     CHECK_OK(freyja_close(db));
     a_batch_larger_than_a_segment_is_written_too(argv[1]);

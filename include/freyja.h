@@ -113,6 +113,16 @@
 #define FREYJA_OPERATION_BYTES 48
 
 /**
+ * In the length of a key in the buffer of freyja_write_packed: the key is deleted.
+ */
+#define FREYJA_PACKED_DELETES 2147483648
+
+/**
+ * In the length of a key in the buffer of freyja_write_packed: the pair expires.
+ */
+#define FREYJA_PACKED_EXPIRES 1073741824
+
+/**
  * What the functions return: 0, one of the negative codes below, or a positive errno of the operating
  * system. The numbers never change and are never used again for something else.
  */
@@ -1334,6 +1344,26 @@ FREYJA_API
 FREYJA_MUST_USE
 int freyja_write(struct freyja_db *db,
                  struct freyja_batch *batch);
+
+/**
+ * Writes puts and deletions that lie packed in one buffer as freyja_write does those of a batch: all of them take place or
+ * none. It takes one call where a batch takes one for each, and copies nothing but into the log.
+ *
+ * An operation begins with the key's length and the value's, both in 32 bits; then follow, if the pair expires, the moment in
+ * milliseconds since 1970-01-01 UTC in 64 bits, the bytes of the key, and those of the value. The next one follows at once.
+ * All numbers are little-endian, and need not be aligned. FREYJA_PACKED_DELETES added to the key's length makes it a deletion,
+ * whose value has the length 0, FREYJA_PACKED_EXPIRES a put of a pair that expires; 0 is no moment and means never.
+ *
+ * @param ops, ops_len  the operations, back to back; no other thread changes them meanwhile. With 0 bytes nothing is
+ *                      written.
+ * @return FREYJA_OK; FREYJA_INVALID also if an operation goes beyond the end of the buffer, or a deletion has a value or
+ *         expires; FREYJA_TOO_LARGE also if they count more than FREYJA_MAX_BATCH_BYTES; otherwise as freyja_put.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_write_packed(struct freyja_db *db,
+                        const void *ops,
+                        size_t ops_len);
 
 /**
  * Makes everything that was written before the call durable, whatever the sync mode.

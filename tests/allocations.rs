@@ -175,6 +175,7 @@ unsafe extern "C" {
     fn freyja_batch_clear(batch: Handle) -> c_int;
     fn freyja_batch_free(batch: Handle) -> c_int;
     fn freyja_write(db: Handle, batch: Handle) -> c_int;
+    fn freyja_write_packed(db: Handle, ops: Bytes, ops_len: usize) -> c_int;
     fn freyja_iter_new(db: Handle, out: *mut Handle) -> c_int;
     fn freyja_iter_next(iterator: Handle, key: *mut Slice, val: *mut Slice) -> c_int;
     fn freyja_iter_free(iterator: Handle) -> c_int;
@@ -347,6 +348,7 @@ fn no_operation_takes_from_the_heap(key_storage: u32, read_mode: u32) {
     no_requests(store, "batch of ten puts", |i| write_ten(db, batch, i));
     // SAFETY: made above.
     assert_eq!(unsafe { freyja_batch_free(batch) }, 0);
+    no_requests(store, "ten packed puts", |i| write_ten_packed(db, i));
     iterate(db);
     // SAFETY: the handle is open.
     assert_eq!(unsafe { freyja_close(db) }, 0);
@@ -369,6 +371,19 @@ fn get_many(db: Handle, i: u64) {
         freyja_free_buf(vals);
     }
     assert_eq!((val_ends[MANY - 1], states), (300 * MANY, [0; MANY]));
+}
+
+fn write_ten_packed(db: Handle, i: u64) {
+    let mut packed = [0; 10 * (8 + 16 + 300)];
+    for (n, put) in (0..).zip(packed.chunks_exact_mut(8 + 16 + 300)) {
+        put[..4].copy_from_slice(&16_u32.to_le_bytes());
+        put[4..8].copy_from_slice(&300_u32.to_le_bytes());
+        put[8..24].copy_from_slice(&key((i + n / 2) % KEYS));
+        put[24..].copy_from_slice(&VALUE);
+    }
+    // SAFETY: the handle is open, and the buffer as long as is said.
+    let status = unsafe { freyja_write_packed(db, packed.as_ptr().cast(), packed.len()) };
+    assert_eq!(status, 0);
 }
 
 fn write_ten(db: Handle, batch: Handle, i: u64) {

@@ -19,6 +19,8 @@ pub const PANIC: c_int = -16;
 
 /// A flag of `freyja_options`.
 pub const READ_ONLY_STORE: u32 = 4;
+/// In the length of a key of a packed operation.
+pub const PACKED_DELETES: u32 = 1 << 31;
 
 /// `freyja_progress`.
 pub type Progress = unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64) -> c_int;
@@ -164,6 +166,7 @@ unsafe extern "C" {
     pub fn freyja_failure(db: Handle, out: *mut Error) -> c_int;
     pub fn freyja_sync(db: Handle) -> c_int;
     pub fn freyja_write(db: Handle, batch: Handle) -> c_int;
+    pub fn freyja_write_packed(db: Handle, ops: *const c_void, ops_len: usize) -> c_int;
     pub fn freyja_batch_new(out: *mut Handle) -> c_int;
     pub fn freyja_batch_put(
         batch: Handle,

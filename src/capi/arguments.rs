@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 use std::ptr::NonNull;
 
-use super::limits::{FREYJA_MAX_KEY_LEN, FREYJA_MAX_VALUE_LEN};
+use super::limits::{FREYJA_MAX_BATCH_BYTES, FREYJA_MAX_KEY_LEN, FREYJA_MAX_VALUE_LEN};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Pair;
 use crate::memory::buffer_pool::MOST_CLASSES;
@@ -262,6 +262,17 @@ pub unsafe fn key<'a>(pointer: *const c_void, length: usize) -> Result<&'a [u8]>
 pub unsafe fn value<'a>(pointer: *const c_void, length: usize) -> Result<&'a [u8]> {
     // SAFETY: the same promise.
     unsafe { bytes(pointer, length, FREYJA_MAX_VALUE_LEN, "value") }
+}
+
+/// The packed operations that a caller passed. A buffer that is longer than a batch may count holds too many: each operation
+/// counts more than its head takes.
+///
+/// # Safety
+/// As for [`bytes`].
+pub unsafe fn operations<'a>(pointer: *const c_void, length: usize) -> Result<&'a [u8]> {
+    let limit = (FREYJA_MAX_BATCH_BYTES as usize).min(isize::MAX as usize);
+    // SAFETY: the same promise.
+    unsafe { bytes(pointer, length, limit, "buffer") }
 }
 
 /// The `length` bytes at `pointer`; with length 0 the pointer does not matter.

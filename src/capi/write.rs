@@ -9,6 +9,7 @@ use super::database::writing;
 use super::db::freyja_db;
 use super::staging;
 use super::status::freyja_status::*;
+use crate::store::PackedOperations;
 
 /// Stores a value under a key, replacing the value that was there. When it returns FREYJA_OK the value is
 /// visible to all threads and as durable as the store's sync mode says. With any other answer the old value
@@ -107,6 +108,33 @@ pub unsafe extern "C" fn freyja_delete(
 pub extern "C" fn freyja_write(db: *mut freyja_db, batch: *mut freyja_batch) -> c_int {
     writing(db, |store| {
         staging::reading(batch, |batch| store.write(batch))?;
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Writes puts and deletions that lie packed in one buffer as freyja_write does those of a batch: all of them take place or
+/// none. It takes one call where a batch takes one for each, and copies nothing but into the log.
+///
+/// An operation begins with the key's length and the value's, both in 32 bits; then follow, if the pair expires, the moment in
+/// milliseconds since 1970-01-01 UTC in 64 bits, the bytes of the key, and those of the value. The next one follows at once.
+/// All numbers are little-endian, and need not be aligned. FREYJA_PACKED_DELETES added to the key's length makes it a deletion,
+/// whose value has the length 0, FREYJA_PACKED_EXPIRES a put of a pair that expires; 0 is no moment and means never.
+///
+/// @param ops, ops_len  the operations, back to back; no other thread changes them meanwhile. With 0 bytes nothing is
+///                      written.
+/// @return FREYJA_OK; FREYJA_INVALID also if an operation goes beyond the end of the buffer, or a deletion has a value or
+///         expires; FREYJA_TOO_LARGE also if they count more than FREYJA_MAX_BATCH_BYTES; otherwise as freyja_put.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freyja_write_packed(
+    db: *mut freyja_db,
+    ops: *const c_void,
+    ops_len: usize,
+) -> c_int {
+    writing(db, |store| {
+        // SAFETY: callers pass NULL or as many bytes as they say (header, convention 3).
+        let packed = unsafe { arguments::operations(ops, ops_len)? };
+        store.write_packed(PackedOperations::parse(packed)?)?;
         Ok(FREYJA_OK)
     })
 }

@@ -19,6 +19,7 @@ mod iterate;
 mod live_segment;
 mod open;
 mod options;
+mod packed;
 mod pinned;
 mod publication;
 mod read;
@@ -54,7 +55,7 @@ use publication::Publication;
 use thread::Thread;
 
 pub use backup::Backup;
-pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
+pub use batch::{Batch, Savepoint};
 pub use compaction::CompactionProgress;
 pub use examination::{
     Finding, FindingKind, Pair, RepairReport, Salvage, Severity, VerifyReport, repair, repair_on,
@@ -63,6 +64,10 @@ pub use examination::{
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
 pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+pub use packed::{
+    DELETES, EXPIRES, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation,
+    PackedOperations,
+};
 pub use pinned::PinnedValue;
 pub use read::RecordLocation;
 pub use read_many::Values;

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::batch::Batch;
 use super::contents::Contents;
 use super::counters::Operation;
+use super::packed::PackedOperations;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Change, Index, Location};
@@ -28,6 +29,11 @@ impl Store {
     /// A batch goes into one segment, if need be one of its own size. Fails as [`Store::put`] does; then none of the
     /// operations took place, or, where that stops all writing, all or none show at the next open.
     pub fn write(&self, batch: &Batch) -> Result<()> {
+        self.write_packed(batch.packed())
+    }
+
+    /// The same for operations that lie in a buffer, which need no batch.
+    pub fn write_packed(&self, batch: PackedOperations<'_>) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
         let log = shared.log()?;
@@ -87,11 +93,11 @@ impl Store {
         kept::keep(&LOCATIONS, locations);
         kept::keep(&REPLACED, replaced);
         plan.keep();
-        if batch.operations().any(|it| it.expires_at_ms.is_some()) {
+        if batch.iter().any(|it| it.expires_at_ms.is_some()) {
             shared.compactor.note_expiring();
         }
         self.acknowledge(log, appended)?;
-        let puts = batch.operations().filter(|it| it.value.is_some()).count();
+        let puts = batch.iter().filter(|it| it.value.is_some()).count();
         shared.counters.add(Operation::Put, puts as u64);
         shared.counters.add(Operation::Delete, removed);
         Ok(())
@@ -115,18 +121,14 @@ struct Plan<'b> {
 }
 
 impl<'b> Plan<'b> {
-    fn new(index: &Index, batch: &'b Batch) -> Result<Self> {
+    fn new(index: &Index, batch: PackedOperations<'b>) -> Result<Self> {
         let mut changes: Vec<Change<'b>> = reserved_vec(&CHANGES, batch.len())?;
-        changes.extend(
-            (0..)
-                .zip(batch.operations())
-                .map(|(number, operation)| Change {
-                    hash: index.hash(operation.key),
-                    key: operation.key,
-                    number,
-                    inserts: operation.value.is_some(),
-                }),
-        );
+        changes.extend((0..).zip(batch.iter()).map(|(number, operation)| Change {
+            hash: index.hash(operation.key),
+            key: operation.key,
+            number,
+            inserts: operation.value.is_some(),
+        }));
         changes.sort_unstable_by(|one, other| {
             one.hash
                 .cmp(&other.hash)

@@ -45,6 +45,24 @@ fn campaign_of_random_workloads() {
     println!("{seeds}: {compared} crashed stores also read by the independent reader");
 }
 
+/// Some half a million stores for both starts: a quarter of an hour each.
+fn read_every_short_sequence(start: Start) {
+    let compared = independent_reader::compare_sequences(3, start);
+    println!("{start:?}: {compared} crashed stores read by both");
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour: make reader-test"]
+fn readers_agree_on_new_stores() {
+    read_every_short_sequence(Start::New);
+}
+
+#[test]
+#[ignore = "takes a quarter of an hour: make reader-test"]
+fn readers_agree_on_used_stores() {
+    read_every_short_sequence(Start::Used);
+}
+
 #[test]
 #[ignore = "runs as long as it is told: make crash-test"]
 fn campaign_of_sequences_of_four() {

@@ -44,7 +44,7 @@ impl Begun {
     /// crashed as the end of a shorter sequence.
     pub fn crash_the_end_of(&self, sequence: &[usize]) -> Told<Counts> {
         let setting = EXHAUSTIVE[self.setting];
-        let seed = sequence.iter().fold(1, |seed, it| seed * 13 + *it as u64);
+        let seed = seed_of(sequence);
         self.run(sequence)
             .and_then(|history| crash_everywhere(&history, &setting, 3, seed))
             .map_err(|error| {
@@ -58,7 +58,8 @@ impl Begun {
             })
     }
 
-    fn run(&self, sequence: &[usize]) -> Told<History> {
+    /// What running `sequence` does to the disk in its last operation.
+    pub fn run(&self, sequence: &[usize]) -> Told<History> {
         let setting = EXHAUSTIVE[self.setting];
         let recording = sequence.is_empty();
         let mut workload = match &self.used {
@@ -90,6 +91,11 @@ fn used(setting: Setting) -> Told<(SimulatedDisk, State)> {
     let (history, disk) = workload.finish()?;
     let state = history.states.last().cloned().unwrap_or_default();
     Ok((disk, state))
+}
+
+/// What the consequences of crashes at the end of `sequence` follow from.
+pub fn seed_of(sequence: &[usize]) -> u64 {
+    sequence.iter().fold(1, |seed, it| seed * 13 + *it as u64)
 }
 
 /// The sequence of `length` operations with this number, its first operation being the fastest to change.

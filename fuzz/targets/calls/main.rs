@@ -377,7 +377,13 @@ impl World {
                 8 => {
                     let place = &mut self.places[input.byte() as usize % 2];
                     let Some(db) = place.db else { return };
-                    let status = c::freyja_write(db, handle);
+                    let status = match input.byte() % 2 {
+                        0 => c::freyja_write(db, handle),
+                        _ => {
+                            let packed = pack(&batch.changes);
+                            c::freyja_write_packed(db, pointer(&packed), packed.len())
+                        }
+                    };
                     assert_eq!(status, if place.read_only { c::READ_ONLY } else { c::OK });
                     if status == c::OK {
                         place.writes += 1;
@@ -623,3 +629,21 @@ fuzz_target!(|data: &[u8]| {
     }
     world.end();
 });
+
+/// The changes in the form that freyja_write_packed takes.
+fn pack(changes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for (key, value) in changes {
+        let flag = if value.is_none() {
+            c::PACKED_DELETES
+        } else {
+            0
+        };
+        let value = value.as_deref().unwrap_or_default();
+        packed.extend((key.len() as u32 | flag).to_le_bytes());
+        packed.extend((value.len() as u32).to_le_bytes());
+        packed.extend(key);
+        packed.extend(value);
+    }
+    packed
+}

@@ -35,7 +35,11 @@ fn operations_come_back_in_order_whatever_their_lengths() {
             (b"key".to_vec(), Some(vec![])),
         ]
     );
-    let continued: Vec<bool> = batch.records().map(|fields| fields.continues).collect();
+    let continued: Vec<bool> = batch
+        .packed()
+        .records()
+        .map(|fields| fields.continues)
+        .collect();
     assert_eq!(continued, [true, true, true, true, false]);
 }
 
@@ -105,27 +109,10 @@ fn a_key_that_is_too_long_leaves_the_batch_as_it_was() {
 }
 
 #[test]
-fn a_batch_that_would_exceed_its_limit_is_refused_by_the_operation_that_would() {
-    let mut batch = Batch::new();
-    batch.put(b"key", b"value").unwrap();
-    // As if operations of so many bytes had been added: to add them takes 4 GiB.
-    batch.bytes = MAX_BATCH_BYTES - OPERATION_BYTES - 10;
-    assert_eq!(
-        kind(batch.put(b"12345", b"123456")),
-        Some(ErrorKind::TooLarge)
-    );
-    assert_eq!(batch.len(), 1);
-    batch.put(b"12345", b"12345").unwrap();
-    assert_eq!(kind(batch.delete(b"")), Some(ErrorKind::TooLarge));
-    batch.clear();
-    batch.put(b"12345", b"123456").unwrap();
-}
-
-#[test]
 fn a_cleared_batch_keeps_little_memory() {
     let mut batch = Batch::new();
     batch.put(b"key", &vec![0; 8 << 20]).unwrap();
     batch.clear();
-    assert!(batch.staged.capacity() <= KEPT);
+    assert!(batch.packing.capacity() <= KEPT);
     assert!(batch.is_empty());
 }

@@ -4,7 +4,7 @@ use super::{Appended, CommitLog, OpenSegment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::record::{ALIGNMENT, Fields, encoded_len};
-use crate::store::batch::Batch;
+use crate::store::packed::PackedOperations;
 
 impl CommitLog {
     /// Appends the operations of `batch`, at least one, with consecutive sequence numbers, into one segment, whose readers
@@ -15,7 +15,7 @@ impl CommitLog {
     /// [`CommitLog::location_bits`] has become larger then.
     pub fn append_batch(
         &self,
-        batch: &Batch,
+        batch: PackedOperations<'_>,
         location_bits: u32,
         locations: &mut Vec<Location>,
     ) -> Result<Option<Appended>> {

@@ -55,11 +55,7 @@ pub fn crash_everywhere(
     let mut counts = Counts::default();
     for picture in &history.pictures {
         counts.pictures += 1;
-        let losses = match picture.disk.unsynced() {
-            nothing if nothing.sectors + nothing.lengths + nothing.directory_changes == 0 => 1,
-            _ => power_losses,
-        };
-        for variant in 0..=losses {
+        for variant in 0..=self::power_losses(picture, power_losses) {
             let crash = match variant {
                 0 => Crash::ProcessKill,
                 _ => Crash::PowerLoss,
@@ -81,6 +77,15 @@ pub fn crash_everywhere(
         }
     }
     Ok(counts)
+}
+
+/// How many power losses there are to tell apart, `most` if they may differ.
+pub fn power_losses(picture: &Picture, most: u64) -> u64 {
+    let unsynced = picture.disk.unsynced();
+    match unsynced.sectors + unsynced.lengths + unsynced.directory_changes {
+        0 => 1,
+        _ => most,
+    }
 }
 
 fn place(picture: &Picture, variant: u64) -> String {
