@@ -124,6 +124,26 @@ fn an_empty_index_takes_three_pages_at_most() {
 }
 
 #[test]
+fn once_readers_are_gone_only_live_shards_have_pages_and_their_cells_lie_close_together() {
+    for key_storage in [KeyStorage::InMemory, KeyStorage::OnDisk] {
+        let index = Index::new(&options(key_storage), Arc::new(Records)).unwrap();
+        (0..200_000).for_each(|number| put(&index, number).unwrap());
+        let many = index.statistics().shards;
+        (20_000..200_000).for_each(|number| remove(&index, number));
+        let few = index.statistics().shards;
+        assert!(few <= many / 4, "{many} shards became {few}");
+        // What is in use is all that was handed out, but for what is free beside other cells.
+        let unused = || {
+            let figures = index.statistics();
+            figures.idle_bytes - index.memory.arena.statistics().idle_bytes as u64
+        };
+        let cells = || index.memory.cells.allocated_bytes() as u64;
+        let is_settled = || unused() < cells() && cells() <= 4096 + few * 2048;
+        settle_until(is_settled, "pages that no shard needs are kept");
+    }
+}
+
+#[test]
 fn memory_falls_after_a_mass_of_removals_and_churn_adds_little() {
     let index = in_memory(&OPTIONS);
     let total = |index: &Index| {
