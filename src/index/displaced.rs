@@ -102,6 +102,8 @@ mod tests {
         assert_eq!(arena.statistics().allocated_bytes, 0);
     }
 
+    // It fills a region of the arena, which takes Miri minutes.
+    #[cfg(not(miri))]
     #[test]
     fn without_a_page_the_list_is_as_it_was() {
         let arena = Arc::new(PageArena::new(2 << 20));
