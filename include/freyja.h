@@ -89,6 +89,9 @@
 #endif
 #endif
 
+/** As freyja_options.memory_budget: a fourth of what the process may have, by its control groups and the RAM of the machine. */
+#define FREYJA_BUDGET_AUTO UINT64_MAX
+
 /** The default options: freyja_options o = FREYJA_OPTIONS_INIT; */
 #define FREYJA_OPTIONS_INIT {(uint32_t)sizeof(freyja_options), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -499,7 +502,9 @@ typedef struct freyja_options {
      */
     uint64_t slab_size;
     /**
-     * Bytes of memory that the store may use; 0 is no limit. Others are not there yet: FREYJA_UNSUPPORTED.
+     * Bytes of memory that the store may have; 0 is no limit, FREYJA_BUDGET_AUTO a fourth of what the process may have. What
+     * does not fit is answered with FREYJA_MEMORY before anything is written; reads, deletes, and overwrites that need no
+     * more memory go on. Not counted are buffers of values, batches of the caller, and mapped files.
      */
     uint64_t memory_budget;
     /**

@@ -19,3 +19,6 @@ const _: () = assert!(
         && FREYJA_MAX_BATCH_BYTES as u64 == crate::store::MAX_BATCH_BYTES
         && FREYJA_OPERATION_BYTES as u64 == crate::store::OPERATION_BYTES
 );
+
+// FREYJA_BUDGET_AUTO is a macro, because the header's generator would leave out its suffix.
+const _: () = assert!(crate::store::MEMORY_BUDGET_AUTO == u64::MAX);

@@ -17,7 +17,9 @@ use super::Location;
 use super::bucket::{Bucket, SLOTS};
 use super::encoding::Encoding;
 use super::shape::{MAX_PAGES, Shape};
+use super::shard::Shard;
 use crate::error::{Error, Result};
+use crate::memory::budget::HeapCharge;
 use crate::memory::key_slab::KeySlab;
 use crate::memory::page_arena::{PAGE_BYTES, PageArena};
 use crate::memory::page_list::{ByteLine, LINES, PageList, WordLine};
@@ -107,6 +109,8 @@ pub(super) struct Table {
     buckets: PageList<WordLine, MAX_PAGES>,
     /// `None` if the keys are on disk only.
     keys: Option<KeyMemory>,
+    /// For the table and the shard that it is of, besides pages.
+    _charge: HeapCharge,
 }
 
 impl Table {
@@ -118,6 +122,8 @@ impl Table {
         keys: Option<KeyMemory>,
     ) -> Result<Self> {
         let stash_slots = shape.stash as usize * SLOTS;
+        let bytes = size_of::<Self>() + size_of::<Shard>() + stash_slots * size_of::<u16>();
+        let charge = arena.budget().charge(bytes)?;
         let mut stash_homes = Vec::new();
         let reserved = stash_homes.try_reserve_exact(stash_slots);
         reserved.map_err(|_| Error::memory("the stash of a table"))?;
@@ -132,6 +138,7 @@ impl Table {
             stash_homes: stash_homes.into_boxed_slice(),
             buckets: PageList::new(arena.clone(), shape.pages())?,
             keys,
+            _charge: charge,
         })
     }
 

@@ -4,9 +4,11 @@
 //! of their size has been freed. A thread that works now and then would hold on to megabytes for nothing.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use memmap2::MmapMut;
 
+use super::budget::{Loan, MemoryBudget};
 use crate::error::{Error, Result};
 
 /// Of what is mapped, only pages that were written become memory.
@@ -17,9 +19,19 @@ const LEAST_MAPPED_BYTES: usize = 64 << 10;
 pub struct Scratch {
     memory: Option<MmapMut>,
     length: usize,
+    budget: Arc<MemoryBudget>,
+    loan: Option<Loan>,
 }
 
 impl Scratch {
+    /// An empty list that takes its memory from `budget`.
+    pub fn within(budget: Arc<MemoryBudget>) -> Self {
+        Self {
+            budget,
+            ..Self::default()
+        }
+    }
+
     /// Appends `bytes`, which are part of `what`.
     ///
     /// # Errors
@@ -29,9 +41,11 @@ impl Scratch {
         let capacity = self.memory.as_ref().map_or(0, |memory| memory.len());
         if length > capacity {
             let capacity = length.next_power_of_two().max(LEAST_MAPPED_BYTES);
+            let loan = self.budget.lend(capacity)?;
             let mut larger = MmapMut::map_anon(capacity).map_err(|_| Error::memory(what))?;
             larger[..self.length].copy_from_slice(self);
             self.memory = Some(larger);
+            self.loan = Some(loan);
         }
         if let Some(memory) = &mut self.memory {
             memory[self.length..length].copy_from_slice(bytes);

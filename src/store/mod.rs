@@ -17,6 +17,7 @@ mod follow;
 mod image;
 mod iterate;
 mod live_segment;
+mod memory_limit;
 mod open;
 mod options;
 mod pinned;
@@ -38,6 +39,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::budget::MemoryBudget;
 use crate::memory::{epoch, reserve};
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
@@ -62,6 +64,7 @@ pub use examination::{
 };
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
+pub use memory_limit::MEMORY_BUDGET_AUTO;
 pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use pinned::PinnedValue;
 pub use read::RecordLocation;
@@ -102,6 +105,7 @@ pub struct Store {
 /// What the calls and the background thread share.
 struct Shared {
     current: Current,
+    budget: Arc<MemoryBudget>,
     failure: Arc<Failure>,
     /// Absent in a store opened read-only.
     log: Option<CommitLog>,
@@ -126,6 +130,10 @@ impl Shared {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
         reserve::check()
+    }
+
+    fn vfs(&self) -> &dyn Vfs {
+        self.clock.vfs()
     }
 
     fn log(&self) -> Result<&CommitLog> {
@@ -166,6 +174,20 @@ impl Store {
             Some(log) => log.sync(Scope::Everything),
             None => Ok(()),
         }
+    }
+
+    /// Changes the limit of the store's own memory, as [`Options::memory_budget`] has it. If the store has more already, what would
+    /// grow is refused until enough has been deleted.
+    ///
+    /// # Errors
+    /// `Invalid` if not even an empty store works with as little; `Unsupported` as for the option; `Closed`.
+    pub fn set_memory_budget(&self, bytes: u64) -> Result<()> {
+        let shared = &*self.shared;
+        shared.check_open()?;
+        let limit = memory_limit::resolve(shared.vfs(), bytes)?;
+        memory_limit::check(limit, &shared.options)?;
+        shared.budget.set_limit(limit);
+        Ok(())
     }
 
     /// What opening found and mended.
@@ -238,6 +260,9 @@ impl Store {
             compactions: compaction.merges,
             compaction_bytes_read: compaction.bytes_read,
             compaction_bytes_written: compaction.bytes_written,
+            memory_used_bytes: shared.budget.used(),
+            memory_budget_bytes: shared.budget.limit().unwrap_or(0),
+            memory_refusals: shared.budget.refusals(),
         }
     }
 

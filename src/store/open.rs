@@ -22,7 +22,7 @@ use super::publication::Publication;
 use super::recovery::Recovery;
 use super::report::RecoveryWay;
 use super::segment_set::SegmentSet;
-use super::{Shared, Store};
+use super::{Shared, Store, memory_limit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexOptions;
 use crate::log::segment_name;
@@ -66,6 +66,7 @@ pub fn refuse_incomplete(vfs: &dyn Vfs, path: &Path) -> Result<()> {
 pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
     options.check()?;
     reserve::check()?;
+    let budget = memory_limit::budget(&*vfs, options)?;
     let read_only = options.mode == OpenMode::ReadOnly;
     prepare_directory(&*vfs, path, options.mode)?;
     let present = is_store(&*vfs, path)?;
@@ -88,7 +89,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let random = vfs
         .random()
         .map_err(|error| Error::io("random bytes", path, &error))?;
-    let segments = Arc::new(SegmentSet::new()?);
+    let segments = Arc::new(SegmentSet::within(budget.clone())?);
     let failure = Arc::new(Failure::default());
     let recovered = recovery.run(&index_options(&random, options), &segments)?;
     let is_counted = recovered.is_counted();
@@ -143,6 +144,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
         current: Current::new(contents.clone()),
+        budget,
         failure,
         log,
         follower,

@@ -93,4 +93,10 @@ pub struct Stats {
     pub compaction_bytes_read: u64,
     /// Bytes of the segments that they wrote.
     pub compaction_bytes_written: u64,
+    /// Bytes of memory that the store has, as its budget counts them.
+    pub memory_used_bytes: u64,
+    /// How much it may have; 0 without a limit.
+    pub memory_budget_bytes: u64,
+    /// How often something was refused because it may not have more.
+    pub memory_refusals: u64,
 }
