@@ -10,6 +10,7 @@ pub mod key_slab;
 pub mod page_arena;
 pub mod page_list;
 pub mod prefetch;
+pub mod pressure;
 pub mod reserve;
 pub mod scratch;
 
