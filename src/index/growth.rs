@@ -251,6 +251,6 @@ fn dead_bytes(shard: &Shard, table: &Table) -> usize {
 }
 
 /// Whether more than one part in `parts` of the slab is dead.
-fn is_wasteful(shard: &Shard, table: &Table, parts: usize) -> bool {
+pub(super) fn is_wasteful(shard: &Shard, table: &Table, parts: usize) -> bool {
     dead_bytes(shard, table) * parts > table.slab_bytes()
 }

@@ -35,6 +35,7 @@ mod copier;
 mod directory;
 mod encoding;
 mod entry;
+mod evacuate;
 mod filling;
 mod growth;
 mod hash;

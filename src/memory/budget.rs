@@ -10,7 +10,7 @@
 //! [`MemoryBudget::with_reserve`].
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -41,6 +41,8 @@ pub struct MemoryBudget {
     used: AtomicUsize,
     /// From so many bytes on somebody is told, once.
     alarm: AtomicUsize,
+    /// The next refusal is told, too.
+    tells_refusal: AtomicBool,
     tell: OnceLock<Box<dyn Fn() + Send + Sync>>,
     refusals: AtomicU64,
     heap: Mutex<Heap>,
@@ -80,6 +82,7 @@ impl MemoryBudget {
             growth_limit: AtomicUsize::new(usize::MAX),
             used: AtomicUsize::new(0),
             alarm: AtomicUsize::new(usize::MAX),
+            tells_refusal: AtomicBool::new(false),
             tell: OnceLock::new(),
             refusals: AtomicU64::new(0),
             heap: Mutex::default(),
@@ -158,10 +161,11 @@ impl MemoryBudget {
         let _ = self.tell.set(Box::new(tell));
     }
 
-    /// The next time that `bytes` or more are in use somebody is told, once.
+    /// The next time that `bytes` or more are in use somebody is told, once; and the next time that something is refused.
     pub fn set_alarm(&self, bytes: u64) {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.alarm.store(bytes, Ordering::Relaxed);
+        self.tells_refusal.store(true, Ordering::Relaxed);
     }
 
     /// Calls `shrink`, which may use the reserve: it ends with less memory in use than there was, or is needed to get at what
@@ -260,6 +264,11 @@ impl MemoryBudget {
     #[cold]
     fn refuse(&self, bytes: usize) -> Error {
         self.refusals.fetch_add(1, Ordering::Relaxed);
+        if self.tells_refusal.swap(false, Ordering::Relaxed)
+            && let Some(tell) = self.tell.get()
+        {
+            tell();
+        }
         let used = self.used();
         let limit = self.limit().unwrap_or(u64::MAX);
         let kept = limit - self.growth_limit().unwrap_or(limit).min(limit);

@@ -21,6 +21,7 @@ mod memory_limit;
 mod open;
 mod options;
 mod pinned;
+mod pressure;
 mod publication;
 mod read;
 mod read_many;
@@ -53,6 +54,7 @@ use disposer::Disposer;
 use failure::Failure;
 use follow::Follower;
 use image::{ImageKeeper, Loader};
+use pressure::Pressure;
 use publication::Publication;
 
 pub use backup::Backup;
@@ -67,6 +69,7 @@ pub use iterate::{Iter, IterOptions};
 pub use memory_limit::MEMORY_BUDGET_AUTO;
 pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use pinned::PinnedValue;
+pub use pressure::MemoryCallback;
 pub use read::RecordLocation;
 pub use read_many::Values;
 pub use report::{DamagedSpan, RecoveryReport, RecoveryWay};
@@ -106,6 +109,7 @@ pub struct Store {
 struct Shared {
     current: Current,
     budget: Arc<MemoryBudget>,
+    pressure: Pressure,
     failure: Arc<Failure>,
     /// Absent in a store opened read-only.
     log: Option<CommitLog>,
@@ -176,20 +180,6 @@ impl Store {
         }
     }
 
-    /// Changes the limit of the store's own memory, as [`Options::memory_budget`] has it. If the store has more already, what would
-    /// grow is refused until enough has been deleted.
-    ///
-    /// # Errors
-    /// `Invalid` if not even an empty store works with as little; `Unsupported` as for the option; `Closed`.
-    pub fn set_memory_budget(&self, bytes: u64) -> Result<()> {
-        let shared = &*self.shared;
-        shared.check_open()?;
-        let limit = memory_limit::resolve(shared.vfs(), bytes)?;
-        memory_limit::check(limit, &shared.options)?;
-        shared.budget.set_limit(limit);
-        Ok(())
-    }
-
     /// What opening found and mended.
     pub fn recovery_report(&self) -> &RecoveryReport {
         &self.shared.report
@@ -213,6 +203,7 @@ impl Store {
         let log = shared.log.as_ref();
         let seen = shared.follower.as_ref();
         let compaction = shared.compactor.counts();
+        let pressure = shared.pressure.counts();
         Stats {
             keys: index.keys,
             index_bytes: index.index_bytes,
@@ -263,6 +254,8 @@ impl Store {
             memory_used_bytes: shared.budget.used(),
             memory_budget_bytes: shared.budget.limit().unwrap_or(0),
             memory_refusals: shared.budget.refusals(),
+            memory_trims: pressure.trims,
+            memory_evacuations: pressure.evacuations,
         }
     }
 

@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::follow::Follower;
 use super::image::{ImageKeeper, Loader};
 use super::options::{Compaction, OpenMode, Options, SyncMode};
+use super::pressure::Pressure;
 use super::publication::Publication;
 use super::recovery::Recovery;
 use super::report::RecoveryWay;
@@ -137,6 +138,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let has_work = must_adopt
         || options.sync_mode != SyncMode::Always
         || options.image_segments > 0
+        || options.memory_budget > 0
         || may_compact;
     let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
@@ -145,6 +147,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let shared = Arc::new(Shared {
         current: Current::new(contents.clone()),
         budget,
+        pressure: Pressure::default(),
         failure,
         log,
         follower,

@@ -99,4 +99,8 @@ pub struct Stats {
     pub memory_budget_bytes: u64,
     /// How often something was refused because it may not have more.
     pub memory_refusals: u64,
+    /// How often what waited for its next use was given back because the budget filled up.
+    pub memory_trims: u64,
+    /// How often the index was made smaller for that reason where keys had gone.
+    pub memory_evacuations: u64,
 }

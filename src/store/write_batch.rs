@@ -28,6 +28,13 @@ impl Store {
     /// A batch goes into one segment, if need be one of its own size. Fails as [`Store::put`] does; then none of the
     /// operations took place, or, where that stops all writing, all or none show at the next open.
     pub fn write(&self, batch: &Batch) -> Result<()> {
+        match self.try_write(batch) {
+            Err(error) if self.shared.relieve(&error) => self.try_write(batch),
+            done => done,
+        }
+    }
+
+    fn try_write(&self, batch: &Batch) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
         let log = shared.log()?;

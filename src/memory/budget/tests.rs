@@ -112,6 +112,11 @@ fn an_alarm_sounds_once_until_it_is_set_again() {
     budget.set_alarm(200);
     budget.take_unasked(1);
     assert_eq!(count(), 2);
+    budget.set_limit(1000);
+    for _ in 0..2 {
+        assert!(budget.take(1000).is_err());
+    }
+    assert_eq!(count(), 3);
 }
 
 #[test]

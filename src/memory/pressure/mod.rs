@@ -68,6 +68,11 @@ impl Monitor {
         self.window.push(sample);
     }
 
+    /// When the last sample was taken.
+    pub fn last_sample(&self) -> Option<Duration> {
+        self.window.last().map(|sample| sample.at)
+    }
+
     /// Whether it is time for a sample.
     pub fn is_due(&self, now: Duration) -> bool {
         let last = self.window.last();
