@@ -2,71 +2,59 @@
 //! put does not wait for either.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
-use super::{Shared, thread};
+use super::Shared;
+use super::thread::Thread;
 use crate::error::Result;
 use crate::memory::awaited::Awaited;
 use crate::memory::epoch;
 
 /// Wakes the thread, from wherever the index is about to grow.
 #[derive(Clone, Default)]
-pub struct Request(Arc<Asked>);
-
-#[derive(Default)]
-struct Asked {
-    state: Awaited<State>,
-    runs: AtomicBool,
-}
+pub struct Request(Arc<Awaited<State>>);
 
 #[derive(Default)]
 struct State {
+    runs: bool,
     stop: bool,
     asked: bool,
-}
-
-/// The running thread; dropping it stops and joins it.
-pub struct Ahead {
-    request: Request,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Request {
     /// Wakes the thread; answers whether there is one.
     pub fn make(&self) -> bool {
-        self.0.state.change(|state| state.asked = true);
-        self.0.runs.load(Ordering::Relaxed)
+        let mut state = self.0.lock();
+        state.asked = true;
+        let runs = state.runs;
+        drop(state);
+        self.0.notify();
+        runs
     }
 }
 
-impl Ahead {
-    /// Starts the thread, which sees to what was requested before and from then on.
-    ///
-    /// # Errors
-    /// `Memory` if memory is too short for a thread.
-    pub fn start(shared: &Arc<Shared>, request: Request) -> Result<Self> {
-        let thread = thread::start("freyja-ahead", {
+/// Starts the thread, which sees to what was requested before and from then on.
+///
+/// # Errors
+/// `Memory` if memory is too short for a thread.
+pub fn start(shared: &Arc<Shared>, request: &Request) -> Result<Thread> {
+    let thread = Thread::start(
+        "freyja-ahead",
+        {
             let (shared, request) = (shared.clone(), request.clone());
-            move || run(&shared, &request.0.state)
-        })?;
-        request.0.runs.store(true, Ordering::Relaxed);
-        Ok(Self {
-            request,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        self.request.0.runs.store(false, Ordering::Relaxed);
-        self.request.0.state.change(|state| state.stop = true);
-        if let Some(thread) = self.thread.take() {
-            // It catches nothing and holds nothing that a panic of it could leave half done.
-            let _ = thread.join();
-        }
-    }
+            move || run(&shared, &request.0)
+        },
+        {
+            let request = request.clone();
+            move || {
+                request.0.change(|state| {
+                    state.runs = false;
+                    state.stop = true;
+                });
+            }
+        },
+    )?;
+    request.0.change(|state| state.runs = true);
+    Ok(thread)
 }
 
 fn run(shared: &Shared, signal: &Awaited<State>) {

@@ -2,14 +2,14 @@
 //! watches the memory budget, and starts the thread that makes memory ready as soon as the index is large enough for that.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::ahead::{Ahead, Request};
+use super::Shared;
+use super::ahead::{self, Request};
 use super::commit_log::Scope;
 use super::image;
 use super::options::SyncMode;
-use super::{Shared, thread};
+use super::thread::Thread;
 use crate::error::Result;
 use crate::memory::awaited::Awaited;
 use crate::memory::epoch;
@@ -17,7 +17,7 @@ use crate::memory::epoch;
 /// A running thread; dropping it stops and joins it.
 pub struct Background {
     signal: Arc<Awaited<State>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Thread,
 }
 
 #[derive(Default)]
@@ -59,13 +59,20 @@ impl Background {
             let signal = signal.clone();
             move || signal.change(|state: &mut State| state.scarce = true)
         });
-        let thread = thread::start("freyja", {
-            let signal = signal.clone();
-            move || run(&shared, &signal, &request)
-        })?;
+        let thread = Thread::start(
+            "freyja",
+            {
+                let signal = signal.clone();
+                move || run(&shared, &signal, &request)
+            },
+            {
+                let signal = signal.clone();
+                move || signal.change(|state| state.stop = true)
+            },
+        )?;
         Ok(Self {
             signal,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 
@@ -77,16 +84,6 @@ impl Background {
     /// Tells the thread that a segment is full.
     pub fn wake(&self) {
         self.signal.change(|state| state.work = true);
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.signal.change(|state| state.stop = true);
-        if let Some(thread) = self.thread.take() {
-            // It catches nothing and holds nothing that a panic of it could leave half done.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -119,7 +116,7 @@ fn run(shared: &Arc<Shared>, signal: &Awaited<State>, request: &Request) {
             // Without memory for a thread the index grows in small pages, and asks again for the next large one.
             Task::StartAhead => {
                 if ahead.is_none() {
-                    ahead = Ahead::start(shared, request.clone()).ok();
+                    ahead = ahead::start(shared, request).ok();
                 }
             }
         }

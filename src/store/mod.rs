@@ -47,15 +47,15 @@ use crate::vfs::{DirectoryLock, Vfs};
 use background::Background;
 use clock::ExpiryClock;
 use commit_log::{CommitLog, Scope};
-use compaction::{Compactor, Worker};
+use compaction::Compactor;
 use contents::Current;
 use counters::{Counters, Operation};
-use disposer::Disposer;
 use failure::Failure;
 use follow::Follower;
-use image::{ImageKeeper, Loader};
+use image::ImageKeeper;
 use pressure::Pressure;
 use publication::Publication;
+use thread::Thread;
 
 pub use backup::Backup;
 pub use batch::{Batch, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation, Savepoint};
@@ -99,9 +99,9 @@ pub use stats::Stats;
 pub struct Store {
     shared: Arc<Shared>,
     background: Mutex<Option<Background>>,
-    loader: Mutex<Option<Loader>>,
-    worker: Mutex<Option<Worker>>,
-    disposer: Mutex<Option<Disposer>>,
+    loader: Mutex<Option<Thread>>,
+    worker: Mutex<Option<Thread>>,
+    disposer: Mutex<Option<Thread>>,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 

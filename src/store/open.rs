@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use super::background::Background;
 use super::clock::ExpiryClock;
 use super::commit_log::{CommitLog, Place};
-use super::compaction::{Compactor, Worker};
+use super::compaction::{self, Compactor};
 use super::contents::{Contents, Current};
 use super::counters::Counters;
-use super::disposer::Disposer;
+use super::disposer;
 use super::failure::Failure;
 use super::follow::Follower;
-use super::image::{ImageKeeper, Loader};
+use super::image::{self, ImageKeeper};
 use super::options::{Compaction, OpenMode, Options, SyncMode};
 use super::pressure::Pressure;
 use super::publication::Publication;
@@ -171,15 +171,15 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         false => None,
     };
     let loader = match needs_loader {
-        true => Some(Loader::start(contents)?),
+        true => Some(image::start_loading(contents)?),
         false => None,
     };
     let worker = match needs_worker {
-        true => Some(Worker::start(shared.clone())?),
+        true => Some(compaction::start_worker(shared.clone())?),
         false => None,
     };
     let disposer = match needs_disposer {
-        true => Some(Disposer::start(segments.disposal())?),
+        true => Some(disposer::start(segments.disposal())?),
         false => None,
     };
     Ok(Store {

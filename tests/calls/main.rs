@@ -4,15 +4,17 @@
 
 #[path = "../support/independent_reader.rs"]
 mod independent_reader;
+#[path = "../support/strace.rs"]
+mod strace;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use freyja::store::{Options, Store};
 use independent_reader::read_stores;
+use strace::traced;
 use support::programs::{Way, compiled, told};
 use support::root;
 
@@ -25,30 +27,10 @@ fn program() -> PathBuf {
     compiled(Way::Shared, &root().join("tests/calls/steps.c"))
 }
 
-/// Runs the program under strace, which is told this; `None`, with a notice, where that cannot be.
-fn traced(program: &Path, store: &Path, log: &Path, told_strace: &[&str]) -> Option<Output> {
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-o"])
-        .arg(log)
-        .args(told_strace)
-        .arg(program)
-        .arg(store)
-        .output();
-    let Ok(output) = output else {
-        println!("skipped: strace is not installed");
-        return None;
-    };
-    if std::fs::read_to_string(log).unwrap_or_default().is_empty() {
-        println!("skipped: strace may not trace here: {}", told(&output));
-        return None;
-    }
-    Some(output)
-}
-
 /// All calls that the program makes once it has begun.
 fn calls(program: &Path, folder: &Path) -> Option<Vec<Call>> {
     let log = folder.join("trace");
-    let output = traced(program, &folder.join("traced"), &log, &[])?;
+    let output = traced(&[], &log, program, &folder.join("traced"))?;
     assert!(output.status.success(), "{}", told(&output));
     let mut counts = BTreeMap::new();
     let mut calls = Vec::new();
@@ -103,7 +85,7 @@ fn kill_at(call: &Call, program: &Path) {
     let path = folder.path().join("store");
     let injected = format!("inject={name}:signal=KILL:when={count}");
     let log = folder.path().join("trace");
-    let output = traced(program, &path, &log, &["-e", &injected]).unwrap();
+    let output = traced(&["-e", &injected], &log, program, &path).unwrap();
     assert!(!output.status.success(), "{call:?}: not killed");
     let said = String::from_utf8(output.stdout).unwrap();
     let acknowledged: i32 = said.lines().last().unwrap().parse().unwrap();

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::Command;
 
+use crate::strace::traced;
 use crate::support::programs::told;
 
 /// A system call.
@@ -38,25 +38,11 @@ impl Call {
 pub fn calls(program: &Path, argument: &Path, names: &str) -> Option<Vec<Call>> {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("trace");
-    let traced = Command::new("strace")
-        .args(["-f", "-qq", "-y", "-s", "100", "-e"])
-        .arg(format!("trace={names}"))
-        .arg("-o")
-        .arg(&log)
-        .arg(program)
-        .arg(argument)
-        .output();
-    let Ok(output) = traced else {
-        println!("skipped: strace is not installed");
-        return None;
-    };
-    let text = std::fs::read_to_string(&log).unwrap_or_default();
-    if text.is_empty() {
-        println!("skipped: strace may not trace here: {}", told(&output));
-        return None;
-    }
+    let names = format!("trace={names}");
+    let options = ["-y", "-s", "100", "-e", &names];
+    let output = traced(&options, &log, program, argument)?;
     assert!(output.status.success(), "{}", told(&output));
-    Some(parse(&text))
+    Some(parse(&std::fs::read_to_string(&log).unwrap()))
 }
 
 /// A line is a thread's number and a call, or the first or second part of one during which others were made.

@@ -38,7 +38,7 @@ use crate::memory::epoch;
 use choice::{Aim, Plan};
 use output::Output;
 
-pub use worker::Worker;
+pub(in crate::store) use worker::start_worker;
 
 /// How many epochs a removed segment waits: for who may still look its locations up, and then for who may be reading it.
 const EPOCHS: usize = 8;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::choice::Aim;
 use super::{Shared, Work, expiry};
 use crate::error::Result;
 use crate::memory::awaited::Awaited;
-use crate::store::{image, thread};
+use crate::store::image;
+use crate::store::thread::Thread;
 
 /// Whether somebody wants the worker to look for work.
 #[derive(Default)]
@@ -54,38 +54,20 @@ impl Wish {
     }
 }
 
-/// A running thread; dropping it stops and joins it.
-pub struct Worker {
-    shared: Arc<Shared>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Worker {
-    /// Starts the thread for `shared`, which is open for writing.
-    pub(in crate::store) fn start(shared: Arc<Shared>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = thread::start("freyja-compactor", {
+/// Starts the thread for `shared`, which is open for writing.
+pub(in crate::store) fn start_worker(shared: Arc<Shared>) -> Result<Thread> {
+    let stop = Arc::new(AtomicBool::new(false));
+    Thread::start(
+        "freyja-compactor",
+        {
             let (shared, stop) = (shared.clone(), stop.clone());
             move || run(&shared, &stop)
-        })?;
-        Ok(Self {
-            shared,
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        self.shared.compactor.wake();
-        if let Some(thread) = self.thread.take() {
-            // What it does is complete or left as it was.
-            let _ = thread.join();
-        }
-    }
+        },
+        move || {
+            stop.store(true, Ordering::Release);
+            shared.compactor.wake();
+        },
+    )
 }
 
 fn run(shared: &Shared, stop: &AtomicBool) {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::memory::epoch;
 use crate::store::Store;
 use crate::store::contents::Contents;
-use crate::store::image::Loader;
+use crate::store::image;
 use crate::store::open;
 use crate::store::recovery::Recovery;
 use crate::store::report::RecoveryWay;
@@ -50,7 +50,7 @@ impl Follower {
         };
         let needs_loader = options.background_threads > 0 && report.way == RecoveryWay::Image;
         let loader = match needs_loader {
-            true => Some(Loader::start(contents.clone())?),
+            true => Some(image::start_loading(contents.clone())?),
             false => None,
         };
         shared.clock.has_heard(recovered.expired_until_ms);

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use crate::error::Result;
 use crate::log::record::Kind;
@@ -11,44 +10,23 @@ use crate::log::{Event, Scanner};
 use crate::memory::epoch;
 use crate::store::contents::Contents;
 use crate::store::live_segment::LiveSegment;
-use crate::store::thread;
+use crate::store::thread::Thread;
 
-/// A running thread that loads absent shards and missing keys; dropping it stops and joins it.
-pub struct Loader {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Loader {
-    /// Starts the thread for `contents`.
-    pub fn start(contents: Contents) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = thread::start("freyja-loader", {
-            let stop = stop.clone();
-            // What fails here fails again for whoever needs it, who hears of it.
-            move || {
-                let go_on = || !stop.load(Ordering::Acquire);
-                let _ = contents.index.make_all_present(go_on);
-                supply_keys(&contents, &go_on);
-                // Shards do not merge while others are absent.
-                contents.index.trim(go_on);
-            }
-        })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Loader {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            // Nothing that a panic of it could leave half done is in use after this.
-            let _ = thread.join();
-        }
-    }
+/// Starts the thread that loads absent shards and missing keys of `contents`.
+pub fn start_loading(contents: Contents) -> Result<Thread> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    // What fails here fails again for whoever needs it, who hears of it.
+    let load = move || {
+        let go_on = || !stopped.load(Ordering::Acquire);
+        let _ = contents.index.make_all_present(go_on);
+        supply_keys(&contents, &go_on);
+        // Shards do not merge while others are absent.
+        contents.index.trim(go_on);
+    };
+    Thread::start("freyja-loader", load, move || {
+        stop.store(true, Ordering::Release);
+    })
 }
 
 /// Brings the keys of an index that was opened from an image into memory, reading the log once, in the order in which it lies

@@ -14,7 +14,7 @@ mod write;
 
 pub use fault::ImageFault;
 pub use keeper::ImageKeeper;
-pub use loader::Loader;
+pub use loader::start_loading;
 pub use names::{Names, file_name, new_file_name};
 pub use read::{Image, choose};
 pub use source::LogSource;
