@@ -908,6 +908,26 @@ typedef struct freyja_stats_t {
      * Values pinned by freyja_get_pinned and not released yet, in the whole process.
      */
     uint64_t pins_in_use;
+    /**
+     * RAM that the store has, as freyja_options.memory_budget counts it.
+     */
+    uint64_t memory_used_bytes;
+    /**
+     * RAM that the store may have; 0 without a limit.
+     */
+    uint64_t memory_budget_bytes;
+    /**
+     * How often something was refused for want of budget.
+     */
+    uint64_t memory_refusals;
+    /**
+     * How often memory that waited for its next use was given back because the budget filled up.
+     */
+    uint64_t memory_trims;
+    /**
+     * How often the index was made smaller for that reason where keys had gone.
+     */
+    uint64_t memory_evacuations;
 } freyja_stats_t;
 
 /**

@@ -18,6 +18,7 @@ mod image;
 mod iterate;
 mod live_segment;
 mod memory_limit;
+mod metrics;
 mod open;
 mod options;
 mod pinned;
@@ -33,7 +34,7 @@ mod thread;
 mod write;
 mod write_batch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -107,6 +108,7 @@ pub struct Store {
 
 /// What the calls and the background thread share.
 struct Shared {
+    directory: PathBuf,
     current: Current,
     budget: Arc<MemoryBudget>,
     pressure: Pressure,

@@ -145,6 +145,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let needs_disposer = log.is_some() && may_run;
     let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
+        directory: path.to_path_buf(),
         current: Current::new(contents.clone()),
         budget,
         pressure: Pressure::default(),

@@ -193,6 +193,7 @@ impl Store {
         let limit = memory_limit::resolve(shared.vfs(), bytes)?;
         memory_limit::check(limit, &shared.options)?;
         shared.budget.set_limit(limit);
+        shared.pressure.monitor.lock().end_grace();
         shared.pressure.refused_at.store(0, Ordering::Relaxed);
         self.look_at_memory();
         Ok(())
@@ -240,3 +241,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod quality;

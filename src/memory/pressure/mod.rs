@@ -61,6 +61,12 @@ impl Monitor {
     /// Changes the thresholds from now on.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;
+        self.end_grace();
+    }
+
+    /// What was done so far does not count any more: the next level acts at once.
+    pub fn end_grace(&mut self) {
+        self.last_action = None;
     }
 
     /// Takes a sample. Samples of one window are of one budget: another budget begins anew.
