@@ -4,6 +4,7 @@ use super::Index;
 use super::growth::is_wasteful;
 use super::hash::KeyHash;
 use super::image::following;
+use super::merge::Merge;
 use super::rebuild::Plan;
 use super::shape::Shape;
 use crate::memory::budget::MemoryBudget;
@@ -18,11 +19,12 @@ impl<H: KeyHash> Index<H> {
         self.memory.arena.trim();
     }
 
-    /// Moves the keys of shards with much waste into slabs of their own size, and makes tables smaller that few keys are left
-    /// of, shard by shard, until `go_on` says no. Others wait no longer than one shard takes. Where the reserve is too small for
-    /// a shard, it stays as it is.
-    pub fn evacuate(&self, go_on: impl Fn() -> bool) {
-        let mut next = Some(0);
+    /// Moves the keys of shards with much waste into slabs of their own size, makes tables smaller that few keys are left of, and
+    /// merges small shards, one after the other from that of `first_hash` on, until `go_on` says no. Answers where to go on;
+    /// `None` at the end. Others wait no longer than one shard takes. Where the reserve is too small for a shard, it stays as
+    /// it is.
+    pub fn evacuate(&self, first_hash: u64, go_on: impl Fn() -> bool) -> Option<u64> {
+        let mut next = Some(first_hash);
         while let Some(hash) = next
             && go_on()
         {
@@ -30,6 +32,7 @@ impl<H: KeyHash> Index<H> {
             // So that what was replaced is there for the next shard.
             epoch::pin().flush();
         }
+        next
     }
 
     /// Answers the first hash behind the shard.
@@ -40,6 +43,11 @@ impl<H: KeyHash> Index<H> {
         let table = shard.table().load(&guard);
         if table.is_absent() {
             return next;
+        }
+        let merged = MemoryBudget::with_reserve(|| self.merge(hash, shard, &mut writer, &guard));
+        if matches!(merged, Ok(Merge::Done)) {
+            // What they have become may have a small sibling.
+            return Some(hash);
         }
         let fitting = Shape::for_entries(shard.totals().keys);
         let is_sparse = fitting.pages() * 9 < table.shape().pages() * 8;

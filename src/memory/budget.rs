@@ -4,7 +4,7 @@
 //! things are told apart:
 //! - pages of the arena, exactly;
 //! - blocks of the C library's heap. It keeps what is freed, so that the most that there ever was at a time counts;
-//! - loans: memory of bounded work, such as an image, an iterator, or the merging of segments.
+//! - loans, which do not count for growth: memory of bounded work, such as an image, an iterator, or the merging of segments.
 //!
 //! Growth stops short of the limit, so that a reserve is left for loans and for whatever makes the store smaller: see
 //! [`MemoryBudget::with_reserve`].
@@ -38,7 +38,10 @@ pub struct MemoryBudget {
     growth_part: AtomicU64,
     /// Follows from the two.
     growth_limit: AtomicUsize,
+    /// With what is lent.
     used: AtomicUsize,
+    /// Of it, what is lent, or less.
+    lent: AtomicUsize,
     /// From so many bytes on somebody is told, once.
     alarm: AtomicUsize,
     /// The next refusal is told, too.
@@ -60,7 +63,7 @@ pub struct HeapCharge {
     bytes: usize,
 }
 
-/// Bytes that are in use as long as this lives.
+/// Bytes that are lent as long as this lives.
 pub struct Loan {
     budget: Arc<MemoryBudget>,
     bytes: usize,
@@ -81,6 +84,7 @@ impl MemoryBudget {
             growth_part: AtomicU64::new(GROWTH_PART),
             growth_limit: AtomicUsize::new(usize::MAX),
             used: AtomicUsize::new(0),
+            lent: AtomicUsize::new(0),
             alarm: AtomicUsize::new(usize::MAX),
             tells_refusal: AtomicBool::new(false),
             tell: OnceLock::new(),
@@ -195,12 +199,17 @@ impl MemoryBudget {
     /// [`MemoryBudget::take`] for who can do without, which is not counted as refused.
     #[must_use]
     pub fn try_take(&self, bytes: usize) -> bool {
-        let limit = match MAY_USE_RESERVE.get() {
-            true => &self.limit,
-            false => &self.growth_limit,
+        let limit = self.limit.load(Ordering::Relaxed);
+        // Loans have the reserve, so that growth does not have to wait for them.
+        let growth_limit = match MAY_USE_RESERVE.get() {
+            true => usize::MAX,
+            false => self.growth_limit.load(Ordering::Relaxed),
         };
-        let limit = limit.load(Ordering::Relaxed);
-        let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit);
+        let lent = self.lent.load(Ordering::Acquire);
+        let fits = |used: usize| {
+            let used = used.checked_add(bytes)?;
+            (used <= limit && used.saturating_sub(lent) <= growth_limit).then_some(used)
+        };
         let taken = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
@@ -226,6 +235,7 @@ impl MemoryBudget {
     /// `Memory` if they would burst the budget.
     pub fn lend(self: &Arc<Self>, bytes: usize) -> Result<Loan> {
         Self::with_reserve(|| self.take(bytes))?;
+        self.lent.fetch_add(bytes, Ordering::Release);
         Ok(Loan {
             budget: self.clone(),
             bytes,
@@ -301,6 +311,8 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
+        // First, so that no more counts as lent than is.
+        self.budget.lent.fetch_sub(self.bytes, Ordering::AcqRel);
         self.budget.give_back(self.bytes);
     }
 }

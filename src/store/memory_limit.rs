@@ -19,7 +19,7 @@ const AUTO_PART: u64 = 4;
 
 /// What an open store takes whatever is in it: the stacks of its threads as far as they are used, what the C library keeps
 /// for each of them, tables, lists that are kept for the next call.
-pub const FIXED_BYTES: usize = 384 << 10;
+pub const FIXED_BYTES: usize = 448 << 10;
 
 /// What the index of an empty store takes, and some to grow.
 const LEAST_INDEX_BYTES: u64 = 128 << 10;

@@ -268,7 +268,10 @@ impl Store {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
         // Stopped first, so that it does not wait in line for a sync that nobody needs.
-        drop(self.background.lock().take());
+        // Not under its lock, which a call may want that the thread waits for.
+        let background = self.background.lock().take();
+        drop(background);
+        self.shared.pressure.silence();
         drop(self.loader.lock().take());
         drop(self.worker.lock().take());
         self.shared.compactor.wait_until_idle();

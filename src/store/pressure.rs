@@ -18,6 +18,9 @@ const RELIEF_BYTES: u64 = 512 << 10;
 /// When one part in so many of the budget has come back, growth that was refused may fit.
 const RECOVERED_PART: u64 = 64;
 
+/// So long is evacuated at a time.
+const EVACUATION_STEP: Duration = Duration::from_millis(50);
+
 /// How many epochs what was replaced has to wait.
 const EPOCHS: usize = 4;
 
@@ -34,6 +37,8 @@ pub struct Pressure {
     refused_at: AtomicU64,
     trims: AtomicU64,
     evacuations: AtomicU64,
+    /// Where the evacuation that was begun last is to go on; 0 if it is through.
+    evacuate_from: AtomicU64,
 }
 
 #[derive(Default)]
@@ -52,6 +57,11 @@ pub struct PressureCounts {
 }
 
 impl Pressure {
+    /// Nobody is told any more once this returns.
+    pub(super) fn silence(&self) {
+        *self.callback.lock() = Listener::default();
+    }
+
     /// How often something was done.
     pub fn counts(&self) -> PressureCounts {
         PressureCounts {
@@ -83,10 +93,17 @@ impl Shared {
     /// How long until the next sample; `None` if there is no budget to watch.
     pub(super) fn until_memory_sample(&self) -> Option<Duration> {
         self.budget.limit()?;
+        if self.is_evacuating() {
+            return Some(Duration::ZERO);
+        }
         let now = self.vfs().monotonic();
         let monitor = self.pressure.monitor.lock();
         let next = monitor.last_sample().map_or(now, |at| at + SAMPLE_INTERVAL);
         Some(next.saturating_sub(now))
+    }
+
+    fn is_evacuating(&self) -> bool {
+        self.pressure.evacuate_from.load(Ordering::Relaxed) > 0
     }
 
     /// Takes a sample if it is time, does what the level calls for, and lets the callback know. Never from the data path.
@@ -109,8 +126,10 @@ impl Shared {
             let action = monitor.escalate(now, assessment.level);
             (assessment, action, monitor.thresholds())
         };
-        if let Some(action) = action {
-            self.act_on_pressure(action, || true);
+        match action {
+            Some(action) => self.act_on_pressure(action, || true),
+            None if self.is_evacuating() => self.evacuate(|| true),
+            None => {}
         }
         let level = thresholds.level(self.budget.used(), budget);
         let next = thresholds.next(level, budget);
@@ -138,14 +157,29 @@ impl Shared {
         if level < Level::Aggressive {
             return;
         }
-        let go_on = || go_on() && !self.closed.load(Ordering::Acquire);
-        index.evacuate(go_on);
-        index.trim(go_on);
+        self.pressure.evacuations.fetch_add(1, Ordering::Relaxed);
+        self.evacuate(go_on);
+    }
+
+    /// Goes on with the evacuation, or begins one, for some time and until `go_on` says no. The thread that does it has to sync,
+    /// too.
+    fn evacuate(&self, go_on: impl Fn() -> bool) {
+        let index = self.share_contents().index;
+        let begun = self.vfs().monotonic();
+        let go_on = || {
+            let elapsed = self.vfs().monotonic().saturating_sub(begun);
+            go_on() && elapsed < EVACUATION_STEP && !self.closed.load(Ordering::Acquire)
+        };
+        let from = self.pressure.evacuate_from.load(Ordering::Relaxed);
+        let next = index.evacuate(from, go_on);
         for _ in 0..EPOCHS {
             epoch::pin().flush();
         }
         index.release_idle_memory();
-        self.pressure.evacuations.fetch_add(1, Ordering::Relaxed);
+        let next = next.filter(|_| !self.closed.load(Ordering::Acquire));
+        self.pressure
+            .evacuate_from
+            .store(next.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// After `error`, which a write met: whether memory has been found by acting on it, so that it is worth another try. At most
@@ -241,6 +275,3 @@ impl Store {
         }
     }
 }
-
-#[cfg(test)]
-mod quality;

@@ -76,6 +76,21 @@ fn a_loan_may_use_the_reserve_and_comes_back() {
 }
 
 #[test]
+fn growth_does_not_wait_for_loans_unless_the_limit_is_reached() {
+    let budget = Arc::new(MemoryBudget::new(LIMIT as u64));
+    let growth = budget.growth_limit().unwrap() as usize;
+    let loan = budget.lend(LIMIT - growth).unwrap();
+    assert!(budget.take(growth).is_ok());
+    assert!(budget.take(1).is_err());
+    drop(loan);
+    assert!(budget.take(1).is_err());
+    budget.give_back(growth);
+    let _loan = budget.lend(LIMIT - growth + 1000).unwrap();
+    assert!(budget.take(growth).is_err());
+    assert!(budget.take(growth - 1000).is_ok());
+}
+
+#[test]
 fn of_the_heap_the_most_that_there_was_counts() {
     let budget = Arc::new(MemoryBudget::new(0));
     let first = budget.charge(4000).unwrap();

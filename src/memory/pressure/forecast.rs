@@ -1,7 +1,7 @@
 //! What will be in use, by the straight line that lies nearest to the latest samples (least squares).
 //!
-//! Two lines are tried: through all samples, and through the latest twelve, which know of a turn earlier. The one counts
-//! that has the smaller mean square error for as many degrees of freedom as it leaves.
+//! Two lines are tried: through all samples, and through the latest twelve, which know of a turn earlier but follow noise, too.
+//! The latter counts if its mean square error, for as many degrees of freedom as it leaves, is less than a fourth of the other's.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Line {
         let late = samples.len().saturating_sub(LEAST_SAMPLES);
         let late = Self::fit(samples.skip(late));
         match (all, late) {
-            (Some(all), Some(late)) if late.error < all.error => Some(late),
+            (Some(all), Some(late)) if late.error * 4.0 < all.error => Some(late),
             (all, late) => all.or(late),
         }
     }
@@ -86,6 +86,7 @@ impl Line {
             true => 1.0,
             false => 1.0 - residue / yy,
         };
+        // So little is known after a turn, or at first, that no more than a half is sure.
         let enough = (count / (2 * LEAST_SAMPLES) as f64).min(1.0);
         Some(Self {
             slope: xy / xx,

@@ -64,7 +64,10 @@ impl Pass {
         if self.loan.is_none() {
             let budget = contents.segments.budget();
             let memory = match budget.limit() {
-                Some(_) => options.memory().min(budget.available() / 2),
+                Some(_) => {
+                    let spare = budget.available().saturating_sub(BESIDES_PLACES);
+                    options.memory().min(spare / 2)
+                }
                 None => options.memory(),
             };
             self.loan = Some(budget.lend(memory.max(LEAST_MEMORY) + BESIDES_PLACES)?);
