@@ -209,6 +209,13 @@ fn a_full_store_takes_no_more_than_its_budget_and_most_of_it() {
     }
 }
 
+/// In MiB; `FREYJA_BUDGETS="16 256"` asks for others.
+fn budgets() -> Vec<u64> {
+    let asked = std::env::var("FREYJA_BUDGETS");
+    let asked = asked.unwrap_or_else(|_| "2 4 16 64".into());
+    asked.split(' ').map(|it| it.parse().unwrap()).collect()
+}
+
 /// What `make bench-budget` prints.
 #[test]
 #[ignore = "takes minutes"]
@@ -218,7 +225,7 @@ fn larger_stores_take_no_more_than_their_budgets_either() {
     );
     println!("|---|---|---|---|---|---|---|---|");
     for key_storage in STORAGES {
-        for mebibytes in [2, 4, 16, 64] {
+        for mebibytes in budgets() {
             let budget = mebibytes << 20;
             let steps = run(key_storage, budget);
             let share = |number: usize| 100.0 * steps[number].1 as f64 / budget as f64;

@@ -20,6 +20,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// So much of a limit is never used by growth: enough to rebuild a shard, or for an iterator.
 pub const LEAST_RESERVE_BYTES: usize = 512 << 10;
 
+/// So much of the reserve is for what must go on while memory that was replaced still waits for its last reader: the next
+/// segment file of a store that only deletes.
+const LAST_BYTES: usize = 64 << 10;
+
 /// Growth stops at this part of the limit, in thousandths, unless it is told otherwise.
 const GROWTH_PART: u64 = 950;
 
@@ -28,7 +32,18 @@ const HEAP_NUMERATOR: usize = 5;
 const HEAP_DENOMINATOR: usize = 4;
 
 thread_local! {
-    static MAY_USE_RESERVE: Cell<bool> = const { Cell::new(false) };
+    static MAY_USE: Cell<Access> = const { Cell::new(Access::Growth) };
+}
+
+/// How far a thread may go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Access {
+    /// Up to the limit of growth.
+    Growth,
+    /// Into the reserve.
+    Reserve,
+    /// To the end.
+    Last,
 }
 
 /// How much memory a store has and may have, in bytes. All methods may be called from any thread.
@@ -150,6 +165,7 @@ impl MemoryBudget {
     /// Bytes that loans can still have.
     pub fn available(&self) -> usize {
         let limit = self.limit.load(Ordering::Relaxed);
+        let limit = limit.saturating_sub(LAST_BYTES);
         limit.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
@@ -175,14 +191,25 @@ impl MemoryBudget {
     /// Calls `shrink`, which may use the reserve: it ends with less memory in use than there was, or is needed to get at what
     /// is there.
     pub fn with_reserve<R>(shrink: impl FnOnce() -> R) -> R {
-        struct Restored(bool);
+        Self::with(Access::Reserve, shrink)
+    }
+
+    /// Calls `go_on`, which may use the last of the reserve: little, and nothing could be deleted without it.
+    pub fn with_last_reserve<R>(go_on: impl FnOnce() -> R) -> R {
+        Self::with(Access::Last, go_on)
+    }
+
+    fn with<R>(access: Access, call: impl FnOnce() -> R) -> R {
+        struct Restored(Access);
         impl Drop for Restored {
             fn drop(&mut self) {
-                MAY_USE_RESERVE.set(self.0);
+                MAY_USE.set(self.0);
             }
         }
-        let _restored = Restored(MAY_USE_RESERVE.replace(true));
-        shrink()
+        let before = MAY_USE.get();
+        let _restored = Restored(before);
+        MAY_USE.set(before.max(access));
+        call()
     }
 
     /// Takes `bytes` that are about to become resident.
@@ -199,11 +226,16 @@ impl MemoryBudget {
     /// [`MemoryBudget::take`] for who can do without, which is not counted as refused.
     #[must_use]
     pub fn try_take(&self, bytes: usize) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed);
+        let access = MAY_USE.get();
+        let limit = match (self.limit.load(Ordering::Relaxed), access) {
+            (usize::MAX, _) => usize::MAX,
+            (limit, Access::Last) => limit,
+            (limit, _) => limit.saturating_sub(LAST_BYTES),
+        };
         // Loans have the reserve, so that growth does not have to wait for them.
-        let growth_limit = match MAY_USE_RESERVE.get() {
-            true => usize::MAX,
-            false => self.growth_limit.load(Ordering::Relaxed),
+        let growth_limit = match access {
+            Access::Growth => self.growth_limit.load(Ordering::Relaxed),
+            _ => usize::MAX,
         };
         let lent = self.lent.load(Ordering::Acquire);
         let fits = |used: usize| {

@@ -159,9 +159,10 @@ impl SegmentSet {
         &self.budget
     }
 
-    /// For what is known of one more segment. It may come from the reserve: a store must be able to delete when it is full.
+    /// For what is known of one more segment. It may come from the last of the reserve: a store must be able to delete when it
+    /// is full.
     fn charge(&self) -> Result<HeapCharge> {
-        MemoryBudget::with_reserve(|| self.budget.charge(SEGMENT_BYTES))
+        MemoryBudget::with_last_reserve(|| self.budget.charge(SEGMENT_BYTES))
     }
 
     /// Where the segments go when they have left the set and nobody reads them any more.

@@ -15,10 +15,13 @@ fn growth_stops_before_the_reserve_and_shrinking_may_use_it() {
     assert_eq!(budget.growth_limit(), Some(growth as u64));
     assert!(budget.take(growth).is_ok());
     assert_eq!(kind(budget.take(1)), Some(ErrorKind::Memory));
-    assert!(MemoryBudget::with_reserve(|| budget.take(LIMIT - growth)).is_ok());
+    assert!(MemoryBudget::with_reserve(|| budget.take(LIMIT - growth - LAST_BYTES)).is_ok());
     let refused = MemoryBudget::with_reserve(|| budget.take(1));
     assert_eq!(kind(refused), Some(ErrorKind::Memory));
-    assert_eq!((budget.used(), budget.refusals()), (LIMIT as u64, 2));
+    assert!(MemoryBudget::with_last_reserve(|| budget.take(LAST_BYTES)).is_ok());
+    let refused = MemoryBudget::with_last_reserve(|| budget.take(1));
+    assert_eq!(kind(refused), Some(ErrorKind::Memory));
+    assert_eq!((budget.used(), budget.refusals()), (LIMIT as u64, 3));
     budget.give_back(LIMIT - growth + 1);
     assert!(budget.take(1).is_ok());
 }
@@ -68,9 +71,9 @@ fn a_lowered_limit_refuses_growth_until_enough_has_come_back() {
 #[test]
 fn a_loan_may_use_the_reserve_and_comes_back() {
     let budget = Arc::new(MemoryBudget::new(LIMIT as u64));
-    let loan = budget.lend(LIMIT).unwrap();
+    let loan = budget.lend(LIMIT - LAST_BYTES).unwrap();
     assert!(budget.lend(1).is_err());
-    assert_eq!(loan.bytes(), LIMIT);
+    assert_eq!(loan.bytes(), LIMIT - LAST_BYTES);
     drop(loan);
     assert_eq!(budget.used(), 0);
 }
@@ -79,13 +82,13 @@ fn a_loan_may_use_the_reserve_and_comes_back() {
 fn growth_does_not_wait_for_loans_unless_the_limit_is_reached() {
     let budget = Arc::new(MemoryBudget::new(LIMIT as u64));
     let growth = budget.growth_limit().unwrap() as usize;
-    let loan = budget.lend(LIMIT - growth).unwrap();
+    let loan = budget.lend(LIMIT - LAST_BYTES - growth).unwrap();
     assert!(budget.take(growth).is_ok());
     assert!(budget.take(1).is_err());
     drop(loan);
     assert!(budget.take(1).is_err());
     budget.give_back(growth);
-    let _loan = budget.lend(LIMIT - growth + 1000).unwrap();
+    let _loan = budget.lend(LIMIT - LAST_BYTES - growth + 1000).unwrap();
     assert!(budget.take(growth).is_err());
     assert!(budget.take(growth - 1000).is_ok());
 }

@@ -11,6 +11,9 @@ use crate::store::options::{KeyStorage, Options};
 const ON_DISK: u64 = 6_950;
 const IN_MEMORY: u64 = 11_700;
 
+/// What it takes at least, in thousandths of that: shards that are about to grow are fuller than the mean.
+const LEAST_PART: u64 = 930;
+
 /// What a shard takes besides pages, about.
 const SHARD_BYTES: u64 = 640;
 
@@ -19,6 +22,8 @@ const SHARD_BYTES: u64 = 640;
 pub struct Needed {
     on_disk: u64,
     in_memory: u64,
+    /// In thousandths of that, what it takes at least.
+    least_part: u64,
 }
 
 impl Needed {
@@ -27,10 +32,13 @@ impl Needed {
         let mut needed = Self {
             on_disk: 0,
             in_memory: 0,
+            least_part: 1000,
         };
         let mut key_bytes = 0_u64;
         for shard in &image.directory.shards {
-            let pages = shard.length.next_multiple_of(PAGE_BYTES as u64);
+            // Whole pages of buckets, with a head and a few homes besides.
+            let page = PAGE_BYTES as u64;
+            let pages = (shard.length / page).max(1) * page;
             needed.on_disk += pages + SHARD_BYTES;
             let slab = shard.summary.keys + options.slab_size / 2;
             needed.in_memory += pages + pages / 2 + SHARD_BYTES + slab;
@@ -46,6 +54,7 @@ impl Needed {
         Self {
             on_disk: all(ON_DISK),
             in_memory: all(IN_MEMORY).saturating_add(key_bytes),
+            least_part: LEAST_PART,
         }
     }
 
@@ -61,7 +70,8 @@ impl Needed {
     /// # Errors
     /// `Memory`, with both figures.
     pub fn check(&self, budget: &MemoryBudget, options: &Options) -> Result<(), Error> {
-        let needed = self.with(options.key_storage);
+        let needed = u128::from(self.with(options.key_storage));
+        let needed = (needed * u128::from(self.least_part) / 1000) as u64;
         let (Some(limit), Some(growth)) = (budget.limit(), budget.growth_limit()) else {
             return Ok(());
         };
