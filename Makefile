@@ -14,7 +14,7 @@ link := $(library) $(shell cat c_tests/native_libraries.txt)
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
 .PHONY: help library tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz model miri tsan lint clean power-test
-.PHONY: instructions bench bench-index bench-memory bench-reopen bench-durable bench-peers bench-compaction bench-pool
+.PHONY: instructions bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -131,6 +131,9 @@ bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=20000
 
 bench-memory: ## measure from outside what a key costs in RAM; BENCH_ARGUMENTS="--keys 100000" for a quick look
 	$(CARGO) bench --bench memory -- $(BENCH_ARGUMENTS)
+
+bench-budget: ## fill stores against memory budgets, and watch from outside what they take
+	$(CARGO) test --test memory_budget -- --ignored --nocapture larger_stores
 
 bench-reopen: ## measure how long opening takes after close and kill, with and without image; BENCH_ARGUMENTS="--keys 10000000"
 	$(CARGO) bench --bench reopen -- $(BENCH_ARGUMENTS)

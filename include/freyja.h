@@ -89,6 +89,9 @@
 #endif
 #endif
 
+/** As freyja_options.memory_budget: a fourth of what the process may have, by its control groups and the RAM of the machine. */
+#define FREYJA_BUDGET_AUTO UINT64_MAX
+
 /** The default options: freyja_options o = FREYJA_OPTIONS_INIT; */
 #define FREYJA_OPTIONS_INIT {(uint32_t)sizeof(freyja_options), 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -436,6 +439,54 @@ typedef enum freyja_repair_flag {
 } freyja_repair_flag;
 
 /**
+ * Values of freyja_memory_pressure_t.level: how full the memory budget is, and so what is done.
+ */
+typedef enum freyja_memory_level {
+    /**
+     * There is enough, or no limit.
+     */
+    FREYJA_MEMORY_NORMAL = 0,
+    /**
+     * It is watched.
+     */
+    FREYJA_MEMORY_MONITOR = 1,
+    /**
+     * Memory that waits for its next use goes back to the system, also what waits in the buffer pool.
+     */
+    FREYJA_MEMORY_GENTLE = 2,
+    /**
+     * The index is made smaller where keys have gone.
+     */
+    FREYJA_MEMORY_AGGRESSIVE = 3,
+    /**
+     * What would take more memory is answered with FREYJA_MEMORY.
+     */
+    FREYJA_MEMORY_EMERGENCY = 4,
+} freyja_memory_level;
+
+/**
+ * Values of freyja_memory_pressure_t.trend: the change of what is in use from one sample to the next, which are five seconds apart.
+ */
+typedef enum freyja_memory_trend {
+    /**
+     * More than half a per cent comes back.
+     */
+    FREYJA_TREND_DECREASING = 0,
+    /**
+     * It is within half a per cent.
+     */
+    FREYJA_TREND_STABLE = 1,
+    /**
+     * It is half a per cent to two per cent more.
+     */
+    FREYJA_TREND_INCREASING = 2,
+    /**
+     * It is more than two per cent more.
+     */
+    FREYJA_TREND_CRITICAL = 3,
+} freyja_memory_trend;
+
+/**
  * Operations to be written together by freyja_write. It belongs to no store. The pointer is a handle, not an
  * address: it is checked at every call, and one that has been freed answers FREYJA_CLOSED. A batch is used by one
  * thread at a time, whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
@@ -509,7 +560,9 @@ typedef struct freyja_options {
      */
     uint64_t slab_size;
     /**
-     * Bytes of memory that the store may use; 0 is no limit. Others are not there yet: FREYJA_UNSUPPORTED.
+     * Bytes of memory that the store may have; 0 is no limit, FREYJA_BUDGET_AUTO a fourth of what the process may have. What
+     * does not fit is answered with FREYJA_MEMORY before anything is written; reads, deletes, and overwrites that need no
+     * more memory go on. Not counted are buffers of values, batches of the caller, and mapped files.
      */
     uint64_t memory_budget;
     /**
@@ -918,7 +971,90 @@ typedef struct freyja_stats_t {
      * index_bytes, slab_allocated_bytes and index_idle_bytes it makes up the RAM of a store, but for some hundred KiB.
      */
     uint64_t work_bytes;
+    /**
+     * RAM that the store has, as freyja_options.memory_budget counts it.
+     */
+    uint64_t memory_used_bytes;
+    /**
+     * RAM that the store may have; 0 without a limit.
+     */
+    uint64_t memory_budget_bytes;
+    /**
+     * How often something was refused for want of budget.
+     */
+    uint64_t memory_refusals;
+    /**
+     * How often memory that waited for its next use was given back because the budget filled up.
+     */
+    uint64_t memory_trims;
+    /**
+     * How often the index was made smaller for that reason where keys had gone.
+     */
+    uint64_t memory_evacuations;
 } freyja_stats_t;
+
+/**
+ * How full a memory budget is, and where that goes. Samples are taken every five seconds where there is a budget: by the
+ * background thread, or by freyja_maintain.
+ */
+typedef struct freyja_memory_pressure_t {
+    /**
+     * Bytes of this struct that the library knows: fields beyond are 0.
+     */
+    uint32_t struct_size;
+    /**
+     * A value of freyja_memory_level.
+     */
+    uint32_t level;
+    /**
+     * A value of freyja_memory_trend.
+     */
+    uint32_t trend;
+    /**
+     * How sure the forecast is, in thousandths; 0 before there have been twelve samples, when nothing is forecast.
+     */
+    uint32_t confidence;
+    /**
+     * Bytes in use, as the budget counts them.
+     */
+    uint64_t used_bytes;
+    /**
+     * The budget in bytes; 0 without a limit.
+     */
+    uint64_t budget_bytes;
+    /**
+     * Bytes by which use grows in a second; negative if memory comes back.
+     */
+    int64_t bytes_per_second;
+    /**
+     * Bytes expected to be in use after 30 seconds; used_bytes before there is a forecast, here and below.
+     */
+    uint64_t forecast_30_seconds;
+    /**
+     * After 60 seconds.
+     */
+    uint64_t forecast_60_seconds;
+    /**
+     * After 120 seconds.
+     */
+    uint64_t forecast_120_seconds;
+    /**
+     * Milliseconds until growth is refused, if it goes on like this; UINT64_MAX if it does not come to that, or nothing is known.
+     */
+    uint64_t milliseconds_to_critical;
+    /**
+     * Samples that this rests on.
+     */
+    uint64_t samples;
+} freyja_memory_pressure_t;
+
+/**
+ * Told when the level of pressure on a store's memory budget changes, and when the store has acted on it. It runs in the store's
+ * background thread, or in freyja_maintain; never in a call that reads or writes. It may read and write the store, but must
+ * not call freyja_close, freyja_maintain or freyja_memory_set_callback for it, nor leave other than by returning. `pressure` is valid
+ * until it returns.
+ */
+typedef void (*freyja_memory_callback)(void *user, const struct freyja_memory_pressure_t *pressure);
 
 /**
  * Something that verifying or repairing came upon. It and what it points to is valid during the call of the callback.
@@ -1766,6 +1902,78 @@ int freyja_backup(struct freyja_db *db,
  * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
  */
 FREYJA_API int freyja_stats(struct freyja_db *db, struct freyja_stats_t *out, size_t struct_size);
+
+/**
+ * Tells how full the memory budget of a store is, and when it will be full. Takes some microseconds.
+ *
+ * @param[out] out     the answer.
+ * @param struct_size  sizeof(freyja_memory_pressure_t).
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+int freyja_memory_pressure(struct freyja_db *db,
+                           struct freyja_memory_pressure_t *out,
+                           size_t struct_size);
+
+/**
+ * Changes the memory budget of a store, which freyja_options.memory_budget set at first. If the store has more than that
+ * already, what would take more is refused until enough has been deleted.
+ *
+ * @param bytes  the budget; 0 for no limit, or FREYJA_BUDGET_AUTO.
+ * @return FREYJA_OK; FREYJA_INVALID if not even an empty store works with as little; FREYJA_UNSUPPORTED if FREYJA_BUDGET_AUTO
+ *         cannot find out how much there is; FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_memory_set_budget(struct freyja_db *db,
+                             uint64_t bytes);
+
+/**
+ * Changes from where on a store acts on memory pressure, in thousandths of its budget; at first 700, 800, 900 and 950. Growth is
+ * refused from the last one on, and in any case where less than 512 KiB would be left.
+ *
+ * @param monitor     where FREYJA_MEMORY_MONITOR begins.
+ * @param gentle      where FREYJA_MEMORY_GENTLE begins.
+ * @param aggressive  where FREYJA_MEMORY_AGGRESSIVE begins.
+ * @param emergency   where FREYJA_MEMORY_EMERGENCY begins.
+ * @return FREYJA_OK; FREYJA_INVALID unless they rise, from 1 to 1000 at most; FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_memory_set_thresholds(struct freyja_db *db,
+                                 uint32_t monitor,
+                                 uint32_t gentle,
+                                 uint32_t aggressive,
+                                 uint32_t emergency);
+
+/**
+ * Sets who is told of memory pressure on a store, in the place of who was before. When this returns, the callback before is not
+ * running any more; after freyja_close none is.
+ *
+ * @param callback  told from now on; NULL for none.
+ * @param user      passed to it.
+ * @return FREYJA_OK; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED.
+ */
+FREYJA_API
+int freyja_memory_set_callback(struct freyja_db *db,
+                               freyja_memory_callback callback,
+                               void *user);
+
+/**
+ * Writes all that freyja_stats, freyja_pool_stats, freyja_pool_class_stats and freyja_memory_pressure tell as text for Prometheus, in
+ * its format 0.0.4; docs/monitoring.md tells more. Metrics of the store are labelled with its directory; those of the buffer
+ * pool and of pins are of the whole process. Some 15,000 bytes of UTF-8, not ended by NUL.
+ *
+ * @param[out] buf  gets the text if it fits; may be NULL if cap is 0.
+ * @param cap       bytes that fit there.
+ * @param[out] len  length of the text; stored with FREYJA_RANGE as well. The next text may be longer.
+ * @return FREYJA_OK; FREYJA_RANGE if cap is too small; FREYJA_INVALID, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_metrics(struct freyja_db *db,
+                   char *buf,
+                   size_t cap,
+                   size_t *len);
 
 /**
  * Tells the first failure of a handle: a failed write or sync, damage that opening or reading met with, or a

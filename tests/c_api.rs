@@ -36,7 +36,7 @@ macro_rules! programs {
 
 programs! {
     acknowledgements backup basics batch binary_keys buffers compaction damage durability errors expiry fork get_many
-    iterate kill limits locking misuse options persistence pinned pool refresh stats threads verify version
+    iterate kill limits locking misuse options persistence pinned pool pressure refresh stats threads verify version
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod support;
 use support::{Language, compiler, root};
 
 /// The files of the interface, in the order of the header.
-const SOURCES: [&str; 23] = [
+const SOURCES: [&str; 25] = [
     "limits",
     "version",
     "status",
@@ -29,6 +29,8 @@ const SOURCES: [&str; 23] = [
     "compaction",
     "backup",
     "stats",
+    "memory",
+    "metrics",
     "failure",
     "verify",
 ];

@@ -27,3 +27,6 @@ const _: () = assert!(
         && FREYJA_PACKED_DELETES == crate::store::DELETES
         && FREYJA_PACKED_EXPIRES == crate::store::EXPIRES
 );
+
+// FREYJA_BUDGET_AUTO is a macro, because the header's generator would leave out its suffix.
+const _: () = assert!(crate::store::MEMORY_BUDGET_AUTO == u64::MAX);

@@ -22,6 +22,8 @@ mod handle;
 mod iterate;
 mod limits;
 mod location;
+mod memory;
+mod metrics;
 mod options;
 mod pin_table;
 mod pinned;

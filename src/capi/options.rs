@@ -94,7 +94,9 @@ pub struct freyja_options {
     pub segment_size: u64,
     /// Bytes of a page of the memory that holds keys, a power of two from 4 KiB to 1 MiB; default 4 KiB.
     pub slab_size: u64,
-    /// Bytes of memory that the store may use; 0 is no limit. Others are not there yet: FREYJA_UNSUPPORTED.
+    /// Bytes of memory that the store may have; 0 is no limit, FREYJA_BUDGET_AUTO a fourth of what the process may have. What
+    /// does not fit is answered with FREYJA_MEMORY before anything is written; reads, deletes, and overwrites that need no
+    /// more memory go on. Not counted are buffers of values, batches of the caller, and mapped files.
     pub memory_budget: u64,
     /// How many keys are to be expected, so that the index is made large enough at once; default unknown.
     pub expected_keys: u64,

@@ -125,6 +125,16 @@ pub struct freyja_stats_t {
     /// RAM that lists of compactions, and images and hints of segments that are being written, take now, in the whole process. With
     /// index_bytes, slab_allocated_bytes and index_idle_bytes it makes up the RAM of a store, but for some hundred KiB.
     pub work_bytes: u64,
+    /// RAM that the store has, as freyja_options.memory_budget counts it.
+    pub memory_used_bytes: u64,
+    /// RAM that the store may have; 0 without a limit.
+    pub memory_budget_bytes: u64,
+    /// How often something was refused for want of budget.
+    pub memory_refusals: u64,
+    /// How often memory that waited for its next use was given back because the budget filled up.
+    pub memory_trims: u64,
+    /// How often the index was made smaller for that reason where keys had gone.
+    pub memory_evacuations: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -157,13 +167,13 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
 }
 
-// SAFETY: two `u32` and 49 `u64` leave no padding.
+// SAFETY: two `u32` and 54 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 400;
+    const FIRST_SIZE: usize = 440;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 400);
+const _: () = assert!(size_of::<freyja_stats_t>() == 440);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -253,6 +263,11 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         compaction_bytes_written: stats.compaction_bytes_written,
         pins_in_use: 0,
         work_bytes: stats.work_bytes,
+        memory_used_bytes: stats.memory_used_bytes,
+        memory_budget_bytes: stats.memory_budget_bytes,
+        memory_refusals: stats.memory_refusals,
+        memory_trims: stats.memory_trims,
+        memory_evacuations: stats.memory_evacuations,
     }
 }
 

@@ -7,6 +7,7 @@ use super::rebuild::Plan;
 use super::shape::Shape;
 use super::{Entry, Index, Location};
 use crate::error::{ErrorKind, Result};
+use crate::memory::budget::MemoryBudget;
 use crate::memory::epoch::{self, Guard};
 
 /// What became of a key that [`BulkIndex::supersede`] was called for.
@@ -99,10 +100,9 @@ impl<H: KeyHash> Index<H> {
             let guard = epoch::pin();
             let (shard, mut writer) = self.lock(&guard, hash);
             // Then what they have become may have a small sibling.
-            if matches!(
-                self.merge(hash, shard, &mut writer, &guard),
-                Ok(Merge::Done)
-            ) {
+            let merged =
+                MemoryBudget::with_reserve(|| self.merge(hash, shard, &mut writer, &guard));
+            if matches!(merged, Ok(Merge::Done)) {
                 continue;
             }
             next = following(hash, shard.depth());
@@ -113,7 +113,9 @@ impl<H: KeyHash> Index<H> {
                 fresh_slab: false,
             };
             if fitting.shape.pages() * 9 < table.shape().pages() * 8
-                && let Err(error) = self.replace_table(shard, &mut writer, fitting, &guard)
+                && let Err(error) = MemoryBudget::with_reserve(|| {
+                    self.replace_table(shard, &mut writer, fitting, &guard)
+                })
             {
                 debug_assert_eq!(error.kind(), ErrorKind::Memory);
             }

@@ -1,7 +1,10 @@
 //! The extendible directory: which shard a hash belongs to (Fagin and others, "Extendible hashing", 1979).
 
+use std::sync::Arc;
+
 use super::shard::Shard;
 use crate::error::{Error, Result};
+use crate::memory::budget::{HeapCharge, MemoryBudget};
 use crate::memory::placed::Placed;
 
 /// Most leading hash bits that choose a shard.
@@ -14,38 +17,53 @@ pub(super) struct Directory {
     /// The greatest depth that this directory or one before it had.
     deepest: u32,
     shards: Box<[Placed<Shard>]>,
+    budget: Arc<MemoryBudget>,
+    _charge: HeapCharge,
+}
+
+/// The entries of a directory to come.
+struct Entries {
+    shards: Vec<Placed<Shard>>,
+    charge: HeapCharge,
 }
 
 impl Directory {
     /// A directory of 2^depth shards of that depth.
     pub(super) fn new(
         depth: u32,
+        budget: &Arc<MemoryBudget>,
         mut shard: impl FnMut() -> Result<Placed<Shard>>,
     ) -> Result<Self> {
-        let mut shards = reserve(1 << depth)?;
+        let mut entries = Entries::reserve(budget, 1 << depth)?;
         for _ in 0..1_usize << depth {
-            shards.push(shard()?);
+            entries.shards.push(shard()?);
         }
-        Ok(Self {
+        Ok(Self::of(entries, depth, depth, budget))
+    }
+
+    fn of(entries: Entries, depth: u32, deepest: u32, budget: &Arc<MemoryBudget>) -> Self {
+        Self {
             depth,
-            deepest: depth,
-            shards: shards.into_boxed_slice(),
-        })
+            deepest,
+            shards: entries.shards.into_boxed_slice(),
+            budget: budget.clone(),
+            _charge: entries.charge,
+        }
     }
 
     /// A directory of `shards`, which cover every hash once and are in the order of their hashes.
-    pub(super) fn from_shards(members: Vec<Placed<Shard>>) -> Result<Self> {
+    pub(super) fn from_shards(
+        members: Vec<Placed<Shard>>,
+        budget: &Arc<MemoryBudget>,
+    ) -> Result<Self> {
         let depth = members.iter().map(|shard| shard.depth()).max().unwrap_or(0);
-        let mut shards = reserve(1 << depth)?;
+        let mut entries = Entries::reserve(budget, 1 << depth)?;
         for shard in members {
             let copies = 1 << (depth - shard.depth());
-            shards.extend(std::iter::repeat_n(shard, copies));
+            let copies = std::iter::repeat_n(shard, copies);
+            entries.shards.extend(copies);
         }
-        Ok(Self {
-            depth,
-            deepest: depth,
-            shards: shards.into_boxed_slice(),
-        })
+        Ok(Self::of(entries, depth, depth, budget))
     }
 
     #[inline]
@@ -63,16 +81,14 @@ impl Directory {
     pub(super) fn split(&self, hash: u64, halves: [Placed<Shard>; 2]) -> Result<Self> {
         let [lower, upper] = halves;
         let depth = self.depth.max(lower.depth());
-        let mut shards = reserve(1 << depth)?;
+        let mut entries = Entries::reserve(&self.budget, 1 << depth)?;
         let copies = 1 << (depth - self.depth);
         for shard in &self.shards {
-            shards.extend(std::iter::repeat_n(shard, copies).cloned());
+            let copies = std::iter::repeat_n(shard, copies).cloned();
+            entries.shards.extend(copies);
         }
-        let mut directory = Self {
-            depth,
-            deepest: self.deepest.max(depth),
-            shards: shards.into_boxed_slice(),
-        };
+        let deepest = self.deepest.max(depth);
+        let mut directory = Self::of(entries, depth, deepest, &self.budget);
         let span = 1 << (depth - lower.depth());
         let first = directory.entry(hash) & !(2 * span - 1);
         directory.shards[first..first + span].fill(lower);
@@ -91,19 +107,18 @@ impl Directory {
         // Where there is one that needs all bits, its neighbour is another.
         let halves = span == 2 && !(0..self.shards.len()).step_by(2).any(needs_all_bits);
         let step = if halves { 2 } else { 1 };
-        let mut shards = reserve(self.shards.len() / step)?;
-        shards.extend((0..self.shards.len()).step_by(step).map(|entry| {
-            if is_replaced(entry) {
-                whole.clone()
-            } else {
-                self.shards[entry].clone()
-            }
-        }));
-        Ok(Self {
-            depth: self.depth - u32::from(halves),
-            deepest: self.deepest,
-            shards: shards.into_boxed_slice(),
-        })
+        let mut entries = Entries::reserve(&self.budget, self.shards.len() / step)?;
+        entries
+            .shards
+            .extend((0..self.shards.len()).step_by(step).map(|entry| {
+                if is_replaced(entry) {
+                    whole.clone()
+                } else {
+                    self.shards[entry].clone()
+                }
+            }));
+        let depth = self.depth - u32::from(halves);
+        Ok(Self::of(entries, depth, self.deepest, &self.budget))
     }
 
     /// The greatest depth that a shard of the index ever had.
@@ -135,9 +150,13 @@ impl Directory {
     }
 }
 
-fn reserve(entries: usize) -> Result<Vec<Placed<Shard>>> {
-    let mut shards = Vec::new();
-    let reserved = shards.try_reserve_exact(entries);
-    reserved.map_err(|_| Error::memory("the index directory"))?;
-    Ok(shards)
+impl Entries {
+    fn reserve(budget: &Arc<MemoryBudget>, entries: usize) -> Result<Self> {
+        let bytes = size_of::<Directory>() + entries * size_of::<Placed<Shard>>();
+        let charge = budget.charge(bytes)?;
+        let mut shards = Vec::new();
+        let reserved = shards.try_reserve_exact(entries);
+        reserved.map_err(|_| Error::memory("the index directory"))?;
+        Ok(Self { shards, charge })
+    }
 }

@@ -11,6 +11,7 @@ use super::shape::Shape;
 use super::shard::{Shard, Writer};
 use super::table::{Half, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::budget::MemoryBudget;
 use crate::memory::epoch::Guard;
 use crate::memory::key_slab::MAX_SLAB_BYTES;
 
@@ -65,9 +66,12 @@ impl<H: KeyHash> Index<H> {
         };
         match shortage {
             Shortage::Slots => self.make_slots(shard, writer, newcomer, same, guard),
-            Shortage::LocationBits => self.replace_table(shard, writer, same, guard),
+            // These two end with no more memory than there was.
+            Shortage::LocationBits => {
+                MemoryBudget::with_reserve(|| self.replace_table(shard, writer, same, guard))
+            }
             Shortage::Slab if is_wasteful(shard, table, DEAD_PARTS) => {
-                self.replace_table(shard, writer, compacted, guard)
+                MemoryBudget::with_reserve(|| self.replace_table(shard, writer, compacted, guard))
             }
             Shortage::Slab if can_split(table) => {
                 self.split(shard, writer, newcomer, location_bits, guard)
@@ -137,11 +141,13 @@ impl<H: KeyHash> Index<H> {
             return false;
         }
         writer.look_after = writer.removals + LOOK_EVERY;
-        let merge = self.merge(hash, shard, writer, guard).unwrap_or(Merge::No);
-        if merge != Merge::Done && (sparse || wasteful) {
-            self.replace_by_smaller(shard, writer, sparse, wasteful, guard);
-        }
-        merge == Merge::Later
+        MemoryBudget::with_reserve(|| {
+            let merge = self.merge(hash, shard, writer, guard).unwrap_or(Merge::No);
+            if merge != Merge::Done && (sparse || wasteful) {
+                self.replace_by_smaller(shard, writer, sparse, wasteful, guard);
+            }
+            merge == Merge::Later
+        })
     }
 
     fn replace_by_smaller(
@@ -253,6 +259,6 @@ fn dead_bytes(shard: &Shard, table: &Table) -> usize {
 }
 
 /// Whether more than one part in `parts` of the slab is dead.
-fn is_wasteful(shard: &Shard, table: &Table, parts: usize) -> bool {
+pub(super) fn is_wasteful(shard: &Shard, table: &Table, parts: usize) -> bool {
     dead_bytes(shard, table) * parts > table.slab_bytes()
 }

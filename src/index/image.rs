@@ -24,8 +24,10 @@ use super::table::{NO_REFERENCE, Position, Table};
 use super::table_memory::TableMemory;
 use super::{Index, IndexOptions, Location};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::budget::MemoryBudget;
 use crate::memory::epoch::{self, Guard};
 use crate::memory::key_slab::KeyAppender;
+use crate::memory::page_arena::PageArena;
 use crate::memory::placed::Placed;
 use crate::memory::scratch::Scratch;
 
@@ -90,16 +92,17 @@ impl<H: KeyHash> Index<H> {
     /// the order of their hashes; `hasher` is what they were made with.
     ///
     /// # Errors
-    /// `Corrupt` unless `shards` cover every hash once; `Invalid` as [`Index::new`]; `Memory`.
+    /// `Corrupt` unless `shards` cover every hash once; `Invalid` as [`Index::new`]; `Memory`, also if `budget` has no more.
     pub fn absent(
         options: &IndexOptions,
         hasher: H,
         reader: Arc<dyn KeyReader>,
         shards: &[ShardSummary],
         source: Arc<dyn ShardSource>,
+        budget: Arc<MemoryBudget>,
     ) -> Result<Self> {
         check_cover(shards)?;
-        let memory = TableMemory::new(options, usize::MAX);
+        let memory = TableMemory::new(options, PageArena::within(budget));
         let mut members = Vec::new();
         let reserved = members.try_reserve_exact(shards.len());
         reserved.map_err(|_| Error::memory("the index directory"))?;
@@ -115,8 +118,9 @@ impl<H: KeyHash> Index<H> {
             pending: PendingShards::new(shards)?,
             ..Absent::default()
         };
+        let directory = Directory::from_shards(members, memory.arena.budget())?;
         Ok(Self {
-            directory: epoch::EpochCell::new(Directory::from_shards(members)?),
+            directory: epoch::EpochCell::new(directory),
             hasher,
             memory,
             reader,
@@ -193,11 +197,14 @@ impl<H: KeyHash> Index<H> {
             keys: totals.keys,
             key_bytes: totals.key_bytes,
         };
-        // Not so where catching up failed after the content had been loaded.
-        if shard.table().load(guard).is_absent() {
-            self.load_content(shard, &summary, &*source, guard)?;
-        }
-        source.catch_up(&summary, self)?;
+        // Whether all of it fits was looked at before; the reserve is for what that did not foresee.
+        MemoryBudget::with_reserve(|| {
+            // Not so where catching up failed after the content had been loaded.
+            if shard.table().load(guard).is_absent() {
+                self.load_content(shard, &summary, &*source, guard)?;
+            }
+            source.catch_up(&summary, self)
+        })?;
         pending.set_present();
         if self.absent.shards.fetch_sub(1, Ordering::AcqRel) == 1 {
             *self.absent.source.lock() = None;

@@ -14,6 +14,7 @@ use super::shape::Shape;
 use super::table::{Position, Table};
 use super::table_memory::TableMemory;
 use super::{IndexOptions, Location};
+use crate::memory::page_arena::PageArena;
 use crate::memory::placed::Placed;
 
 /// What a slot keeps of a key that comes or moves: the bits of both go over several words.
@@ -31,7 +32,7 @@ fn empty_table() -> Placed<Table> {
         expected_keys: 0,
         key_storage: KeyStorage::InMemory,
     };
-    let memory = TableMemory::new(&options, usize::MAX);
+    let memory = TableMemory::new(&options, PageArena::new(usize::MAX));
     let shape = Shape::for_entries(0);
     let encoding = Encoding::new(shape.main, 0, Location::BITS, None);
     memory.table(shape, 0, encoding).unwrap().0

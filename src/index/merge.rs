@@ -14,6 +14,7 @@ use super::shard::{MERGED_SLAB_BYTES, Shard, Totals, Writer};
 use super::table::Half;
 use super::{Index, Location};
 use crate::error::Result;
+use crate::memory::budget::MemoryBudget;
 use crate::memory::epoch::Guard;
 
 /// What became of two shards that might be one.
@@ -90,7 +91,7 @@ impl<H: KeyHash> Index<H> {
     #[cold]
     pub(super) fn merge_around(&self, hash: u64, guard: &Guard) {
         let (shard, mut writer) = self.lock(guard, hash);
-        let _ = self.merge(hash, shard, &mut writer, guard);
+        let _ = MemoryBudget::with_reserve(|| self.merge(hash, shard, &mut writer, guard));
     }
 }
 

@@ -23,8 +23,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{ErrorKind, Result};
+use crate::memory::budget::MemoryBudget;
 use crate::memory::epoch::{self, EpochCell, Guard};
 use crate::memory::key_slab::check_key_length;
+use crate::memory::page_arena::PageArena;
 
 mod batch;
 mod bucket;
@@ -34,6 +36,7 @@ mod directory;
 mod displaced;
 mod encoding;
 mod entry;
+mod evacuate;
 mod filling;
 mod growth;
 mod hash;
@@ -116,11 +119,12 @@ impl Index {
     /// is touched for keys that do not come; if all come, each splits a time or two.
     ///
     /// # Errors
-    /// Those of [`Index::new`].
+    /// Those of [`Index::new`]; `Memory` as well if `budget` has no more.
     pub fn with_room_for_at_most(
         most: u64,
         options: &IndexOptions,
         reader: Arc<dyn KeyReader>,
+        budget: Arc<MemoryBudget>,
     ) -> Result<Self> {
         let most = most.clamp(
             options.expected_keys,
@@ -130,7 +134,8 @@ impl Index {
         let depth = Shape::largest().depth_for(expected);
         let shape = Shape::for_expected(most >> depth);
         let hasher = SeededHash::new(options.seed);
-        Self::prepared(options, hasher, reader, usize::MAX, depth, shape)
+        let arena = PageArena::within(budget);
+        Self::prepared(options, hasher, reader, arena, depth, shape)
     }
 }
 
@@ -148,7 +153,8 @@ impl<H: KeyHash> Index<H> {
         let expected = options.expected_keys.min(MAX_EXPECTED_KEYS);
         let depth = Shape::largest().depth_for(expected);
         let shape = Shape::for_expected(expected >> depth);
-        Self::prepared(options, hasher, reader, limit_bytes, depth, shape)
+        let arena = PageArena::new(limit_bytes);
+        Self::prepared(options, hasher, reader, arena, depth, shape)
     }
 
     /// An empty index of 2^`depth` shards with tables of `shape`.
@@ -156,13 +162,13 @@ impl<H: KeyHash> Index<H> {
         options: &IndexOptions,
         hasher: H,
         reader: Arc<dyn KeyReader>,
-        limit_bytes: usize,
+        arena: PageArena,
         depth: u32,
         shape: Shape,
     ) -> Result<Self> {
-        let memory = TableMemory::new(options, limit_bytes);
+        let memory = TableMemory::new(options, arena);
         let encoding = Encoding::new(shape.main, depth, 0, None);
-        let directory = Directory::new(depth, || {
+        let directory = Directory::new(depth, memory.arena.budget(), || {
             let (table, appender) = memory.table(shape, depth, encoding)?;
             memory.shard(table, appender, Totals::default())
         })?;

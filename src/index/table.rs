@@ -18,6 +18,7 @@ use super::bucket::{Bucket, SLOTS};
 use super::encoding::Encoding;
 use super::shape::{MAX_PAGES, Shape};
 use crate::error::{Error, Result};
+use crate::memory::budget::HeapCharge;
 use crate::memory::key_slab::KeySlab;
 use crate::memory::page_arena::{PAGE_BYTES, PageArena};
 use crate::memory::page_list::{ByteLine, LINES, PageList, WordLine};
@@ -111,6 +112,8 @@ pub(super) struct Table {
     buckets: PageList<WordLine, MAX_PAGES>,
     /// `None` if the keys are on disk only.
     keys: Option<KeyMemory>,
+    /// For the table and the shard that it is of, besides pages.
+    _charge: Option<HeapCharge>,
 }
 
 impl Table {
@@ -122,6 +125,10 @@ impl Table {
         keys: Option<KeyMemory>,
     ) -> Result<Self> {
         let more = (shape.stash as usize * SLOTS).saturating_sub(STASH_SLOTS);
+        let charge = match more {
+            0 => None,
+            more => Some(arena.budget().charge(more * size_of::<u16>())?),
+        };
         let mut more_stash_homes = Vec::new();
         let reserved = more_stash_homes.try_reserve_exact(more);
         reserved.map_err(|_| Error::memory("the stash of a table"))?;
@@ -137,6 +144,7 @@ impl Table {
             more_stash_homes: more_stash_homes.into_boxed_slice(),
             buckets: PageList::new(arena.clone(), shape.pages())?,
             keys,
+            _charge: charge,
         })
     }
 

@@ -25,9 +25,9 @@ pub(super) struct TableMemory {
 }
 
 impl TableMemory {
-    /// What takes at most `limit_bytes` of pages from the system.
-    pub(super) fn new(options: &IndexOptions, limit_bytes: usize) -> Self {
-        let arena = Arc::new(PageArena::new(limit_bytes));
+    /// What takes its pages from `arena`.
+    pub(super) fn new(options: &IndexOptions, arena: PageArena) -> Self {
+        let arena = Arc::new(arena);
         Self {
             cells: Arc::new(CellPool::new(arena.clone())),
             arena,

@@ -4,12 +4,15 @@
 //! values are large. They are a shortcut and never the truth: where anything about them is wrong, the records are read instead.
 //! `docs/format.md` describes them byte by byte.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::log::footer::{Footer, Totals};
 use crate::log::record::{self, ALIGNMENT, Kind, MAX_KEY_LEN};
 use crate::log::segment::Segment;
 use crate::log::segment_header::HEADER_LEN;
 use crate::log::varint;
+use crate::memory::budget::MemoryBudget;
 use crate::memory::scratch::Scratch;
 
 /// Hints are written for segments whose records take at least so many bytes on the average.
@@ -32,13 +35,18 @@ pub struct Hint<'a> {
 
 /// The hints for `segment`, whose valid records amount to `totals` and end at `end`; `None` if they are not worth it. Reads
 /// the heads and keys of all records. Memory: one part in sixteen of the segment at most.
-/// Errors: `Memory`, `Io`, and `Corrupt` if the records are not what `totals` says.
-pub fn collect(segment: &Segment, totals: &Totals, end: u64) -> Result<Option<Scratch>> {
+/// Errors: `Memory`, also if `budget` has too little, `Io`, and `Corrupt` if the records are not what `totals` says.
+pub fn collect(
+    segment: &Segment,
+    totals: &Totals,
+    end: u64,
+    budget: &Arc<MemoryBudget>,
+) -> Result<Option<Scratch>> {
     let content = end - HEADER_LEN as u64;
     if totals.records == 0 || content / totals.records < LEAST_MEAN_LEN {
         return Ok(None);
     }
-    let mut bytes = Scratch::default();
+    let mut bytes = Scratch::within(budget.clone());
     let mut scratch = Vec::new();
     let mut previous = Position::before(segment);
     let mut offset = HEADER_LEN as u64;

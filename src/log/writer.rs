@@ -13,6 +13,7 @@ use crate::log::record::{self, ALIGNMENT, EncodedHead, Fields, Kind, MARK_LEN};
 use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::segment_name;
+use crate::memory::budget::MemoryBudget;
 use crate::vfs::{Access, Allocation, File, MappingWriter, Vfs};
 
 mod chain;
@@ -38,6 +39,8 @@ pub struct SegmentWriter {
     expired_until_ms: u64,
     /// Set once a write failed in a way that leaves the bytes behind `end` unknown.
     failed: bool,
+    /// What is needed to seal comes from it.
+    budget: Arc<MemoryBudget>,
 }
 
 enum Output {
@@ -176,6 +179,7 @@ impl SegmentWriter {
             totals: Totals::default(),
             expired_until_ms: header.expired_until_ms,
             failed: false,
+            budget: Arc::default(),
         };
         Ok((writer, segment))
     }
@@ -193,6 +197,11 @@ impl SegmentWriter {
             file => file,
         };
         Self { output, ..self }
+    }
+
+    /// The same writer, but one that takes the memory for [sealing](Self::seal) from `budget`.
+    pub fn within(self, budget: Arc<MemoryBudget>) -> Self {
+        Self { budget, ..self }
     }
 
     /// The segment that is being written.
@@ -403,7 +412,7 @@ impl SegmentWriter {
     /// it. The caller has synced the segment since the last record, syncs
     /// it again now, and then has [`Segment::reopen_sealed`]. After an error the file is in an unknown state.
     pub fn seal(self, keys: u64) -> Result<Footer> {
-        let hints = hints::collect(&self.segment, &self.totals, self.end);
+        let hints = hints::collect(&self.segment, &self.totals, self.end, &self.budget);
         // Without hints, whatever keeps them from being made, the next open reads the records.
         let hints_end = match hints {
             Ok(Some(hints)) => self.write_hints(&hints).ok(),

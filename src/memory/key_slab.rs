@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::budget::HeapCharge;
 use super::page_arena::{LARGEST_RUN_BYTES, PAGE_BYTES, PageArena};
 use super::prefetch::prefetch;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +25,11 @@ const FIRST_BLOCK: usize = 8;
 const BLOCKS: usize = 10;
 const _: () = assert!(FIRST_BLOCK * ((1 << BLOCKS) - 1) >= MAX_SLAB_BYTES / PAGE_BYTES);
 
-type Block = Box<[AtomicPtr<u8>]>;
+/// Some entries of the list of pages.
+struct Block {
+    entries: Box<[AtomicPtr<u8>]>,
+    _charge: HeapCharge,
+}
 
 /// The readers' side of a slab. All methods may be called from any thread.
 pub struct KeySlab {
@@ -34,6 +39,8 @@ pub struct KeySlab {
     published: AtomicU32,
     pages: AtomicU32,
     blocks: [OnceLock<Block>; BLOCKS],
+    /// For the slab besides pages and blocks.
+    _charge: HeapCharge,
 }
 
 /// The one writer of a slab.
@@ -90,7 +97,9 @@ impl KeySlab {
             );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
+        let charge = arena.budget().charge(size_of::<Self>())?;
         let slab = Arc::new(Self {
+            _charge: charge,
             arena,
             page_shift: page_bytes.trailing_zeros(),
             published: AtomicU32::new(0),
@@ -265,7 +274,7 @@ impl KeySlab {
     fn page_pointer(&self, page: usize) -> *mut u8 {
         let (block, entry) = Self::block_entry(page);
         let block = self.blocks[block].get();
-        block.expect("a page in use has an entry")[entry].load(Ordering::Relaxed)
+        block.expect("a page in use has an entry").entries[entry].load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -278,7 +287,10 @@ impl KeySlab {
     /// Bytes of the slab's own administration.
     pub fn overhead_bytes(&self) -> usize {
         let blocks = self.blocks.iter().filter_map(OnceLock::get);
-        size_of::<Self>() + blocks.map(|block| size_of_val(&**block)).sum::<usize>()
+        size_of::<Self>()
+            + blocks
+                .map(|block| size_of_val(&*block.entries))
+                .sum::<usize>()
     }
 }
 
@@ -415,16 +427,21 @@ impl KeyAppender {
         let (block, entry) = KeySlab::block_entry(page);
         if self.slab.blocks[block].get().is_none() {
             let entries = FIRST_BLOCK << block;
+            let bytes = entries * size_of::<AtomicPtr<u8>>();
+            let charge = self.slab.arena.budget().charge(bytes)?;
             let mut list = Vec::new();
             let reserved = list.try_reserve_exact(entries);
             reserved.map_err(|_| Error::memory("a list of slab pages"))?;
             list.resize_with(entries, || AtomicPtr::new(ptr::null_mut()));
-            self.slab.blocks[block].get_or_init(|| list.into_boxed_slice());
+            self.slab.blocks[block].get_or_init(|| Block {
+                entries: list.into_boxed_slice(),
+                _charge: charge,
+            });
         }
         let pointer = self.slab.arena.allocate(1 << self.slab.page_shift)?;
         let block = self.slab.blocks[block].get();
         let block = block.expect("filled just above");
-        block[entry].store(pointer.as_ptr(), Ordering::Relaxed);
+        block.entries[entry].store(pointer.as_ptr(), Ordering::Relaxed);
         self.slab.pages.store(page as u32 + 1, Ordering::Relaxed);
         Ok(())
     }

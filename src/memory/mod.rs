@@ -1,6 +1,7 @@
 //! Memory that Freyja manages itself.
 
 pub mod awaited;
+pub mod budget;
 pub mod buffer_pool;
 pub mod cell_pool;
 pub mod epoch;
@@ -11,6 +12,7 @@ pub mod page_arena;
 pub mod page_list;
 pub mod placed;
 pub mod prefetch;
+pub mod pressure;
 pub mod reserve;
 pub mod scratch;
 

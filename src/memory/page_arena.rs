@@ -7,13 +7,16 @@
 //! takes a quarter less time at ten million keys. The system needs a third of a millisecond for one, and ten where its memory
 //! is itself virtual. So a background thread makes each before it is needed, if there is one; it is asked when the last
 //! quarter of the newest region begins.
+//!
+//! What is resident, handed out or idle, is taken from a budget before. Where that has no more, idle memory serves first.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::budget::MemoryBudget;
 use super::page_pool::{Given, Pool, Spare, Taken};
 use super::region::REGION_BYTES;
 use crate::error::{Error, ErrorKind, Result};
@@ -54,12 +57,15 @@ pub struct ArenaStatistics {
 /// Hands out runs of pages. All methods may be called from any thread.
 pub struct PageArena {
     limit_bytes: usize,
+    budget: Arc<MemoryBudget>,
     state: Mutex<State>,
     /// Tells a thread to call [`PageArena::prepare`].
     ask: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 struct State {
+    /// Has given all that is resident, handed out or idle.
+    budget: Arc<MemoryBudget>,
     /// One pool per length of run in use; an index uses at most two.
     pools: Vec<Pool>,
     statistics: ArenaStatistics,
@@ -80,9 +86,20 @@ enum Next {
 impl PageArena {
     /// An arena that maps at most `limit_bytes` from the system.
     pub fn new(limit_bytes: usize) -> Self {
+        Self::with_limits(limit_bytes, Arc::default())
+    }
+
+    /// An arena that has no more memory than `budget` gives it.
+    pub fn within(budget: Arc<MemoryBudget>) -> Self {
+        Self::with_limits(usize::MAX, budget)
+    }
+
+    fn with_limits(limit_bytes: usize, budget: Arc<MemoryBudget>) -> Self {
         Self {
             limit_bytes,
+            budget: budget.clone(),
             state: Mutex::new(State {
+                budget,
                 pools: Vec::new(),
                 statistics: ArenaStatistics::default(),
                 stuck_bytes: 0,
@@ -109,15 +126,29 @@ impl PageArena {
         if !lacks(&self.state.lock()) {
             return;
         }
-        // If there is no memory, whoever needs the region hears of it.
-        let Ok(spare) = Spare::map(true) else {
+        // If there is no memory, whoever needs the region hears of it; if the budget has no more, he takes small pages.
+        let Ok(spare) = map_huge(&self.budget) else {
             return;
         };
         let mut state = self.state.lock();
         if lacks(&state) {
             state.note_mapped(&spare);
             state.next = Next::Ready(spare);
+        } else {
+            self.budget.give_back(spare.resident().idle_bytes);
         }
+    }
+
+    /// The budget that the arena's memory comes from.
+    pub fn budget(&self) -> &Arc<MemoryBudget> {
+        &self.budget
+    }
+
+    /// Gives all idle memory back to the system, also what was made ready for growth.
+    pub fn trim(&self) {
+        let mut state = self.state.lock();
+        state.drop_next();
+        state.give_back(0);
     }
 
     /// Current figures.
@@ -184,6 +215,10 @@ impl State {
             Some(taken) => taken,
             None => self.take_from_new_region(number, limit_bytes, alone)?,
         };
+        let taken = match taken.resident {
+            true => taken,
+            false => self.pay(number, taken)?,
+        };
         self.statistics.allocated_bytes += bytes;
         if taken.resident {
             self.remove_idle(Given {
@@ -192,6 +227,26 @@ impl State {
             });
         }
         Ok(taken)
+    }
+
+    /// Pays for a run of pool `number` that is not resident yet, or takes one instead that is.
+    fn pay(&mut self, number: usize, taken: Taken) -> Result<Taken> {
+        let bytes = self.pools[number].run_bytes();
+        if self.budget.try_take(bytes) {
+            return Ok(taken);
+        }
+        self.pools[number].put_back(&taken);
+        if let Some(idle) = self.pools[number].take_idle() {
+            return Ok(idle);
+        }
+        // What waits elsewhere.
+        self.drop_next();
+        if self.statistics.idle_bytes > self.stuck_bytes {
+            self.give_back(0);
+        }
+        self.budget.take(bytes)?;
+        let again = self.pools[number].take();
+        again.ok_or_else(|| Error::memory("a run of pages"))
     }
 
     /// Whether somebody must be asked to make the next region, now that a run of pool `number` was taken.
@@ -230,8 +285,12 @@ impl State {
                 if mapped_bytes > limit_bytes {
                     return Err(Error::memory("pages: the arena's limit is reached"));
                 }
-                // Whoever is to make regions ahead was too slow: then this one has small pages.
-                let spare = Spare::map(alone && mapped_bytes > HUGE_FROM_BYTES)?;
+                // Whoever is to make regions ahead was too slow, or the budget is too small: then this one has small pages.
+                let huge = match alone && mapped_bytes > HUGE_FROM_BYTES {
+                    true => map_huge(&self.budget).ok(),
+                    false => None,
+                };
+                let spare = huge.map_or_else(|| Spare::map(false), Ok)?;
                 self.note_mapped(&spare);
                 spare
             }
@@ -255,6 +314,7 @@ impl State {
     /// A region is unmapped, and its idle memory went with it.
     fn forget_region(&mut self, given: Given) {
         self.statistics.mapped_bytes -= REGION_BYTES;
+        self.budget.give_back(given.idle_bytes);
         self.remove_idle(given);
     }
 
@@ -285,8 +345,9 @@ impl State {
 
     /// An arena that becomes smaller needs no region ahead.
     fn drop_next(&mut self) {
-        if let Next::Ready(spare) = std::mem::replace(&mut self.next, Next::None) {
-            self.forget_region(spare.resident());
+        match std::mem::replace(&mut self.next, Next::None) {
+            Next::Ready(spare) => self.forget_region(spare.resident()),
+            next => self.next = next,
         }
     }
 
@@ -301,12 +362,31 @@ impl State {
         for number in 0..self.pools.len() {
             let surplus = self.statistics.idle_bytes.saturating_sub(rest);
             let given = self.pools[number].give_back(surplus);
+            self.budget.give_back(given.idle_bytes);
             self.remove_idle(given);
         }
         if self.statistics.idle_bytes > rest {
             self.stuck_bytes = self.statistics.idle_bytes - self.fresh_bytes;
         }
     }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let resident = self.statistics.allocated_bytes + self.statistics.idle_bytes;
+        self.budget.give_back(resident);
+    }
+}
+
+/// A region with a huge page if the system has one, taken from `budget` as a whole.
+fn map_huge(budget: &MemoryBudget) -> Result<Spare> {
+    if !budget.try_take(REGION_BYTES) {
+        return Err(Error::memory("a huge page"));
+    }
+    let spare = Spare::map(true);
+    let resident = spare.as_ref().map_or(0, |it| it.resident().idle_bytes);
+    budget.give_back(REGION_BYTES - resident);
+    spare
 }
 
 #[cfg(test)]

@@ -127,6 +127,25 @@ impl Pool {
         Some(self.regions[self.first_free].take(self.run_bytes))
     }
 
+    /// Takes a free run that is resident; `None` if there is none. Looks through all regions.
+    pub(super) fn take_idle(&mut self) -> Option<Taken> {
+        let mut regions = self.regions.iter_mut();
+        let taken = regions.find_map(|region| region.take_idle(self.run_bytes))?;
+        self.free_runs -= 1;
+        Some(taken)
+    }
+
+    /// Undoes a take: nobody has touched the run.
+    pub(super) fn put_back(&mut self, taken: &Taken) {
+        let place = self.place(taken.run);
+        self.regions[place].put(taken.run, self.run_bytes);
+        if !taken.used {
+            self.regions[place].note_unused(taken.run, self.run_bytes);
+        }
+        self.free_runs += 1;
+        self.first_free = self.first_free.min(place);
+    }
+
     /// Adds a region.
     pub(super) fn add_region(&mut self, spare: Spare) -> Result<()> {
         let reserved = self.regions.try_reserve(1);
@@ -207,12 +226,27 @@ impl Region {
     fn take(&mut self, run_bytes: usize) -> Taken {
         let word = self.free.iter().position(|&word| word != 0);
         let word = word.expect("only regions with a free run are asked");
-        let bit = self.free[word].trailing_zeros();
+        let bit = self.free[word].trailing_zeros() as usize;
+        self.take_run(word * 64 + bit, run_bytes)
+    }
+
+    /// Takes a free run that is resident.
+    fn take_idle(&mut self, run_bytes: usize) -> Option<Taken> {
+        let idle = |word: usize| match self.huge {
+            true => self.free[word],
+            false => self.free[word] & self.used[word],
+        };
+        let word = (0..BITMAP_WORDS).find(|&word| idle(word) != 0)?;
+        let bit = idle(word).trailing_zeros() as usize;
+        Some(self.take_run(word * 64 + bit, run_bytes))
+    }
+
+    fn take_run(&mut self, run: usize, run_bytes: usize) -> Taken {
+        let (word, bit) = (run / 64, run % 64);
         let used = self.used[word] >> bit & 1 == 1;
         self.free[word] &= !(1 << bit);
         self.used[word] |= 1 << bit;
         self.free_runs -= 1;
-        let run = word * 64 + bit as usize;
         Taken {
             // SAFETY: `run` is below the number of runs, so the offset lies inside the region.
             run: unsafe { self.base.add(run * run_bytes) },
@@ -221,8 +255,17 @@ impl Region {
         }
     }
 
+    fn number(&self, run: NonNull<u8>, run_bytes: usize) -> usize {
+        (run.addr().get() - self.base.addr().get()) / run_bytes
+    }
+
+    fn note_unused(&mut self, run: NonNull<u8>, run_bytes: usize) {
+        let run = self.number(run, run_bytes);
+        self.used[run / 64] &= !(1 << (run % 64));
+    }
+
     fn put(&mut self, run: NonNull<u8>, run_bytes: usize) {
-        let run = (run.addr().get() - self.base.addr().get()) / run_bytes;
+        let run = self.number(run, run_bytes);
         debug_assert!(self.free[run / 64] >> (run % 64) & 1 == 0);
         self.free[run / 64] |= 1 << (run % 64);
         self.free_runs += 1;

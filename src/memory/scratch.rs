@@ -4,10 +4,12 @@
 //! of their size has been freed. A thread that works now and then would hold on to megabytes for nothing.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
 
+use super::budget::{Loan, MemoryBudget};
 use super::page_arena::PAGE_BYTES;
 use crate::error::{Error, Result};
 
@@ -29,9 +31,22 @@ pub struct Scratch {
     length: usize,
     /// Bytes of the pages that were written, which are its part of [`BYTES`].
     written: usize,
+    budget: Arc<MemoryBudget>,
+    loan: Option<Loan>,
 }
 
 impl Scratch {
+    /// An empty list that takes its memory from `budget`.
+    pub fn within(budget: Arc<MemoryBudget>) -> Self {
+        Self {
+            memory: None,
+            length: 0,
+            written: 0,
+            budget,
+            loan: None,
+        }
+    }
+
     /// Appends `bytes`, which are part of `what`.
     ///
     /// # Errors
@@ -64,9 +79,11 @@ impl Scratch {
         let capacity = self.memory.as_ref().map_or(0, |memory| memory.len());
         if length > capacity {
             let capacity = length.next_power_of_two().max(LEAST_MAPPED_BYTES);
+            let loan = self.budget.lend(capacity)?;
             let mut larger = MmapMut::map_anon(capacity).map_err(|_| Error::memory(what))?;
             larger[..self.length].copy_from_slice(self);
             self.memory = Some(larger);
+            self.loan = Some(loan);
             self.count(self.length.next_multiple_of(PAGE_BYTES));
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! The store's background thread: adopts what an earlier run left, seals full segments, syncs at a fixed rate, writes images,
-//! and starts the thread that makes memory ready as soon as the index is large enough for that.
+//! watches the memory budget, and starts the thread that makes memory ready as soon as the index is large enough for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ struct State {
     stop: bool,
     work: bool,
     grows: bool,
+    /// Memory has become scarce, or what counts as scarce has changed.
+    scarce: bool,
 }
 
 enum Task {
@@ -34,6 +36,8 @@ enum Task {
     Sync,
     /// The index has become large.
     StartAhead,
+    /// It is time to look at the memory budget.
+    WatchMemory,
 }
 
 impl Background {
@@ -51,6 +55,10 @@ impl Background {
             }
         });
         drop(guard);
+        shared.budget.tell_when_scarce({
+            let signal = signal.clone();
+            move || signal.change(|state: &mut State| state.scarce = true)
+        });
         let thread = Thread::start(
             "freyja",
             {
@@ -66,6 +74,11 @@ impl Background {
             signal,
             _thread: thread,
         })
+    }
+
+    /// Has the thread look at the memory budget.
+    pub fn look_at_memory(&self) {
+        self.signal.change(|state| state.scarce = true);
     }
 
     /// Tells the thread that a segment is full.
@@ -99,6 +112,7 @@ fn run(shared: &Arc<Shared>, signal: &Awaited<State>, request: &Request) {
                 next_sync = (next_sync + interval).max(clock());
                 let _ = log.sync(Scope::Everything);
             }
+            Task::WatchMemory => shared.watch_memory(),
             // Without memory for a thread the index grows in small pages, and asks again for the next large one.
             Task::StartAhead => {
                 if ahead.is_none() {
@@ -126,14 +140,21 @@ fn next_task(
         if std::mem::take(&mut state.work) {
             return Some(Task::Seal);
         }
-        if shared.options.sync_mode != SyncMode::Interval {
+        if std::mem::take(&mut state.scarce) {
+            return Some(Task::WatchMemory);
+        }
+        let syncs = shared.options.sync_mode == SyncMode::Interval;
+        let sync = syncs.then(|| (until_sync(), Task::Sync));
+        let look = shared.until_memory_sample();
+        let look = look.map(|longest| (longest, Task::WatchMemory));
+        let Some((longest, task)) = sync.into_iter().chain(look).min_by_key(|it| it.0) else {
             state = signal.wait(state);
             continue;
-        }
-        let (held, passed) = signal.wait_for(state, until_sync());
+        };
+        let (held, passed) = signal.wait_for(state, longest);
         state = held;
         if passed {
-            return Some(Task::Sync);
+            return Some(task);
         }
     }
 }

@@ -34,6 +34,11 @@ impl ExpiryClock {
         }
     }
 
+    /// What it reads the time from.
+    pub fn vfs(&self) -> &dyn Vfs {
+        &*self.vfs
+    }
+
     /// Whether a pair has expired that ceases to exist at this moment, in milliseconds since 1970-01-01 UTC.
     #[inline]
     pub fn has_expired(&self, expires_at_ms: Option<u64>) -> bool {

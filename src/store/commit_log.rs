@@ -342,6 +342,7 @@ impl CommitLog {
             true => error,
             false => self.stop(error),
         })?;
+        let writer = writer.within(self.segments.budget().clone());
         let writer = match options.sync_mode {
             SyncMode::Always => writer.writing_by_calls(),
             SyncMode::Interval | SyncMode::None => writer,

@@ -9,6 +9,7 @@ use crate::index::Location;
 use crate::log::Segment;
 use crate::log::footer::Totals;
 use crate::log::record::{Head, Kind};
+use crate::memory::budget::HeapCharge;
 
 /// A segment with its place in the location space.
 pub struct LiveSegment {
@@ -20,6 +21,8 @@ pub struct LiveSegment {
     /// Set once nothing more is written into it.
     pub(super) sealed: Option<Sealed>,
     pub(super) is_recovered: bool,
+    /// For all that is kept of it; shared as `usage` is.
+    pub(super) _charge: Arc<HeapCharge>,
 }
 
 /// What is known of a segment that nothing more is written into.
@@ -224,6 +227,7 @@ impl LiveSegment {
         Self {
             sealed: Some(sealed),
             is_recovered: self.is_recovered,
+            _charge: self._charge.clone(),
             segment,
             usage: self.usage.clone(),
             first_chunk: self.first_chunk,

@@ -17,10 +17,13 @@ mod follow;
 mod image;
 mod iterate;
 mod live_segment;
+mod memory_limit;
+mod metrics;
 mod open;
 mod options;
 mod packed;
 mod pinned;
+mod pressure;
 mod publication;
 mod read;
 mod read_many;
@@ -32,13 +35,14 @@ mod thread;
 mod write;
 mod write_batch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::budget::MemoryBudget;
 use crate::memory::{epoch, reserve, scratch};
 use crate::vfs::real::RealVfs;
 use crate::vfs::{DirectoryLock, Vfs};
@@ -51,6 +55,7 @@ use counters::{Counters, Operation};
 use failure::Failure;
 use follow::Follower;
 use image::ImageKeeper;
+use pressure::Pressure;
 use publication::Publication;
 use thread::Thread;
 
@@ -63,12 +68,14 @@ pub use examination::{
 };
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
+pub use memory_limit::MEMORY_BUDGET_AUTO;
 pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 pub use packed::{
     DELETES, EXPIRES, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation,
     PackedOperations,
 };
 pub use pinned::PinnedValue;
+pub use pressure::MemoryCallback;
 pub use read::RecordLocation;
 pub use read_many::Values;
 pub use report::{DamagedSpan, RecoveryReport, RecoveryWay};
@@ -106,7 +113,10 @@ pub struct Store {
 
 /// What the calls and the background thread share.
 struct Shared {
+    directory: PathBuf,
     current: Current,
+    budget: Arc<MemoryBudget>,
+    pressure: Pressure,
     failure: Arc<Failure>,
     /// Absent in a store opened read-only.
     log: Option<CommitLog>,
@@ -131,6 +141,10 @@ impl Shared {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
         reserve::check()
+    }
+
+    fn vfs(&self) -> &dyn Vfs {
+        self.clock.vfs()
     }
 
     fn log(&self) -> Result<&CommitLog> {
@@ -196,6 +210,7 @@ impl Store {
         let log = shared.log.as_ref();
         let seen = shared.follower.as_ref();
         let compaction = shared.compactor.counts();
+        let pressure = shared.pressure.counts();
         Stats {
             keys: index.keys,
             index_bytes: index.index_bytes,
@@ -244,6 +259,11 @@ impl Store {
             compaction_bytes_read: compaction.bytes_read,
             compaction_bytes_written: compaction.bytes_written,
             work_bytes: scratch::bytes() as u64,
+            memory_used_bytes: shared.budget.used(),
+            memory_budget_bytes: shared.budget.limit().unwrap_or(0),
+            memory_refusals: shared.budget.refusals(),
+            memory_trims: pressure.trims,
+            memory_evacuations: pressure.evacuations,
         }
     }
 
@@ -254,7 +274,10 @@ impl Store {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
         // Stopped first, so that it does not wait in line for a sync that nobody needs.
-        drop(self.background.lock().take());
+        // Not under its lock, which a call may want that the thread waits for.
+        let background = self.background.lock().take();
+        drop(background);
+        self.shared.pressure.silence();
         drop(self.loader.lock().take());
         drop(self.worker.lock().take());
         self.shared.compactor.wait_until_idle();

@@ -18,11 +18,12 @@ use super::failure::Failure;
 use super::follow::Follower;
 use super::image::{self, ImageKeeper};
 use super::options::{Compaction, OpenMode, Options, SyncMode};
+use super::pressure::Pressure;
 use super::publication::Publication;
 use super::recovery::Recovery;
 use super::report::RecoveryWay;
 use super::segment_set::SegmentSet;
-use super::{Shared, Store};
+use super::{Shared, Store, memory_limit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexOptions;
 use crate::log::segment_name;
@@ -66,6 +67,7 @@ pub fn refuse_incomplete(vfs: &dyn Vfs, path: &Path) -> Result<()> {
 pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Result<Store> {
     options.check()?;
     reserve::check()?;
+    let budget = memory_limit::budget(&*vfs, options)?;
     let read_only = options.mode == OpenMode::ReadOnly;
     prepare_directory(&*vfs, path, options.mode)?;
     let present = is_store(&*vfs, path)?;
@@ -88,7 +90,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let random = vfs
         .random()
         .map_err(|error| Error::io("random bytes", path, &error))?;
-    let segments = Arc::new(SegmentSet::new()?);
+    let segments = Arc::new(SegmentSet::within(budget.clone())?);
     let failure = Arc::new(Failure::default());
     let recovered = recovery.run(&index_options(&random, options), &segments)?;
     let is_counted = recovered.is_counted();
@@ -136,13 +138,17 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let has_work = must_adopt
         || options.sync_mode != SyncMode::Always
         || options.image_segments > 0
+        || options.memory_budget > 0
         || may_compact;
     let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
     let needs_disposer = log.is_some() && may_run;
     let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
+        directory: path.to_path_buf(),
         current: Current::new(contents.clone()),
+        budget,
+        pressure: Pressure::default(),
         failure,
         log,
         follower,

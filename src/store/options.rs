@@ -65,7 +65,10 @@ pub struct Options {
     pub segment_size: u64,
     /// Size in bytes of a page of key bytes: a power of two from 4 KiB to 1 MiB.
     pub slab_size: u64,
-    /// Limit in bytes for the store's own memory. Only 0, no limit, is supported yet.
+    /// Limit in bytes for the store's own memory; 0: none. [`MEMORY_BUDGET_AUTO`](super::MEMORY_BUDGET_AUTO): a fourth of what
+    /// the process may have. What does not fit is refused with [`ErrorKind::Memory`] before anything is written; reads, deletes,
+    /// and overwrites that need no more memory go on. Not counted: buffers of values, which all stores share, batches of
+    /// the caller, and mapped files.
     pub memory_budget: u64,
     /// How many keys are expected; 0 if unknown. A hint that saves growing.
     pub expected_keys: u64,
@@ -123,12 +126,6 @@ impl Options {
     /// Refuses values outside their documented ranges, naming the field.
     pub fn check(&self) -> Result<()> {
         let refuse = |kind, message: String| Err(Error::new(kind, message));
-        if self.memory_budget != 0 {
-            return refuse(
-                ErrorKind::Unsupported,
-                "memory_budget: a limit is not supported yet; use 0".into(),
-            );
-        }
         if self.sync_mode == SyncMode::Interval && !(1..=3_600_000).contains(&self.sync_interval_ms)
         {
             return refuse(

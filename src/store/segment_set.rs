@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KeyReader, Location};
 use crate::log::footer::FOOTER_LEN;
 use crate::log::{Disposal, Segment};
+use crate::memory::budget::{HeapCharge, MemoryBudget};
 use crate::memory::epoch::{self, Guard};
 use crate::memory::epoch_table::EpochTable;
 
@@ -23,6 +24,9 @@ pub(super) const CHUNK_BITS: u32 = 16;
 const CHUNK_BYTES: u64 = UNIT << CHUNK_BITS;
 /// How many chunks the location space has.
 pub const CHUNKS: u64 = 1 << (Location::BITS - CHUNK_BITS);
+
+/// What is kept of a segment in memory, with its share of lists and tables.
+const SEGMENT_BYTES: usize = 2048;
 
 /// How many chunks a segment of `bytes` takes.
 pub fn chunks_for(bytes: u64) -> u64 {
@@ -54,6 +58,7 @@ pub struct SegmentSet {
     by_chunk: EpochTable<LiveSegment>,
     members: Mutex<Members>,
     disposal: Arc<Disposal>,
+    budget: Arc<MemoryBudget>,
 }
 
 /// What the segments of a store amount to.
@@ -117,6 +122,7 @@ pub struct Recovered {
 /// A place in the location space for a segment that is still to come.
 pub struct Reservation {
     chunks: Range<usize>,
+    charge: HeapCharge,
 }
 
 impl Reservation {
@@ -135,11 +141,28 @@ fn bits_below(end: usize) -> u32 {
 impl SegmentSet {
     /// An empty set.
     pub fn new() -> Result<Self> {
+        Self::within(Arc::default())
+    }
+
+    /// An empty set, whose bookkeeping takes its memory from `budget`.
+    pub fn within(budget: Arc<MemoryBudget>) -> Result<Self> {
         Ok(Self {
+            budget,
             by_chunk: EpochTable::new()?,
             members: Mutex::default(),
             disposal: Arc::default(),
         })
+    }
+
+    /// The budget of the store that the segments are of.
+    pub fn budget(&self) -> &Arc<MemoryBudget> {
+        &self.budget
+    }
+
+    /// For what is known of one more segment. It may come from the last of the reserve: a store must be able to delete when it
+    /// is full.
+    fn charge(&self) -> Result<HeapCharge> {
+        MemoryBudget::with_last_reserve(|| self.budget.charge(SEGMENT_BYTES))
     }
 
     /// Where the segments go when they have left the set and nobody reads them any more.
@@ -154,7 +177,8 @@ impl SegmentSet {
         capacity: u64,
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
-        let live = |first_chunk| LiveSegment {
+        let live = |first_chunk, charge| LiveSegment {
+            _charge: Arc::new(charge),
             segment,
             usage: Arc::default(),
             first_chunk,
@@ -175,7 +199,8 @@ impl SegmentSet {
         // Hints behind the records take no place.
         let capacity = known.sealed.records_end + FOOTER_LEN as u64;
         let dead = known.place.map_or(Dead::default(), |(_, dead)| dead);
-        let live = |first_chunk| LiveSegment {
+        let live = |first_chunk, charge| LiveSegment {
+            _charge: Arc::new(charge),
             segment,
             usage: Arc::new(Usage::new(dead, known.footer_is_durable)),
             first_chunk,
@@ -201,7 +226,8 @@ impl SegmentSet {
         first_chunk: Option<u32>,
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
-        let live = |first_chunk| LiveSegment {
+        let live = |first_chunk, charge| LiveSegment {
+            _charge: Arc::new(charge),
             segment,
             usage: Arc::default(),
             first_chunk,
@@ -258,8 +284,9 @@ impl SegmentSet {
     }
 
     fn checked(&self, chunks: Range<usize>) -> Result<Reservation> {
-        match self.by_chunk.reserve(chunks.clone()) {
-            Ok(()) => Ok(Reservation { chunks }),
+        let charged = self.charge();
+        match charged.and_then(|charge| self.by_chunk.reserve(chunks.clone()).map(|()| charge)) {
+            Ok(charge) => Ok(Reservation { chunks, charge }),
             Err(error) => {
                 self.members.lock().taken.remove(&chunks.start);
                 Err(error)
@@ -280,7 +307,8 @@ impl SegmentSet {
         reservation: Reservation,
         guard: &Guard,
     ) -> Arc<LiveSegment> {
-        let live = |first_chunk| LiveSegment {
+        let live = |first_chunk, charge| LiveSegment {
+            _charge: Arc::new(charge),
             segment,
             usage: Arc::new(Usage::new(Dead::default(), true)),
             first_chunk,
@@ -293,11 +321,11 @@ impl SegmentSet {
     fn publish_at(
         &self,
         reservation: Reservation,
-        live: impl FnOnce(u64) -> LiveSegment,
+        live: impl FnOnce(u64, HeapCharge) -> LiveSegment,
         guard: &Guard,
     ) -> Arc<LiveSegment> {
-        let Reservation { chunks } = reservation;
-        let live = Arc::new(live(chunks.start as u64));
+        let Reservation { chunks, charge } = reservation;
+        let live = Arc::new(live(chunks.start as u64, charge));
         let mut members = self.members.lock();
         self.publish(&mut members, live.clone(), chunks, guard);
         live

@@ -95,4 +95,14 @@ pub struct Stats {
     pub compaction_bytes_written: u64,
     /// RAM that lists of compactions, and images and hints that are being written, take now: in all stores of this process.
     pub work_bytes: u64,
+    /// Bytes of memory that the store has, as its budget counts them.
+    pub memory_used_bytes: u64,
+    /// How much it may have; 0 without a limit.
+    pub memory_budget_bytes: u64,
+    /// How often something was refused because it may not have more.
+    pub memory_refusals: u64,
+    /// How often what waited for its next use was given back because the budget filled up.
+    pub memory_trims: u64,
+    /// How often the index was made smaller for that reason where keys had gone.
+    pub memory_evacuations: u64,
 }

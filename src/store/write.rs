@@ -43,6 +43,13 @@ impl Store {
         value: &[u8],
         expires_at_ms: Option<u64>,
     ) -> Result<()> {
+        match self.try_put(key, value, expires_at_ms) {
+            Err(error) if self.shared.relieve(&error) => self.try_put(key, value, expires_at_ms),
+            done => done,
+        }
+    }
+
+    fn try_put(&self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
         check_lengths(key, value)?;

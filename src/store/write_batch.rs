@@ -34,6 +34,13 @@ impl Store {
 
     /// The same for operations that lie in a buffer, which need no batch.
     pub fn write_packed(&self, batch: PackedOperations<'_>) -> Result<()> {
+        match self.try_write(batch) {
+            Err(error) if self.shared.relieve(&error) => self.try_write(batch),
+            done => done,
+        }
+    }
+
+    fn try_write(&self, batch: PackedOperations<'_>) -> Result<()> {
         let shared = &*self.shared;
         shared.check_open()?;
         let log = shared.log()?;

@@ -75,7 +75,15 @@ fn reopen(
     key_storage: KeyStorage,
 ) -> Index {
     let hasher = SeededHash::new(OPTIONS.seed);
-    Index::absent(&options(key_storage), hasher, reader, summaries, source).unwrap()
+    Index::absent(
+        &options(key_storage),
+        hasher,
+        reader,
+        summaries,
+        source,
+        Arc::default(),
+    )
+    .unwrap()
 }
 
 fn agrees(index: &Index, truth: &HashMap<Vec<u8>, Location>) {

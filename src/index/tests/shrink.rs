@@ -1,5 +1,6 @@
 //! What is left of an index from which most keys were removed: shards that are small are merged.
 
+use crate::memory::page_arena::PageArena;
 use std::sync::atomic::AtomicBool;
 
 use super::memory::{Records, key, put, remove, settle};
@@ -255,7 +256,14 @@ fn a_few_keys_in_many_shards_come_together_in_one_and_are_all_there() {
         let shape = Shape::for_entries(0);
         let hasher = SeededHash::new(7);
         let options = options(key_storage);
-        let index = Index::prepared(&options, hasher, Arc::new(Records), usize::MAX, 3, shape);
+        let index = Index::prepared(
+            &options,
+            hasher,
+            Arc::new(Records),
+            PageArena::new(usize::MAX),
+            3,
+            shape,
+        );
         let index = index.unwrap();
         (0..200).for_each(|number| put(&index, number).unwrap());
         (0..200)

@@ -265,3 +265,64 @@ fn runs_and_figures_are_right_through_growing_and_shrinking_with_huge_pages() {
         assert!(arena.statistics().idle_bytes <= REGION_BYTES);
     }
 }
+
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn the_budget_pays_for_what_is_resident_and_gets_it_back() {
+    let budget = Arc::new(MemoryBudget::new(0));
+    let arena = PageArena::within(budget.clone());
+    let resident = |arena: &PageArena| {
+        let statistics = arena.statistics();
+        (statistics.allocated_bytes + statistics.idle_bytes) as u64
+    };
+    let runs = take(&arena, 3 * RUNS, PAGE_BYTES);
+    assert_eq!(budget.used(), 3 * REGION_BYTES as u64);
+    give(&arena, runs, PAGE_BYTES);
+    assert_eq!(budget.used(), resident(&arena));
+    let large = take(&arena, 2, LARGEST_RUN_BYTES);
+    assert_eq!(budget.used(), resident(&arena));
+    arena.trim();
+    assert_eq!(budget.used(), 2 * LARGEST_RUN_BYTES as u64);
+    give(&arena, large, LARGEST_RUN_BYTES);
+    drop(arena);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn at_the_limit_idle_memory_serves_before_anything_is_refused() {
+    let budget = Arc::new(MemoryBudget::new(4 << 20));
+    let arena = PageArena::within(budget.clone());
+    let limit = budget.growth_limit().unwrap() as usize;
+    let mut runs = take(&arena, limit / PAGE_BYTES, PAGE_BYTES);
+    assert!(arena.allocate(PAGE_BYTES).is_err());
+    assert_eq!(budget.used() as usize, limit);
+    // Idle runs of the same length, which lie behind one that was never used.
+    give(&arena, runs.drain(10..20), PAGE_BYTES);
+    runs.extend(take(&arena, 10, PAGE_BYTES));
+    assert!(arena.allocate(PAGE_BYTES).is_err());
+    // Idle memory of another length.
+    give(&arena, runs.drain(..16), PAGE_BYTES);
+    let large = take(&arena, 1, 16 * PAGE_BYTES);
+    assert!(arena.allocate(PAGE_BYTES).is_err());
+    assert!(budget.used() as usize <= limit);
+    give(&arena, large, 16 * PAGE_BYTES);
+    give(&arena, runs, PAGE_BYTES);
+}
+
+#[test]
+#[cfg(all(target_os = "linux", not(miri)))]
+fn a_region_that_would_burst_the_budget_is_not_made_ahead() {
+    for (budget_bytes, made) in [(34 << 20, false), (64 << 20, true)] {
+        let budget = Arc::new(MemoryBudget::new(budget_bytes));
+        let arena = PageArena::within(budget.clone());
+        arena.ask_before_growth(|| {});
+        let runs = take(&arena, HUGE_FROM_BYTES / PAGE_BYTES - 1, PAGE_BYTES);
+        let before = budget.used();
+        arena.prepare();
+        assert!(budget.used() <= budget.growth_limit().unwrap());
+        // Where the system has no huge pages, there is nothing to be seen.
+        assert!(made || budget.used() == before);
+        give(&arena, runs, PAGE_BYTES);
+    }
+}

@@ -330,6 +330,7 @@ impl Store {
         let shared = &*self.shared;
         shared.check_open()?;
         let log = shared.log()?;
+        shared.watch_memory();
         log.finish_adoption()?;
         match log.interval_has_passed() && shared.options.sync_mode == super::SyncMode::Interval {
             true => log.sync(Scope::Everything)?,

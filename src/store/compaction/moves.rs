@@ -1,22 +1,24 @@
 //! From where the records of an output come, in some three bytes each.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::log::record::ALIGNMENT;
 use crate::log::varint;
+use crate::memory::budget::MemoryBudget;
 use crate::memory::scratch::Scratch;
 
 /// A list of places in the segments that are merged. In each of these the places rise.
-#[derive(Default)]
 pub struct Moves {
     bytes: Scratch,
     last: Vec<u64>,
 }
 
 impl Moves {
-    /// An empty list of places in `victims` segments.
-    pub fn new(victims: usize) -> Self {
+    /// An empty list of places in `victims` segments, which takes its memory from `budget`.
+    pub fn new(victims: usize, budget: Arc<MemoryBudget>) -> Self {
         Self {
-            bytes: Scratch::default(),
+            bytes: Scratch::within(budget),
             last: vec![0; victims],
         }
     }
@@ -54,7 +56,7 @@ mod tests {
 
     #[test]
     fn places_read_back_as_added_in_about_three_bytes_each() {
-        let mut moves = Moves::new(3);
+        let mut moves = Moves::new(3, Arc::default());
         let places: Vec<_> = (1..1000_u64)
             .map(|number| ((number % 3) as usize, 128 + number * 144))
             .collect();

@@ -62,14 +62,16 @@ impl Output {
         let size = exact_size(content + grown + (manifest_len as u64).next_multiple_of(ALIGNMENT));
         let read_mode = place.options.read_mode;
         let (vfs, directory) = (&*place.vfs, &place.directory);
-        let (mut writer, segment) =
+        let (writer, segment) =
             SegmentWriter::create_unnamed(vfs, directory, &header, size, read_mode)?;
+        let budget = work.contents.segments.budget();
+        let mut writer = writer.within(budget.clone());
         writer.append_manifest(&manifest)?;
         Ok(Self {
             writer,
             segment,
-            moves: Moves::new(plan.victims.len()),
-            expired: Moves::new(plan.victims.len()),
+            moves: Moves::new(plan.victims.len(), budget.clone()),
+            expired: Moves::new(plan.victims.len(), budget.clone()),
             bytes_read: 0,
         })
     }

@@ -111,6 +111,12 @@ fn tidy(vfs: &dyn Vfs, directory: &Path, state: &mut State) {
     }
 }
 
+/// What a shard takes as bytes, at most.
+const SHARD_BYTES: usize = 96 << 10;
+
+/// What the directory of an image takes for each shard, as it is made and as bytes.
+const DIRECTORY_BYTES: usize = 192;
+
 struct Output {
     file: Box<dyn File>,
     end: u64,
@@ -143,6 +149,8 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         seed: shared.seed,
         ..Directory::default()
     };
+    let needed = SHARD_BYTES + index.statistics().shards as usize * DIRECTORY_BYTES;
+    let _loan = shared.budget.lend(needed)?;
     // Taken before the shards, because recovery counts what later records supersede.
     let members = segments.members()?;
     let mut dead: HashMap<u64, Dead> = HashMap::new();

@@ -5,11 +5,18 @@ use super::pins::Pins;
 use super::places::Places;
 use crate::error::{Error, Result};
 use crate::index::ShardSnapshot;
+use crate::memory::budget::Loan;
 use crate::memory::epoch::{self, Guard};
 use crate::store::contents::Contents;
 
 /// At most about so many keys are collected at a time, which takes some tens of milliseconds.
 const MOST_KEYS: u64 = 1 << 22;
+
+/// What a pass takes for its locations and the entries of a shard.
+const BESIDES_PLACES: usize = 224 << 10;
+
+/// With so much the places of one shard fit.
+const LEAST_MEMORY: usize = 32 << 10;
 
 /// How many locations are taken from the places at a time.
 const LOCATIONS: usize = 4096;
@@ -25,6 +32,8 @@ pub struct Pass {
     /// Keys that need no record.
     pub keys: ShardSnapshot,
     places: Places,
+    /// How much memory the pass has, for the places, and besides.
+    loan: Option<Loan>,
 }
 
 impl Pass {
@@ -52,13 +61,26 @@ impl Pass {
         first_hash: u64,
         options: &IterOptions,
     ) -> Result<Option<u64>> {
+        if self.loan.is_none() {
+            let budget = contents.segments.budget();
+            let memory = match budget.limit() {
+                Some(_) => {
+                    let spare = budget.available().saturating_sub(BESIDES_PLACES);
+                    options.memory().min(spare / 2)
+                }
+                None => options.memory(),
+            };
+            self.loan = Some(budget.lend(memory.max(LEAST_MEMORY) + BESIDES_PLACES)?);
+        }
+        let memory = self.loan.as_ref().map_or(0, Loan::bytes);
+        let memory = memory.saturating_sub(BESIDES_PLACES).min(options.memory());
         self.locations.clear();
         let reserved = self.locations.try_reserve_exact(LOCATIONS);
         reserved.map_err(|_| Error::memory("an iterator"))?;
         // Until the segments are pinned: what the index says under this guard stays meaningful under it.
         let guard = epoch::pin();
         let end = 1 << contents.segments.location_bits();
-        let room = self.places.prepare(end, options.memory())?;
+        let room = self.places.prepare(end, memory)?;
         let mut collected = 0;
         let mut next = Some(first_hash);
         while let Some(hash) = next {

@@ -7,12 +7,14 @@ use super::changes::{Change, Maker};
 use super::graves::Graves;
 use super::pipeline::{self, Sink};
 use super::replay;
+use super::room::Needed;
 use super::survey::{Kept, Survey};
 use super::tail::Tail;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::image::ShardSummary;
 use crate::index::{Index, IndexOptions, SeededHash};
 use crate::log::record::ALIGNMENT;
+use crate::memory::budget::MemoryBudget;
 use crate::memory::epoch;
 use crate::store::image::{Image, LogSource};
 use crate::store::live_segment::{LiveSegment, Sealed};
@@ -23,6 +25,9 @@ use crate::vfs::Vfs;
 
 /// A second thread is worth starting for so many bytes of log.
 const WORTH_A_THREAD: u64 = 4 << 20;
+
+/// What a key takes in the index, at least.
+const BYTES_A_KEY: u64 = 7;
 
 /// What the index is filled from.
 pub struct Filling<'r> {
@@ -52,7 +57,8 @@ impl Filling<'_> {
         let log = self.open_log(image.as_ref())?;
         match image {
             Some(image) => self.read_image(&image, &log, options, report),
-            None => self.read_log(&log, options, report),
+            // What was there fits again, also if it does so in another way; the reserve that is left serves reading.
+            None => MemoryBudget::with_reserve(|| self.read_log(&log, options, report)),
         }
     }
 
@@ -131,11 +137,14 @@ impl Filling<'_> {
         report: &mut RecoveryReport,
     ) -> Result<Index> {
         let Estimate { counted, most } = self.estimate_keys();
+        Needed::by_keys(counted, 0).check(self.segments.budget(), self.options)?;
+        let most = most.min(self.most_to_prepare_for()).max(counted);
         let prepared = IndexOptions {
             expected_keys: options.expected_keys.max(counted),
             ..options.clone()
         };
-        let index = Index::with_room_for_at_most(most, &prepared, self.segments.clone())?;
+        let index =
+            Index::with_room_for_at_most(most, &prepared, self.segments.clone(), self.budget())?;
         // Fresh segments come in commit order. Compaction keeps the sequence numbers of records, but not their places.
         let graves = self.survey.has_compacted().then(Graves::default);
         let maker = Maker {
@@ -144,7 +153,8 @@ impl Filling<'_> {
         };
         pipeline::make_changes(maker, self.deserves_thread(0), |sink| {
             self.read(log, 0, &index, sink, report)
-        })?;
+        })
+        .map_err(|error| self.explain(error, &index, counted))?;
         if let Some(graves) = graves {
             graves.clear(&index, self.segments)?;
         }
@@ -163,6 +173,7 @@ impl Filling<'_> {
         options: &IndexOptions,
         report: &mut RecoveryReport,
     ) -> Result<Index> {
+        Needed::by_image(image, self.options).check(self.segments.budget(), self.options)?;
         let mut log_of_source = reserved_vec(log.len())?;
         log_of_source.extend(log.iter().cloned());
         let source = LogSource::new(image, self.segments.clone(), log_of_source);
@@ -175,9 +186,10 @@ impl Filling<'_> {
             self.segments.clone(),
             &shards,
             source.clone(),
+            self.budget(),
         )?;
         let covered = image.directory.covered_sequence;
-        let mut tail = Some(Tail::new(&shards)?);
+        let mut tail = Some(Tail::new(&shards, self.segments.budget())?);
         let maker = self.maker(&index, true);
         pipeline::make_changes(maker, self.deserves_thread(covered), |sink| {
             let mut wait = |change: &Change<'_>| match &mut tail {
@@ -196,6 +208,32 @@ impl Filling<'_> {
             source.set_tail(tail);
         }
         Ok(index)
+    }
+
+    /// For so many keys room is made at once, if they may come: half of what the budget has.
+    fn most_to_prepare_for(&self) -> u64 {
+        let budget = self.segments.budget();
+        match budget.growth_limit() {
+            Some(limit) => limit.saturating_sub(budget.used()) / 2 / BYTES_A_KEY,
+            None => u64::MAX,
+        }
+    }
+
+    /// What an open says when memory has run out before the log was read: how much all of it takes, as far as can be told.
+    fn explain(&self, error: Error, index: &Index, counted: u64) -> Error {
+        let budget = self.segments.budget();
+        if error.kind() != ErrorKind::Memory || budget.limit().is_none() {
+            return error;
+        }
+        let so_far = index.statistics();
+        let keys = counted.max(so_far.keys);
+        let key_bytes = u128::from(so_far.key_bytes) * u128::from(keys);
+        let key_bytes = key_bytes / u128::from(so_far.keys.max(1));
+        Needed::by_keys(keys, key_bytes as u64).refusal(budget, self.options)
+    }
+
+    fn budget(&self) -> Arc<MemoryBudget> {
+        self.segments.budget().clone()
     }
 
     fn maker<'m>(&'m self, index: &'m Index, may_know_newer: bool) -> Maker<'m> {

@@ -15,6 +15,7 @@ mod in_force;
 mod mend;
 mod pipeline;
 mod replay;
+mod room;
 mod survey;
 mod tail;
 mod trouble;

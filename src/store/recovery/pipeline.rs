@@ -11,6 +11,10 @@ use crate::memory::reserve;
 /// Changes are handed over when there are so many of them, or so many bytes.
 const BATCH_CHANGES: usize = 1 << 16;
 const BATCH_BYTES: usize = 8 << 20;
+/// What a change takes besides its key.
+const CHANGE_BYTES: usize = 40;
+/// Where memory is limited, a batch has this part of the reserve: twice, since lists double.
+const RESERVE_PART: usize = 8;
 /// How many batches may wait.
 const WAITING: usize = 2;
 /// A batch is divided by this many leading bits of the hashes, and made part by part: so that what is touched of the index
@@ -25,11 +29,14 @@ struct Batch {
     parts: [Changes; 1 << PART_BITS],
     changes: usize,
     bytes: usize,
+    /// It is full then.
+    most_bytes: usize,
 }
 
 impl Batch {
-    fn new() -> Self {
+    fn new(most_bytes: usize) -> Self {
         Self {
+            most_bytes,
             parts: std::array::from_fn(|_| Changes::default()),
             changes: 0,
             bytes: 0,
@@ -40,12 +47,12 @@ impl Batch {
         let part = &mut self.parts[(change.hash >> (u64::BITS - PART_BITS)) as usize];
         part.push(change)?;
         self.changes += 1;
-        self.bytes += change.key.len();
+        self.bytes += CHANGE_BYTES + change.key.len();
         Ok(())
     }
 
     fn is_full(&self) -> bool {
-        self.changes >= BATCH_CHANGES || self.bytes >= BATCH_BYTES
+        self.changes >= BATCH_CHANGES || self.bytes >= self.most_bytes
     }
 
     /// Makes all changes and forgets them, but keeps their memory.
@@ -59,15 +66,22 @@ impl Batch {
     }
 }
 
-/// Makes the changes that `read` comes upon, in their order; with two threads if `may_start_threads` and there are some.
+/// Makes the changes that `read` comes upon, in their order; with two threads if `may_start_threads` and there are some, and
+/// memory is not limited.
 pub fn make_changes(
     maker: Maker<'_>,
     may_start_threads: bool,
     read: impl FnOnce(&mut Sink<'_>) -> Result<()> + Send,
 ) -> Result<()> {
     // Starting a thread can end the process for want of a few bytes.
+    let budget = maker.segments.budget().clone();
+    if let (Some(limit), Some(growth)) = (budget.limit(), budget.growth_limit()) {
+        let most_bytes = ((limit - growth) as usize / RESERVE_PART).min(BATCH_BYTES);
+        let _loan = budget.lend(2 * most_bytes)?;
+        return alternate(maker, most_bytes, read);
+    }
     if !may_start_threads || reserve::check_for_thread().is_err() {
-        return alternate(maker, read);
+        return alternate(maker, BATCH_BYTES, read);
     }
     let mut work = Some((maker, read));
     let done = on_another_thread(|| work.take().map(|(maker, read)| overlap(maker, read)));
@@ -77,7 +91,7 @@ pub fn make_changes(
         Ok(_) => {}
     }
     match work {
-        Some((maker, read)) => alternate(maker, read),
+        Some((maker, read)) => alternate(maker, BATCH_BYTES, read),
         None => Err(Error::memory("the threads that fill the index")),
     }
 }
@@ -107,7 +121,7 @@ fn on_another_thread<R: Send>(
 /// Reads on this thread and makes the changes on another.
 fn overlap(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> Result<()> {
     if reserve::check_for_thread().is_err() {
-        return alternate(maker, read);
+        return alternate(maker, BATCH_BYTES, read);
     }
     std::thread::scope(|scope| {
         let (full_sender, full_receiver) = sync_channel::<Batch>(WAITING);
@@ -122,15 +136,17 @@ fn overlap(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> 
             Ok(())
         });
         let Ok(second) = second else {
-            return alternate(maker, read);
+            return alternate(maker, BATCH_BYTES, read);
         };
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(BATCH_BYTES);
         // Fails only when the thread has ended with an error, which is told below.
         let stopped = || Error::memory("the thread that fills the index");
         let result = read(&mut |change| {
             batch.push(change)?;
             if batch.is_full() {
-                let empty = empty_receiver.try_recv().unwrap_or_else(|_| Batch::new());
+                let empty = empty_receiver
+                    .try_recv()
+                    .unwrap_or_else(|_| Batch::new(BATCH_BYTES));
                 let full = std::mem::replace(&mut batch, empty);
                 full_sender.send(full).map_err(|_| stopped())?;
             }
@@ -145,9 +161,13 @@ fn overlap(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> 
     })
 }
 
-/// Reads and makes changes by turns.
-fn alternate(maker: Maker<'_>, read: impl FnOnce(&mut Sink<'_>) -> Result<()>) -> Result<()> {
-    let mut batch = Batch::new();
+/// Reads and makes changes by turns, about `most_bytes` at a time.
+fn alternate(
+    maker: Maker<'_>,
+    most_bytes: usize,
+    read: impl FnOnce(&mut Sink<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut batch = Batch::new(most_bytes);
     read(&mut |change| {
         batch.push(change)?;
         match batch.is_full() {

@@ -1,14 +1,18 @@
 //! The log behind an image: its changes wait, by shard, until their shard is loaded.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::changes::{Change, Changes, Maker};
 use crate::error::{Error, Result};
 use crate::index::image::ShardSummary;
+use crate::memory::budget::{Loan, MemoryBudget};
 use crate::memory::epoch;
 
 /// Most memory in bytes that waiting changes may take.
 const LIMIT_BYTES: usize = 64 << 20;
+/// Where memory is limited, they may have this part of the reserve: twice, since lists double.
+const RESERVE_PART: usize = 8;
 /// After how many changes memory that they replaced may be freed.
 const PINNED: usize = 256;
 const NONE: u32 = u32::MAX;
@@ -20,6 +24,9 @@ pub struct Tail {
     /// For each change the next one of the same shard.
     next: Vec<u32>,
     shards: Vec<Chain>,
+    /// No change may wait when these take so much.
+    most_bytes: usize,
+    _loan: Option<Loan>,
 }
 
 struct Chain {
@@ -31,7 +38,15 @@ struct Chain {
 
 impl Tail {
     /// Nothing waits for any of `shards`, which cover every hash once and are in the order of their hashes.
-    pub fn new(shards: &[ShardSummary]) -> Result<Self> {
+    pub fn new(shards: &[ShardSummary], budget: &Arc<MemoryBudget>) -> Result<Self> {
+        let most_bytes = match (budget.limit(), budget.growth_limit()) {
+            (Some(limit), Some(growth)) => {
+                ((limit - growth) as usize / RESERVE_PART).min(LIMIT_BYTES)
+            }
+            _ => LIMIT_BYTES,
+        };
+        let limited = budget.limit().is_some();
+        let loan = limited.then(|| budget.lend(2 * most_bytes)).transpose()?;
         let mut chains = Vec::new();
         let reserved = chains.try_reserve_exact(shards.len());
         reserved.map_err(|_| no_memory())?;
@@ -42,13 +57,15 @@ impl Tail {
         }));
         Ok(Self {
             shards: chains,
+            most_bytes,
+            _loan: loan,
             ..Self::default()
         })
     }
 
     /// Whether another change may wait.
     pub fn has_room(&self) -> bool {
-        self.changes.bytes() + self.next.len() * size_of::<u32>() < LIMIT_BYTES
+        self.changes.bytes() + self.next.len() * size_of::<u32>() < self.most_bytes
     }
 
     /// Lets `change` wait, behind all others of its shard. Errors: `Memory`.
@@ -151,7 +168,7 @@ mod tests {
             first_hash,
             ..ShardSummary::default()
         });
-        let mut tail = Tail::new(&shards).unwrap();
+        let mut tail = Tail::new(&shards, &Arc::default()).unwrap();
         let mut expected = [const { Vec::new() }; 3];
         for number in 0..1000_u64 {
             let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
