@@ -50,9 +50,10 @@ fn a_filler_that_is_faster_than_any_sample_meets_the_actions() {
         let stats = store.stats();
         assert!(stats.memory_trims > 0 && stats.memory_evacuations > 0);
         assert!(stats.memory_refusals > 0 && stats.memory_used_bytes <= BUDGET);
-        assert_eq!(store.memory_pressure().unwrap().level, Level::Emergency);
         let emergency = 1 << Level::Emergency as u64;
+        // A thread may have given memory back since.
         if background_threads == 0 {
+            assert_eq!(store.memory_pressure().unwrap().level, Level::Emergency);
             assert_eq!(levels.load(Ordering::Relaxed), 0, "a put has called back");
             store.maintain().unwrap();
         }

@@ -1,7 +1,7 @@
 //! What a store does as its memory budget fills up. The maintenance thread, or [`Store::maintain`], takes samples and acts;
 //! a write for which there is too little acts itself, once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub struct Pressure {
     callback: Mutex<Listener>,
     /// How much was in use when a write was refused last; 0 if none was under this budget.
     refused_at: AtomicU64,
+    /// A write was refused, and the callback has not been told: it is, also if memory has come back meanwhile.
+    refusal_is_news: AtomicBool,
     trims: AtomicU64,
     evacuations: AtomicU64,
     /// Where the evacuation that was begun last is to go on; 0 if it is through.
@@ -84,8 +86,7 @@ impl Shared {
         // Growth ends where the next step of it does not fit, which is somewhat before its limit.
         let refused_at = self.pressure.refused_at.load(Ordering::Relaxed);
         if budget > 0 && refused_at > 0 && used + budget / RECOVERED_PART >= refused_at {
-            assessment.level = Level::Emergency;
-            assessment.time_to_critical = Some(Duration::ZERO);
+            assessment.set_critical();
         }
         assessment
     }
@@ -122,7 +123,10 @@ impl Shared {
                     budget,
                 });
             }
-            let assessment = self.assess_memory_with(&monitor);
+            let mut assessment = self.assess_memory_with(&monitor);
+            if self.pressure.refusal_is_news.swap(false, Ordering::Relaxed) {
+                assessment.set_critical();
+            }
             let action = monitor.escalate(now, assessment.level);
             (assessment, action, monitor.thresholds())
         };
@@ -193,6 +197,7 @@ impl Shared {
         self.pressure
             .refused_at
             .store(refused_at, Ordering::Relaxed);
+        self.pressure.refusal_is_news.store(true, Ordering::Relaxed);
         let now = self.vfs().monotonic();
         let action = self.pressure.monitor.lock().escalate(now, Level::Emergency);
         let Some(action) = action else {

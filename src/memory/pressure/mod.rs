@@ -44,6 +44,14 @@ pub struct Assessment {
     pub samples: usize,
 }
 
+impl Assessment {
+    /// Growth is refused now.
+    pub fn set_critical(&mut self) {
+        self.level = Level::Emergency;
+        self.time_to_critical = Some(Duration::ZERO);
+    }
+}
+
 /// Watches one budget.
 #[derive(Debug, Default)]
 pub struct Monitor {
