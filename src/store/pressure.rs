@@ -176,18 +176,24 @@ impl Shared {
         };
         let from = self.pressure.evacuate_from.load(Ordering::Relaxed);
         let next = index.evacuate(from, go_on);
-        for _ in 0..EPOCHS {
-            epoch::pin().flush();
-        }
-        index.release_idle_memory();
+        self.release_replaced();
         let next = next.filter(|_| !self.closed.load(Ordering::Acquire));
         self.pressure
             .evacuate_from
             .store(next.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// After `error`, which a write met: whether memory has been found by acting on it, so that it is worth another try. At most
-    /// once in the time of grace.
+    /// Gives back what no reader can see any more.
+    fn release_replaced(&self) {
+        for _ in 0..EPOCHS {
+            epoch::pin().flush();
+        }
+        self.share_contents().index.release_idle_memory();
+    }
+
+    /// After `error`, which a write met: whether memory has been found by acting on it, so that it is worth another try. Waits a tenth of
+    /// a second at most for readers of what was replaced; the caller holds no guard. The
+    /// index is made smaller at most once in the time of grace.
     #[cold]
     pub(super) fn relieve(&self, error: &Error) -> bool {
         if error.kind() != ErrorKind::Memory || self.budget.limit().is_none() {
@@ -200,13 +206,17 @@ impl Shared {
         self.pressure.refusal_is_news.store(true, Ordering::Relaxed);
         let now = self.vfs().monotonic();
         let action = self.pressure.monitor.lock().escalate(now, Level::Emergency);
-        let Some(action) = action else {
-            return false;
-        };
         let before = self.budget.used();
-        self.act_on_pressure(action, || {
-            before.saturating_sub(self.budget.used()) < RELIEF_BYTES
-        });
+        match action {
+            Some(action) => self.act_on_pressure(action, || {
+                before.saturating_sub(self.budget.used()) < RELIEF_BYTES
+            }),
+            // What was replaced waits for readers that may have gone or soon will have.
+            None => {
+                epoch::outlast();
+                self.release_replaced();
+            }
+        }
         self.budget.used() < before
     }
 }
