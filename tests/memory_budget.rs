@@ -15,6 +15,14 @@ use freyja::store::{Batch, KeyStorage, Options, Store, SyncMode};
 const CASE: &str = "FREYJA_BUDGET_CASE";
 const STORAGES: [KeyStorage; 2] = [KeyStorage::InMemory, KeyStorage::OnDisk];
 
+/// No other store of this process may be in use meanwhile: memory that was replaced waits for all readers of all stores.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 fn options(key_storage: KeyStorage, budget: u64) -> Options {
     Options {
         key_storage,
@@ -199,6 +207,7 @@ fn run(key_storage: KeyStorage, budget: u64) -> Vec<(String, u64)> {
 
 #[test]
 fn a_full_store_takes_no_more_than_its_budget_and_most_of_it() {
+    let _alone = alone();
     const BUDGET: u64 = 4 << 20;
     for key_storage in STORAGES {
         let (said, taken) = &run(key_storage, BUDGET)[0];
@@ -240,6 +249,7 @@ fn larger_stores_take_no_more_than_their_budgets_either() {
 
 #[test]
 fn a_full_store_still_reads_overwrites_deletes_and_iterates() {
+    let _alone = alone();
     for key_storage in STORAGES {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), &options(key_storage, 2 << 20)).unwrap();
@@ -277,6 +287,7 @@ fn a_full_store_still_reads_overwrites_deletes_and_iterates() {
 
 #[test]
 fn a_raised_budget_puts_work_again_and_a_lowered_one_refuses_growth() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &options(KeyStorage::OnDisk, 2 << 20)).unwrap();
     let full = fill(&store, 0);
@@ -297,6 +308,7 @@ fn a_raised_budget_puts_work_again_and_a_lowered_one_refuses_growth() {
 
 #[test]
 fn a_store_that_does_not_fit_is_refused_with_both_figures_and_what_would_fit() {
+    let _alone = alone();
     for close in [true, false] {
         let directory = tempfile::tempdir().unwrap();
         let unlimited = options(KeyStorage::InMemory, 0);
@@ -331,6 +343,7 @@ fn a_store_that_does_not_fit_is_refused_with_both_figures_and_what_would_fit() {
 
 #[test]
 fn the_least_budget_that_a_refusal_names_works() {
+    let _alone = alone();
     for key_storage in STORAGES {
         let directory = tempfile::tempdir().unwrap();
         let refused = Store::open(directory.path(), &options(key_storage, 1))
@@ -351,6 +364,7 @@ fn the_least_budget_that_a_refusal_names_works() {
 
 #[test]
 fn a_batch_that_does_not_fit_is_refused_whole() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &options(KeyStorage::OnDisk, 2 << 20)).unwrap();
     let full = fill(&store, 0);
