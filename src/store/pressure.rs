@@ -15,6 +15,9 @@ use crate::memory::pressure::{Assessment, Level, Monitor, SAMPLE_INTERVAL, Sampl
 /// A write that acts itself stops when so many bytes have come back.
 const RELIEF_BYTES: u64 = 512 << 10;
 
+/// So often at most a write is tried again.
+const MOST_RELIEFS: u32 = 8;
+
 /// When one part in so many of the budget has come back, growth that was refused may fit.
 const RECOVERED_PART: u64 = 64;
 
@@ -191,11 +194,23 @@ impl Shared {
         self.share_contents().index.release_idle_memory();
     }
 
+    /// Does `write`, again as long as it is refused and memory comes back: another thread that makes the index smaller takes some
+    /// for that first.
+    pub(super) fn relieved(&self, write: impl Fn() -> Result<()>) -> Result<()> {
+        for _ in 0..MOST_RELIEFS {
+            match write() {
+                Err(error) if self.relieve(&error) => {}
+                done => return done,
+            }
+        }
+        write()
+    }
+
     /// After `error`, which a write met: whether memory has been found by acting on it, so that it is worth another try. Waits a tenth of
     /// a second at most for readers of what was replaced; the caller holds no guard. The
     /// index is made smaller at most once in the time of grace.
     #[cold]
-    pub(super) fn relieve(&self, error: &Error) -> bool {
+    fn relieve(&self, error: &Error) -> bool {
         if error.kind() != ErrorKind::Memory || self.budget.limit().is_none() {
             return false;
         }

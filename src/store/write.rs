@@ -43,10 +43,8 @@ impl Store {
         value: &[u8],
         expires_at_ms: Option<u64>,
     ) -> Result<()> {
-        match self.try_put(key, value, expires_at_ms) {
-            Err(error) if self.shared.relieve(&error) => self.try_put(key, value, expires_at_ms),
-            done => done,
-        }
+        self.shared
+            .relieved(|| self.try_put(key, value, expires_at_ms))
     }
 
     fn try_put(&self, key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Result<()> {

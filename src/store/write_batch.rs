@@ -34,10 +34,7 @@ impl Store {
 
     /// The same for operations that lie in a buffer, which need no batch.
     pub fn write_packed(&self, batch: PackedOperations<'_>) -> Result<()> {
-        match self.try_write(batch) {
-            Err(error) if self.shared.relieve(&error) => self.try_write(batch),
-            done => done,
-        }
+        self.shared.relieved(|| self.try_write(batch))
     }
 
     fn try_write(&self, batch: PackedOperations<'_>) -> Result<()> {
