@@ -9,13 +9,12 @@ use super::Store;
 use crate::error::Result;
 use crate::memory::buffer_pool::process_pool_if_any;
 use figures::Value;
-use text::{Kind, Metric, Text};
+use text::{Metric, Text};
 
-const PINS: Metric = Metric {
-    name: "pins",
-    kind: Kind::Gauge,
-    help: "Values pinned and not released yet, in the whole process",
-};
+const PINS: Metric = Metric::gauge(
+    "pins",
+    "Values pinned and not released yet, in the whole process",
+);
 
 impl Store {
     /// The figures of the store, of its memory budget, and of the buffer pool of the process, with how many values are pinned, in
@@ -28,16 +27,14 @@ impl Store {
         let store = self.shared.directory.to_string_lossy();
         let mut text = Text::default();
         for (metric, value) in &figures::metrics(&self.stats()) {
-            text.begin(metric);
             let labels = [("store", &*store)];
             match value {
-                Value::Number(number) => text.value(metric, &labels, number),
-                Value::Millionths(number) => text.value(metric, &labels, *number as f64 / 1e6),
+                Value::Number(number) => text.single(metric, &labels, number),
+                Value::Millionths(number) => text.single(metric, &labels, *number as f64 / 1e6),
             }
         }
         pressure::write(&mut text, &store, &pressure);
-        text.begin(&PINS);
-        text.value(&PINS, &[], pins);
+        text.single(&PINS, &[], pins);
         if let Some(pool) = process_pool_if_any() {
             pool::write(&mut text, &pool.statistics());
         }

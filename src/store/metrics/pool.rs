@@ -1,46 +1,32 @@
 //! The buffer pool of the process as metrics.
 
-use super::text::{
-    Kind::{self, Counter, Gauge},
-    Metric, Text,
-};
+use super::text::{Metric, Text};
 use crate::memory::buffer_pool::{ClassStatistics, LargeStatistics, Statistics};
-
-const fn metric(name: &'static str, kind: Kind, help: &'static str) -> Metric {
-    Metric { name, kind, help }
-}
 
 type OfClass = fn(&ClassStatistics) -> u64;
 
 const OF_CLASSES: [(Metric, OfClass); 4] = [
     (
-        metric(
-            "pool_gets_total",
-            Counter,
-            "Buffers handed out, by size class",
-        ),
+        Metric::counter("pool_gets_total", "Buffers handed out, by size class"),
         |class| class.gets,
     ),
     (
-        metric(
+        Metric::counter(
             "pool_hits_total",
-            Counter,
             "Of these, how many had waited in the pool",
         ),
         |class| class.hits,
     ),
     (
-        metric(
+        Metric::gauge(
             "pool_buffers_in_use",
-            Gauge,
             "Buffers that callers hold, by size class",
         ),
         |class| class.in_use,
     ),
     (
-        metric(
+        Metric::gauge(
             "pool_buffers_pooled",
-            Gauge,
             "Buffers that wait in magazines, by size class",
         ),
         |class| class.pooled,
@@ -66,60 +52,47 @@ pub(super) fn write(text: &mut Text, statistics: &Statistics) {
     }
     let simple = [
         (
-            metric(
+            Metric::gauge(
                 "pool_large_bytes",
-                Gauge,
                 "Bytes of large buffers that callers hold",
             ),
             bytes_in_use,
         ),
         (
-            metric(
+            Metric::counter(
                 "pool_oversize_total",
-                Counter,
                 "Requests for more than the largest class holds",
             ),
             statistics.oversize,
         ),
         (
-            metric(
+            Metric::counter(
                 "pool_refused_total",
-                Counter,
                 "Pointers that were to be freed and were none of a buffer in use",
             ),
             statistics.refused,
         ),
         (
-            metric(
+            Metric::gauge(
                 "pool_span_bytes",
-                Gauge,
                 "Bytes of addresses that classes have taken",
             ),
             statistics.span_bytes,
         ),
         (
-            metric(
-                "pool_idle_bytes",
-                Gauge,
-                "Bytes that wait for their next use",
-            ),
+            Metric::gauge("pool_idle_bytes", "Bytes that wait for their next use"),
             statistics.idle_bytes,
         ),
         (
-            metric(
-                "pool_idle_limit_bytes",
-                Gauge,
-                "Bytes that may wait at most",
-            ),
+            Metric::gauge("pool_idle_limit_bytes", "Bytes that may wait at most"),
             statistics.idle_limit,
         ),
         (
-            metric("pool_threads", Gauge, "Threads that have magazines"),
+            Metric::gauge("pool_threads", "Threads that have magazines"),
             statistics.threads,
         ),
     ];
     for (metric, value) in simple {
-        text.begin(&metric);
-        text.value(&metric, &[], value);
+        text.single(&metric, &[], value);
     }
 }

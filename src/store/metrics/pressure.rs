@@ -1,38 +1,30 @@
 //! The pressure on a memory budget as metrics.
 
-use super::text::{Kind::Gauge, Metric, Text};
+use super::text::{Metric, Text};
 use crate::memory::pressure::{Assessment, HORIZONS};
 
-const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric {
-        name,
-        kind: Gauge,
-        help,
-    }
-}
-
-const LEVEL: Metric = gauge(
+const LEVEL: Metric = Metric::gauge(
     "memory_pressure_level",
     "How full the memory budget is: 0 normal, 1 monitor, 2 gentle, 3 aggressive, 4 emergency",
 );
-const TREND: Metric = gauge(
+const TREND: Metric = Metric::gauge(
     "memory_trend",
     "Where memory in use goes: 0 decreasing, 1 stable, 2 increasing, 3 critical",
 );
-const RATE: Metric = gauge(
+const RATE: Metric = Metric::gauge(
     "memory_growth_bytes_per_second",
     "Bytes that memory in use grows by in a second",
 );
-const SAMPLES: Metric = gauge("memory_samples", "Samples that the forecast rests on");
-const FORECAST: Metric = gauge(
+const SAMPLES: Metric = Metric::gauge("memory_samples", "Samples that the forecast rests on");
+const FORECAST: Metric = Metric::gauge(
     "memory_forecast_bytes",
     "Memory expected to be in use after some time",
 );
-const CONFIDENCE: Metric = gauge(
+const CONFIDENCE: Metric = Metric::gauge(
     "memory_forecast_confidence_ratio",
     "How sure the forecast is, from 0 to 1",
 );
-const CRITICAL: Metric = gauge(
+const CRITICAL: Metric = Metric::gauge(
     "memory_critical_seconds",
     "Time until growth is refused, if it goes on like this; +Inf if it does not come to that, or nothing is known",
 );
@@ -47,18 +39,15 @@ pub(super) fn write(text: &mut Text, store: &str, assessment: &Assessment) {
         (SAMPLES, assessment.samples as f64),
     ];
     for (metric, value) in simple {
-        text.begin(&metric);
-        text.value(&metric, &labels, value);
+        text.single(&metric, &labels, value);
     }
-    text.begin(&CRITICAL);
     match assessment.time_to_critical {
-        Some(time) => text.value(&CRITICAL, &labels, time.as_secs_f64()),
-        None => text.value(&CRITICAL, &labels, "+Inf"),
+        Some(time) => text.single(&CRITICAL, &labels, time.as_secs_f64()),
+        None => text.single(&CRITICAL, &labels, "+Inf"),
     }
-    text.begin(&CONFIDENCE);
     let forecast = assessment.forecast.as_ref();
     let confidence = forecast.map_or(0.0, |forecast| forecast.confidence);
-    text.value(&CONFIDENCE, &labels, confidence);
+    text.single(&CONFIDENCE, &labels, confidence);
     text.begin(&FORECAST);
     let expected = forecast.map_or([assessment.used; 3], |it| it.used);
     for (seconds, used) in HORIZONS.iter().zip(expected) {

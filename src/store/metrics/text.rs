@@ -24,6 +24,20 @@ pub struct Metric {
     pub help: &'static str,
 }
 
+impl Metric {
+    /// One that only rises.
+    pub const fn counter(name: &'static str, help: &'static str) -> Self {
+        let kind = Kind::Counter;
+        Self { name, kind, help }
+    }
+
+    /// One that rises and falls.
+    pub const fn gauge(name: &'static str, help: &'static str) -> Self {
+        let kind = Kind::Gauge;
+        Self { name, kind, help }
+    }
+}
+
 /// A text that grows metric by metric.
 #[derive(Default)]
 pub struct Text {
@@ -49,6 +63,12 @@ impl Display for Escaped<'_> {
 }
 
 impl Text {
+    /// A metric with one value.
+    pub fn single(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
+        self.begin(metric);
+        self.value(metric, labels, value);
+    }
+
     /// Begins a metric; its values follow.
     pub fn begin(&mut self, metric: &Metric) {
         let Metric { name, kind, help } = metric;
