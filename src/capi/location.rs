@@ -3,11 +3,11 @@
 
 use std::ffi::{c_int, c_void};
 
-use super::arguments::{self, Output};
+use super::arguments;
 use super::database::reading;
 use super::db::freyja_db;
 use super::status::freyja_status::*;
-use super::structs::{self, Growing};
+use super::structs::{Growing, Place};
 use crate::store::RecordLocation;
 
 /// Where the newest record of a key lies. The place may change at any time; it is for tools and tests.
@@ -65,13 +65,11 @@ pub unsafe extern "C" fn freyja_locate(
 ) -> c_int {
     reading(db, |store| {
         // SAFETY: callers pass NULL or as many bytes as they say (header, convention 3).
-        let (key, out) = unsafe { (arguments::key(key, key_len)?, Output::new(out)?) };
-        structs::check_size::<freyja_location>(struct_size)?;
+        let (key, out) = unsafe { (arguments::key(key, key_len)?, Place::new(out, struct_size)?) };
         let Some(location) = store.locate(key)? else {
             return Ok(FREYJA_NOT_FOUND);
         };
-        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-        unsafe { structs::write(out, struct_size, &location.into()) };
+        out.set(&location.into());
         Ok(FREYJA_OK)
     })
 }

@@ -3,11 +3,10 @@
 
 use std::ffi::{c_int, c_void};
 
-use super::arguments::Output;
 use super::database::{reading, writing};
 use super::db::freyja_db;
 use super::status::freyja_status::*;
-use super::structs::{self, Growing};
+use super::structs::{Growing, Place};
 use crate::memory::pressure::{Assessment, Level, Thresholds, Trend};
 use crate::store::MemoryCallback;
 use freyja_memory_level::*;
@@ -111,12 +110,10 @@ pub unsafe extern "C" fn freyja_memory_pressure(
     struct_size: usize,
 ) -> c_int {
     reading(db, |store| {
-        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
-        let out = unsafe { Output::new(out)? };
-        structs::check_size::<freyja_memory_pressure_t>(struct_size)?;
+        // SAFETY: callers pass NULL, or have as many bytes there as they say (header, convention 3).
+        let out = unsafe { Place::new(out, struct_size)? };
         let pressure = of_assessment(&store.memory_pressure()?);
-        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-        unsafe { structs::write(out, struct_size, &pressure) };
+        out.set(&pressure);
         Ok(FREYJA_OK)
     })
 }
@@ -177,18 +174,17 @@ pub unsafe extern "C" fn freyja_memory_set_callback(
     user: *mut c_void,
 ) -> c_int {
     writing(db, |store| {
-        let listener = Listener { callback, user };
-        let callback: Option<MemoryCallback> = match callback {
-            Some(_) => Some(Box::new(move |assessment| listener.tell(assessment))),
-            None => None,
-        };
+        let callback = callback.map(|function| -> MemoryCallback {
+            let listener = Listener { function, user };
+            Box::new(move |assessment| listener.tell(assessment))
+        });
         store.set_memory_callback(callback)?;
         Ok(FREYJA_OK)
     })
 }
 
 struct Listener {
-    callback: freyja_memory_callback,
+    function: unsafe extern "C" fn(*mut c_void, *const freyja_memory_pressure_t),
     user: *mut c_void,
 }
 
@@ -199,12 +195,10 @@ unsafe impl Sync for Listener {}
 
 impl Listener {
     fn tell(&self, assessment: &Assessment) {
-        if let Some(callback) = self.callback {
-            let pressure = of_assessment(assessment);
-            // SAFETY: callers pass a function that is what its type says, and leave it callable until they set another or
-            // close the store.
-            unsafe { callback(self.user, &raw const pressure) };
-        }
+        let pressure = of_assessment(assessment);
+        // SAFETY: callers pass a function that is what its type says, and leave it callable until they set another or close the
+        // store.
+        unsafe { (self.function)(self.user, &raw const pressure) };
     }
 }
 

@@ -3,10 +3,9 @@
 
 use std::ffi::c_int;
 
-use super::arguments::Output;
 use super::guard;
 use super::status::{code_of, freyja_status::*};
-use super::structs::{self, Growing};
+use super::structs::{self, Growing, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
 use freyja_compaction::*;
@@ -145,15 +144,13 @@ const DEFAULTS: freyja_options = freyja_options {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn freyja_options_init(o: *mut freyja_options, struct_size: usize) -> c_int {
     let outcome = guard::run(|| {
-        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
-        let target = unsafe { Output::new(o)? };
-        structs::check_size::<freyja_options>(struct_size)?;
+        // SAFETY: callers pass NULL, or have as many bytes there as they say (header, convention 3).
+        let target = unsafe { Place::new(o, struct_size)? };
         let defaults = freyja_options {
             struct_size: struct_size as u32,
             ..DEFAULTS
         };
-        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-        unsafe { structs::write(target, struct_size, &defaults) };
+        target.set(&defaults);
         Ok(FREYJA_OK)
     });
     outcome.map_or_else(|error| code_of(&error), |status| status as c_int)

@@ -3,11 +3,11 @@
 
 use std::ffi::c_int;
 
-use super::arguments::{self, Output};
+use super::arguments;
 use super::buffer::{answer, pool};
 use super::fork;
 use super::status::freyja_status::*;
-use super::structs::{self, Growing};
+use super::structs::{Growing, Place};
 use crate::memory::buffer_pool::{ClassStatistics, Statistics, set_process_classes};
 
 /// Counts of the buffer pool, which all stores of the process share. While other threads use it the fields may be of
@@ -94,12 +94,10 @@ pub unsafe extern "C" fn freyja_pool_stats(
     struct_size: usize,
 ) -> c_int {
     answer(|| {
-        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
-        let out = unsafe { Output::new(out)? };
-        structs::check_size::<freyja_pool_stats_t>(struct_size)?;
+        // SAFETY: callers pass NULL, or have as many bytes there as they say (header, convention 3).
+        let out = unsafe { Place::new(out, struct_size)? };
         let statistics = of_pool(&pool()?.statistics());
-        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-        unsafe { structs::write(out, struct_size, &statistics) };
+        out.set(&statistics);
         Ok(FREYJA_OK)
     })
 }
@@ -117,15 +115,13 @@ pub unsafe extern "C" fn freyja_pool_class_stats(
     struct_size: usize,
 ) -> c_int {
     answer(|| {
-        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
-        let out = unsafe { Output::new(out)? };
-        structs::check_size::<freyja_pool_class_t>(struct_size)?;
+        // SAFETY: callers pass NULL, or have as many bytes there as they say (header, convention 3).
+        let out = unsafe { Place::new(out, struct_size)? };
         let statistics = pool()?.statistics();
         let Some(class) = statistics.classes().get(number) else {
             return Ok(FREYJA_DONE);
         };
-        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-        unsafe { structs::write(out, struct_size, &of_class(class)) };
+        out.set(&of_class(class));
         Ok(FREYJA_OK)
     })
 }

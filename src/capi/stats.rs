@@ -3,12 +3,11 @@
 
 use std::ffi::c_int;
 
-use super::arguments::Output;
 use super::database::reading;
 use super::db::freyja_db;
 use super::pinned;
 use super::status::freyja_status::*;
-use super::structs::{self, Growing};
+use super::structs::{Growing, Place};
 use crate::memory::buffer_pool::process_pool_if_any;
 use crate::store::{ImageFault, RecoveryWay, Stats};
 use freyja_image_fault::*;
@@ -201,11 +200,9 @@ pub unsafe extern "C" fn freyja_stats(
     struct_size: usize,
 ) -> c_int {
     reading(db, |store| {
-        // SAFETY: callers pass NULL or a valid pointer (header, convention 3).
-        let out = unsafe { Output::new(out)? };
-        structs::check_size::<freyja_stats_t>(struct_size)?;
-        // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-        unsafe { structs::write(out, struct_size, &with_buffers(of_store(&store.stats()))) };
+        // SAFETY: callers pass NULL, or have as many bytes there as they say (header, convention 3).
+        let out = unsafe { Place::new(out, struct_size)? };
+        out.set(&with_buffers(of_store(&store.stats())));
         Ok(FREYJA_OK)
     })
 }

@@ -25,7 +25,7 @@ pub unsafe trait Growing: Copy {
 }
 
 /// Whether `size` can be the size of some version of `T`.
-pub fn check_size<T: Growing>(size: usize) -> Result<()> {
+fn check_size<T: Growing>(size: usize) -> Result<()> {
     if (T::FIRST_SIZE..=LARGEST).contains(&size) {
         return Ok(());
     }
@@ -69,18 +69,45 @@ fn check_unset<T: Growing>(unknown: &[u8]) -> Result<()> {
     Err(Error::new(ErrorKind::Invalid, message))
 }
 
-/// Writes the first `size` bytes of `value`, zeros where the caller's version is longer. `size` has been
-/// checked.
-///
-/// # Safety
-/// `size` bytes may be written at the place that `output` names.
-pub unsafe fn write<T: Growing>(output: Output<T>, size: usize, value: &T) {
-    let known = size.min(size_of::<T>());
-    let target = output.pointer().cast::<u8>();
-    // SAFETY: the caller vouches for `size` bytes; `known` of them are in `value`.
-    unsafe {
-        std::ptr::copy_nonoverlapping(std::ptr::from_ref(value).cast(), target, known);
-        target.add(known).write_bytes(0, size - known);
+/// Where a struct is to be stored of which the caller knows so many bytes.
+pub struct Place<T> {
+    output: Output<T>,
+    size: usize,
+}
+
+impl<T: Growing> Place<T> {
+    /// The `size` bytes that `pointer` names; NULL, and what can be the size of no version, are refused.
+    ///
+    /// # Safety
+    /// `pointer` is NULL, or `size` bytes may be written there until the value is dropped.
+    pub unsafe fn new(pointer: *mut T, size: usize) -> Result<Self> {
+        // SAFETY: the same promise; no more is written than `size` bytes.
+        let output = unsafe { Output::new(pointer)? };
+        check_size::<T>(size)?;
+        Ok(Self { output, size })
+    }
+
+    /// The same, but `None` for NULL, whatever the size.
+    ///
+    /// # Safety
+    /// As for [`Place::new`].
+    pub unsafe fn optional(pointer: *mut T, size: usize) -> Result<Option<Self>> {
+        match pointer.is_null() {
+            true => Ok(None),
+            // SAFETY: the same promise.
+            false => unsafe { Self::new(pointer, size) }.map(Some),
+        }
+    }
+
+    /// Stores as much of `value` as the caller knows, and zeros where his version is longer.
+    pub fn set(self, value: &T) {
+        let known = self.size.min(size_of::<T>());
+        let target = self.output.pointer().cast::<u8>();
+        // SAFETY: whoever made this place promised its `size` bytes; `known` of them are in `value`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(std::ptr::from_ref(value).cast(), target, known);
+            target.add(known).write_bytes(0, self.size - known);
+        }
     }
 }
 
@@ -132,6 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_refused_before_anything_is_written_there() {
+        let mut sample = Sample {
+            struct_size: 16,
+            first: 1,
+            later: 2,
+        };
+        let before = sample;
+        for size in [0, 7, 4097] {
+            // SAFETY: sizes that no version has are refused, so that nothing is written.
+            let place = unsafe { Place::new(&raw mut sample, size) };
+            assert_eq!(place.err().unwrap().kind(), ErrorKind::Invalid);
+        }
+        // SAFETY: NULL is one of the two that may be passed.
+        let nowhere = unsafe { Place::<Sample>::optional(std::ptr::null_mut(), 7) };
+        assert!(nowhere.unwrap().is_none());
+        assert_eq!(sample, before);
+    }
+
+    #[test]
     fn exactly_the_callers_bytes_are_written() {
         let sample = Sample {
             struct_size: 16,
@@ -141,13 +187,8 @@ mod tests {
         for size in [8, 12, 16, 20, 24] {
             let mut bytes = [0xaau8; 32];
             // SAFETY: the array is longer than any size.
-            unsafe {
-                write(
-                    Output::new(bytes.as_mut_ptr().cast()).unwrap(),
-                    size,
-                    &sample,
-                )
-            };
+            let place = unsafe { Place::new(bytes.as_mut_ptr().cast(), size) };
+            place.unwrap().set(&sample);
             assert!(bytes[size..].iter().all(|byte| *byte == 0xaa));
             assert!(bytes[size.min(16)..size].iter().all(|byte| *byte == 0));
             assert_eq!(bytes[4], 1);

@@ -8,7 +8,7 @@ use super::arguments::{self, Output};
 use super::error::{freyja_error, report};
 use super::guard;
 use super::status::freyja_status::*;
-use super::structs::{self, Growing};
+use super::structs::{Growing, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{self, Finding, FindingKind, RepairReport, Salvage, Severity, VerifyReport};
 use freyja_finding_kind::*;
@@ -313,8 +313,7 @@ pub unsafe extern "C" fn freyja_verify(
 ) -> c_int {
     let outcome = guard::run(|| {
         // SAFETY: callers pass NULL or valid pointers (header, convention 3).
-        let (path, out) = unsafe { (arguments::path(path)?, Output::optional(out)) };
-        check_size::<freyja_verify_report>(out.is_some(), struct_size)?;
+        let (path, out) = unsafe { (arguments::path(path)?, Place::optional(out, struct_size)?) };
         let found = verify(
             &path,
             &Callback {
@@ -333,8 +332,7 @@ pub unsafe extern "C" fn freyja_verify(
             Err(error) => return Err(error),
         };
         if let Some(out) = out {
-            // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-            unsafe { structs::write(out, struct_size, &answer) };
+            out.set(&answer);
         }
         damage.map_or(Ok(FREYJA_OK), Err)
     });
@@ -376,10 +374,13 @@ pub unsafe extern "C" fn freyja_repair(
 ) -> c_int {
     let outcome = guard::run(|| {
         // SAFETY: callers pass NULL or valid pointers (header, convention 3).
-        let (path, out) = unsafe { (arguments::path(path)?, Output::optional(out)) };
-        // SAFETY: as above.
-        let destination = unsafe { arguments::path(destination)? };
-        check_size::<freyja_repair_report>(out.is_some(), struct_size)?;
+        let (path, destination, out) = unsafe {
+            (
+                arguments::path(path)?,
+                arguments::path(destination)?,
+                Place::optional(out, struct_size)?,
+            )
+        };
         if flags & !(FREYJA_REPAIR_OLDER_VERSIONS as u32) != 0 {
             let message = format!("the flags {flags:#x} have no meaning");
             return Err(Error::new(ErrorKind::Invalid, message));
@@ -394,19 +395,11 @@ pub unsafe extern "C" fn freyja_repair(
         let mut listener = |finding: &Finding| callback.call(finding);
         let report = store::repair(&path, &destination, &options, &mut listener)?;
         if let Some(out) = out {
-            // SAFETY: callers have as many bytes there as they say, and the size is one of this struct.
-            unsafe { structs::write(out, struct_size, &freyja_repair_report::from(&report)) };
+            out.set(&freyja_repair_report::from(&report));
         }
         Ok(FREYJA_OK)
     });
     answer(outcome, err)
-}
-
-fn check_size<T: Growing>(is_wanted: bool, size: usize) -> Result<()> {
-    match is_wanted {
-        true => structs::check_size::<T>(size),
-        false => Ok(()),
-    }
 }
 
 fn answer(outcome: Result<super::status::freyja_status>, err: *mut freyja_error) -> c_int {
