@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::vfs::{Access, Vfs};
 
 /// What is read of a file at most.
-const MOST_BYTES: u64 = 8192;
+const MOST_BYTES: usize = 8192;
 
 /// A limit above this is what version 1 of control groups says where there is none.
 const NO_LIMIT: u64 = 1 << 62;
@@ -18,18 +18,20 @@ pub fn available_bytes(vfs: &dyn Vfs) -> Option<u64> {
     ram.into_iter().chain(limit).min()
 }
 
-/// The text of a small file, which need not know its own length. Byte by byte, since the end is where reading fails.
+/// The text of a small file, which need not know its own length: the end is where not even a byte can be read.
 fn read(vfs: &dyn Vfs, path: &str) -> Option<String> {
     let file = vfs.open(Path::new(path), Access::Read).ok()?;
-    let mut text = String::new();
-    let mut byte = [0];
-    for offset in 0..MOST_BYTES {
-        if file.read_exact_at(&mut byte, offset).is_err() {
-            break;
+    let mut text = vec![0; MOST_BYTES];
+    let (mut length, mut step) = (0, MOST_BYTES);
+    while step > 0 && length < MOST_BYTES {
+        let end = MOST_BYTES.min(length + step);
+        match file.read_exact_at(&mut text[length..end], length as u64) {
+            Ok(()) => length = end,
+            Err(_) => step /= 2,
         }
-        text.push(char::from(byte[0]));
     }
-    Some(text)
+    text.truncate(length);
+    Some(text.into_iter().map(char::from).collect())
 }
 
 /// `MemTotal` of /proc/meminfo.
