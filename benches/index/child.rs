@@ -2,13 +2,16 @@
 
 use std::hint::black_box;
 
-use crate::clocks::processor_time;
+use crate::clocks::{processor_time, wall_time};
 use crate::colliding_keys;
 use crate::contenders::{Contender, KeysInMemory, KeysOnDisk, Kind, Map};
 use crate::keys::{self, KEY_BYTES, Key, scattered};
 use crate::latency::Latencies;
 use crate::phases::Phase;
 use crate::resident::Resident;
+
+/// How many contenders are filled alike to find out what recurs.
+pub const EQUAL_FILLS: u32 = 3;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Task {
@@ -18,6 +21,9 @@ pub enum Task {
     Costs,
     /// Times every insertion into an empty contender that grows.
     Latency,
+    /// Times every insertion into equal contenders that grow, one after the other, and tells what the slowest takes every time:
+    /// what the contender does, and not the machine.
+    Recurring,
     /// Times as many operations that do nothing: what the machine adds to any.
     Noise,
     /// All phases, one after the other.
@@ -36,6 +42,7 @@ impl Task {
             Task::Grow => "grow",
             Task::Costs => "costs",
             Task::Latency => "latency",
+            Task::Recurring => "recurring",
             Task::Noise => "noise",
             Task::Phases => "phases",
             Task::Collide => "collide",
@@ -49,6 +56,7 @@ impl Task {
             Task::Grow,
             Task::Costs,
             Task::Latency,
+            Task::Recurring,
             Task::Noise,
             Task::Phases,
             Task::Collide,
@@ -106,6 +114,7 @@ fn run<C: Contender>(task: Task, count: u64) {
             tell_latencies(&latencies);
             leave(contender);
         }
+        Task::Recurring => println!("{}", slowest_every_time::<C>(count)),
         Task::Noise => {
             let mut latencies = Latencies::new();
             for number in 0..count {
@@ -131,6 +140,22 @@ fn run<C: Contender>(task: Task, count: u64) {
         }
         Task::Collide => collide::<C>(count),
     }
+}
+
+/// Nanoseconds on the clock. Of each insertion the least of all fills counts.
+fn slowest_every_time<C: Contender>(count: u64) -> u32 {
+    let mut least = vec![u32::MAX; count as usize];
+    for _ in 0..EQUAL_FILLS {
+        let mut contender = C::with_room(0, keys::key);
+        for (number, least) in (0..).zip(&mut least) {
+            let key = keys::key(number);
+            let before = wall_time();
+            contender.insert(&key, number);
+            let took = wall_time() - before;
+            *least = u32::try_from(took).unwrap_or(u32::MAX).min(*least);
+        }
+    }
+    least.into_iter().max().unwrap_or_default()
 }
 
 fn tell_latencies(latencies: &Latencies) {

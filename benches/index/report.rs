@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::child::Task;
+use crate::child::{EQUAL_FILLS, Task};
 use crate::contenders::Kind;
 use crate::costs;
 use crate::latency::NAMES;
@@ -109,6 +109,9 @@ fn difference(before: Counts, after: Counts, count: u64) -> [String; 2] {
     ]
 }
 
+/// What [`Task::Recurring`] tells.
+const RECURRING: &str = "on the clock, the slowest insertion of equal fills by the least it took";
+
 fn print_latencies(count: u64) {
     let mut table = Table::new(2, &[&["insert, growing", "µs"], &NAMES[..]].concat());
     let puts = Kind::ALL.map(|kind| (kind.name(), Task::Latency, kind));
@@ -133,9 +136,17 @@ fn print_latencies(count: u64) {
             .to_vec();
         words.resize(1 + NAMES.len(), String::new());
         table.add([words, microseconds(&times[2 * NAMES.len()..])].concat());
+        if task == Task::Latency {
+            let slowest = numbers(Task::Recurring, kind, count);
+            let mut words = vec![name.to_owned(), RECURRING.to_owned()];
+            words.resize(1 + NAMES.len(), String::new());
+            table.add([words, microseconds(&slowest)].concat());
+        }
     }
     println!("{table}");
-    println!("Processor times have the reading of that clock in them.\n");
+    println!(
+        "Processor times have the reading of that clock in them. Equal fills are {EQUAL_FILLS}, with the same keys, hash and growth.\n"
+    );
 }
 
 fn print_costs(count: u64) {
