@@ -967,12 +967,12 @@ typedef struct freyja_stats_t {
      */
     uint64_t pins_in_use;
     /**
-     * RAM that lists of compactions, and images and hints of segments that are being written, take now, in the whole process. With
-     * index_bytes, slab_allocated_bytes and index_idle_bytes it makes up the RAM of a store, but for some hundred KiB.
+     * RAM that lists of compactions, and images and hints of segments that are being written, take now, in the whole process.
      */
     uint64_t work_bytes;
     /**
-     * RAM that the store has, as freyja_options.memory_budget counts it.
+     * All RAM that the store has, as freyja_options.memory_budget counts it: with 384 KiB for what there is whatever is stored, of
+     * which a small store needs less.
      */
     uint64_t memory_used_bytes;
     /**

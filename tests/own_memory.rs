@@ -1,17 +1,22 @@
-//! What a store says of its memory is what the system counts: in a process of its own, as every other test would count too.
+//! What a store says of its memory is what the system counts, and a small store takes little: in processes of their own, as every
+//! other test would count too.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::process::Command;
 
-use freyja::store::{KeyStorage, Options, Stats, Store, SyncMode};
+use freyja::store::{KeyStorage, Options, Store, SyncMode};
 
 /// Tells the process of its own where its store is; it is this program again.
 const DIRECTORY: &str = "OWN_MEMORY_DIRECTORY";
 const KEYS: u64 = 1_000_000;
-/// Both counts may differ by so much, and by so much while compaction is at work, whose threads have heaps of their own.
+/// Both counts may differ by so much, also while compaction is at work.
 const TOLERANCE: f64 = 0.03;
-const TOLERANCE_AT_WORK: f64 = 0.05;
+/// What an empty store may take, and one with a thousand keys: less than this.
+const EMPTY_BYTES: u64 = 64 << 10;
+const FEW_KEYS_BYTES: u64 = 128 << 10;
+/// Of the rounds that replace keys, both are taken after so many.
+const INTERVAL: u64 = KEYS / 4;
 
 /// Bytes of this process that no file backs. Not `RssAnon`, which some kernels add up only roughly.
 fn anonymous_bytes() -> u64 {
@@ -21,50 +26,118 @@ fn anonymous_bytes() -> u64 {
     kibibytes.parse::<u64>().unwrap() * 1024
 }
 
-fn own_bytes(stats: &Stats) -> u64 {
-    stats.index_bytes + stats.slab_allocated_bytes + stats.index_idle_bytes + stats.work_bytes
+/// A store whose memory is compared with that of its process.
+struct Watched {
+    store: Store,
+    /// Both counts when it was empty.
+    empty: (u64, u64),
 }
 
-fn put_all(store: &Store, value: u64) {
-    for number in 0..KEYS {
-        let key = format!("{number:064}");
-        store.put(key.as_bytes(), &value.to_le_bytes()).unwrap();
+impl Watched {
+    fn new(directory: &Path, key_storage: KeyStorage) -> Self {
+        let options = Options {
+            key_storage,
+            sync_mode: SyncMode::None,
+            ..Options::default()
+        };
+        let store = Store::open(directory, &options).unwrap();
+        // What the process needs for counting is there before the beginning.
+        anonymous_bytes();
+        let empty = (anonymous_bytes(), store.stats().memory_used_bytes);
+        Self { store, empty }
     }
-}
 
-/// The store's count of its memory is the system's, as far as it has grown since it was `empty`.
-fn assert_true(store: &Store, when: &str, empty: (u64, u64), tolerance: f64) {
-    let grown = anonymous_bytes().saturating_sub(empty.0) as f64;
-    let told = own_bytes(&store.stats()).saturating_sub(empty.1) as f64;
-    println!("{when}: {grown} bytes, of which the store tells {told}");
-    assert!((told / grown - 1.0).abs() < tolerance, "{when}");
+    fn put_all(&self, value: u64) {
+        for number in 0..KEYS {
+            let key = format!("{number:064}");
+            self.store
+                .put(key.as_bytes(), &value.to_le_bytes())
+                .unwrap();
+            if value > 1 && number % INTERVAL == INTERVAL / 2 {
+                self.assert_true(&format!("round {value}, {number} keys"));
+            }
+        }
+        self.assert_true(&format!("after round {value}"));
+    }
+
+    fn assert_true(&self, when: &str) {
+        let grown = anonymous_bytes().saturating_sub(self.empty.0) as f64;
+        let used = self.store.stats().memory_used_bytes;
+        let told = used.saturating_sub(self.empty.1) as f64;
+        let difference = told / grown - 1.0;
+        println!(
+            "{when}: {grown} bytes, of which the store tells {told}: {:+.2} %",
+            100.0 * difference
+        );
+        assert!(difference.abs() < TOLERANCE, "{when}");
+    }
 }
 
 #[test]
 fn a_store_with_keys_on_disk_tells_the_memory_that_the_system_counts() {
+    test_apart(
+        "a_store_with_keys_on_disk_tells_the_memory_that_the_system_counts",
+        KeyStorage::OnDisk,
+    );
+}
+
+#[test]
+fn a_store_with_keys_in_memory_tells_the_memory_that_the_system_counts() {
+    test_apart(
+        "a_store_with_keys_in_memory_tells_the_memory_that_the_system_counts",
+        KeyStorage::InMemory,
+    );
+}
+
+#[test]
+fn a_small_store_with_keys_on_disk_takes_little() {
+    let test = "a_small_store_with_keys_on_disk_takes_little";
+    test_small_apart(test, KeyStorage::OnDisk);
+}
+
+#[test]
+fn a_small_store_with_keys_in_memory_takes_little() {
+    let test = "a_small_store_with_keys_in_memory_takes_little";
+    test_small_apart(test, KeyStorage::InMemory);
+}
+
+fn test_small_apart(test: &str, key_storage: KeyStorage) {
     let Some(directory) = std::env::var_os(DIRECTORY) else {
-        return run_apart();
+        return run_apart(test);
     };
+    anonymous_bytes();
+    let before = anonymous_bytes();
     let options = Options {
-        key_storage: KeyStorage::OnDisk,
-        sync_mode: SyncMode::None,
+        key_storage,
         ..Options::default()
     };
     let store = Store::open(Path::new(&directory), &options).unwrap();
-    // What the process needs for counting is there before the beginning.
-    anonymous_bytes();
-    let empty = (anonymous_bytes(), own_bytes(&store.stats()));
-    put_all(&store, 1);
-    assert_true(&store, "filled", empty, TOLERANCE);
-    put_all(&store, 2);
-    assert_true(&store, "with every key replaced", empty, TOLERANCE_AT_WORK);
+    let empty = anonymous_bytes() - before;
+    for number in 0..1000 {
+        let key = format!("{number:016}");
+        store.put(key.as_bytes(), b"12345678").unwrap();
+    }
+    let few_keys = anonymous_bytes() - before;
+    println!("empty {empty} bytes, with a thousand keys {few_keys}");
+    assert!(empty < EMPTY_BYTES);
+    assert!(few_keys < FEW_KEYS_BYTES);
 }
 
-fn run_apart() {
+fn test_apart(test: &str, key_storage: KeyStorage) {
+    let Some(directory) = std::env::var_os(DIRECTORY) else {
+        return run_apart(test);
+    };
+    let watched = Watched::new(Path::new(&directory), key_storage);
+    for value in 1..=3 {
+        watched.put_all(value);
+    }
+}
+
+fn run_apart(test: &str) {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
-        .arg("a_store_with_keys_on_disk_tells_the_memory_that_the_system_counts")
+        .arg(test)
         .env(DIRECTORY, directory.path().join("store"))
         .output()
         .unwrap();

@@ -124,10 +124,7 @@ impl Contestant for Freyja {
     fn counters(&self) -> Option<Counters> {
         let stats = self.store.stats();
         Some(Counters {
-            memory: stats.index_bytes
-                + stats.slab_allocated_bytes
-                + stats.index_idle_bytes
-                + stats.work_bytes,
+            memory: stats.memory_used_bytes,
             slab_allocated: stats.slab_allocated_bytes,
             slab_wasted: stats.slab_wasted_bytes,
         })

@@ -121,10 +121,10 @@ pub struct freyja_stats_t {
     pub compaction_bytes_written: u64,
     /// Values pinned by freyja_get_pinned and not released yet, in the whole process.
     pub pins_in_use: u64,
-    /// RAM that lists of compactions, and images and hints of segments that are being written, take now, in the whole process. With
-    /// index_bytes, slab_allocated_bytes and index_idle_bytes it makes up the RAM of a store, but for some hundred KiB.
+    /// RAM that lists of compactions, and images and hints of segments that are being written, take now, in the whole process.
     pub work_bytes: u64,
-    /// RAM that the store has, as freyja_options.memory_budget counts it.
+    /// All RAM that the store has, as freyja_options.memory_budget counts it: with 384 KiB for what there is whatever is stored, of
+    /// which a small store needs less.
     pub memory_used_bytes: u64,
     /// RAM that the store may have; 0 without a limit.
     pub memory_budget_bytes: u64,

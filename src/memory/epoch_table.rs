@@ -2,39 +2,44 @@
 #![allow(unsafe_code)]
 
 use std::ptr;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+use memmap2::MmapMut;
+use parking_lot::Mutex;
 
 use super::epoch::Guard;
 use crate::error::{Error, Result};
 
-const LEAF: usize = 1024;
-const LEAVES: usize = 1024;
+const LEAF: usize = 4096;
+const LEAVES: usize = 256;
 
-struct Leaf<T>([AtomicPtr<T>; LEAF]);
+/// The first of the [`LEAF`] places of a leaf.
+type Leaf<T> = AtomicPtr<T>;
 
-/// A fixed-size sparse array of `Arc<T>`: 2^20 places, memory only for the touched thousands. Reading
+/// A fixed-size sparse array of `Arc<T>`: 2^20 places, memory only for the pages of those that were touched. Reading
 /// a place costs two dependent loads and writes nothing. A replaced value is released once no [`Guard`]
 /// that could have seen it is left.
 pub struct EpochTable<T: Send + Sync + 'static> {
-    leaves: Box<[AtomicPtr<Leaf<T>>]>,
+    leaves: [AtomicPtr<Leaf<T>>; LEAVES],
+    /// The memory of the leaves, zeroed in the beginning, which stands for empty places. It lives as long as the table.
+    memory: Mutex<Vec<MmapMut>>,
+}
+
+impl<T: Send + Sync + 'static> Default for EpochTable<T> {
+    /// A table whose places are all empty.
+    fn default() -> Self {
+        Self {
+            leaves: [const { AtomicPtr::new(ptr::null_mut()) }; LEAVES],
+            memory: Mutex::default(),
+        }
+    }
 }
 
 impl<T: Send + Sync + 'static> EpochTable<T> {
     /// Number of places.
     pub const CAPACITY: usize = LEAF * LEAVES;
-
-    /// A table whose places are all empty.
-    pub fn new() -> Result<Self> {
-        let mut leaves = Vec::new();
-        leaves
-            .try_reserve_exact(LEAVES)
-            .map_err(|_| Error::memory("a table of segments"))?;
-        leaves.resize_with(LEAVES, || AtomicPtr::new(ptr::null_mut()));
-        Ok(Self {
-            leaves: leaves.into_boxed_slice(),
-        })
-    }
 
     /// The value at `place`, valid as long as `guard` is; `None` if the place is empty or beyond the table.
     #[inline]
@@ -57,13 +62,19 @@ impl<T: Send + Sync + 'static> EpochTable<T> {
 
     #[inline]
     fn pointer(&self, place: usize) -> Option<*const T> {
-        let leaf = self.leaves.get(place / LEAF)?.load(Ordering::Acquire);
+        let value = self.leaf(place / LEAF)?[place % LEAF].load(Ordering::Acquire);
+        (!value.is_null()).then_some(value.cast_const())
+    }
+
+    #[inline]
+    fn leaf(&self, index: usize) -> Option<&[AtomicPtr<T>]> {
+        let leaf = self.leaves.get(index)?.load(Ordering::Acquire);
         if leaf.is_null() {
             return None;
         }
-        // SAFETY: a leaf is published fully built and freed only by `drop`, which has the table to itself.
-        let value = unsafe { &(*leaf).0[place % LEAF] }.load(Ordering::Acquire);
-        (!value.is_null()).then_some(value.cast_const())
+        // SAFETY: `add_leaf` has put the address of a mapping for so many pointers here, aligned to a page and full of zeros,
+        // which are null pointers; it stays as long as the table, and is used in no other way.
+        Some(unsafe { slice::from_raw_parts(leaf, LEAF) })
     }
 
     /// Makes sure that [`EpochTable::set`] on `places` will find memory.
@@ -83,41 +94,27 @@ impl<T: Send + Sync + 'static> EpochTable<T> {
     }
 
     fn add_leaf(&self, index: usize) -> Result<()> {
-        let mut places: Vec<AtomicPtr<T>> = Vec::new();
-        places
-            .try_reserve_exact(LEAF)
-            .map_err(|_| Error::memory("a table of segments"))?;
-        places.resize_with(LEAF, || AtomicPtr::new(ptr::null_mut()));
-        let Ok(places) = <Box<[AtomicPtr<T>; LEAF]>>::try_from(places.into_boxed_slice()) else {
-            return Err(Error::memory("a table of segments"));
-        };
-        let leaf = Box::into_raw(places).cast::<Leaf<T>>();
-        let raced = self.leaves[index].compare_exchange(
-            ptr::null_mut(),
-            leaf,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        if raced.is_err() {
-            // SAFETY: the leaf was never published; it is still the box made above.
-            drop(unsafe { Box::from_raw(leaf) });
+        let mut memory = self.memory.lock();
+        if !self.leaves[index].load(Ordering::Acquire).is_null() {
+            return Ok(());
         }
+        let out_of_memory = || Error::memory("a table of segments");
+        memory.try_reserve(1).map_err(|_| out_of_memory())?;
+        let mapped = MmapMut::map_anon(LEAF * size_of::<Leaf<T>>());
+        let mut leaf = mapped.map_err(|_| out_of_memory())?;
+        self.leaves[index].store(leaf.as_mut_ptr().cast(), Ordering::Release);
+        memory.push(leaf);
         Ok(())
     }
 
     /// Puts `value` at `place`, which [`EpochTable::reserve`] has covered. Answers whether it could.
     #[must_use]
     pub fn set(&self, place: usize, value: Option<Arc<T>>, guard: &Guard) -> bool {
-        let Some(leaf) = self.leaves.get(place / LEAF) else {
+        let Some(leaf) = self.leaf(place / LEAF) else {
             return false;
         };
-        let leaf = leaf.load(Ordering::Acquire);
-        if leaf.is_null() {
-            return false;
-        }
         let new = value.map_or(ptr::null_mut(), |value| Arc::into_raw(value).cast_mut());
-        // SAFETY: as in `get`: a published leaf lives as long as the table.
-        let old = unsafe { &(*leaf).0[place % LEAF] }.swap(new, Ordering::AcqRel);
+        let old = leaf[place % LEAF].swap(new, Ordering::AcqRel);
         if !old.is_null() {
             let old = Retired(old);
             // SAFETY: `old` has just been unlinked and no new reader can reach it; the share that the
@@ -141,19 +138,10 @@ impl<T> Retired<T> {
 
 impl<T: Send + Sync + 'static> Drop for EpochTable<T> {
     fn drop(&mut self) {
-        for leaf in &mut self.leaves {
-            let leaf = *leaf.get_mut();
-            if leaf.is_null() {
-                continue;
-            }
-            // SAFETY: `&mut self` proves that nobody reads the table any more; each leaf was made by
-            // `Box::into_raw` in `add_leaf`.
-            let mut leaf = unsafe { Box::from_raw(leaf) };
-            for place in &mut leaf.0 {
-                let value = *place.get_mut();
-                if !value.is_null() {
-                    Retired(value).release();
-                }
+        for place in (0..LEAVES).filter_map(|leaf| self.leaf(leaf)).flatten() {
+            let value = place.load(Ordering::Relaxed);
+            if !value.is_null() {
+                Retired(value.cast_const()).release();
             }
         }
     }
@@ -166,22 +154,22 @@ mod tests {
 
     #[test]
     fn a_place_holds_what_was_set_and_empty_places_are_none() {
-        let table = EpochTable::new().unwrap();
+        let table = EpochTable::default();
         let guard = epoch::pin();
         assert!(table.get(5, &guard).is_none());
         assert!(!table.set(5, Some(Arc::new(1)), &guard), "not reserved");
-        table.reserve(1020..1030).unwrap();
-        assert!(table.set(1023, Some(Arc::new(7)), &guard));
-        assert!(table.set(1024, Some(Arc::new(8)), &guard));
-        assert_eq!(table.get(1023, &guard), Some(&7));
-        assert_eq!(table.get(1024, &guard), Some(&8));
-        assert!(table.get(1025, &guard).is_none());
+        table.reserve(LEAF - 4..LEAF + 6).unwrap();
+        assert!(table.set(LEAF - 1, Some(Arc::new(7)), &guard));
+        assert!(table.set(LEAF, Some(Arc::new(8)), &guard));
+        assert_eq!(table.get(LEAF - 1, &guard), Some(&7));
+        assert_eq!(table.get(LEAF, &guard), Some(&8));
+        assert!(table.get(LEAF + 1, &guard).is_none());
         assert!(table.get(usize::MAX, &guard).is_none());
     }
 
     #[test]
     fn a_replaced_value_outlives_the_guard_that_sees_it() {
-        let table = EpochTable::new().unwrap();
+        let table = EpochTable::default();
         table.reserve(0..1).unwrap();
         let value = Arc::new(41);
         let guard = epoch::pin();
@@ -195,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_share_of_a_replaced_value_outlives_guard_and_table() {
-        let table = EpochTable::new().unwrap();
+        let table = EpochTable::default();
         table.reserve(0..1).unwrap();
         assert!(table.share(0, &epoch::pin()).is_none());
         assert!(table.set(0, Some(Arc::new(41)), &epoch::pin()));
@@ -210,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_table_ends_at_its_capacity() {
-        let table = EpochTable::<u8>::new().unwrap();
+        let table = EpochTable::<u8>::default();
         let end = EpochTable::<u8>::CAPACITY;
         assert!(table.reserve(end - 1..end).is_ok());
         assert!(table.reserve(end..end + 1).is_err());
@@ -219,7 +207,7 @@ mod tests {
     #[test]
     fn dropping_the_table_releases_its_values() {
         let value = Arc::new(1);
-        let table = EpochTable::new().unwrap();
+        let table = EpochTable::default();
         table.reserve(0..3).unwrap();
         for place in 0..3 {
             assert!(table.set(place, Some(value.clone()), &epoch::pin()));

@@ -15,6 +15,7 @@ pub mod prefetch;
 pub mod pressure;
 pub mod reserve;
 pub mod scratch;
+pub mod thread;
 
 mod page_pool;
 mod region;

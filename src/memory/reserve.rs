@@ -17,6 +17,7 @@ use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::thread;
 use crate::error::{Error, Result};
 
 /// More than all calls need that can reasonably be under way at the same time. Only touched pages become memory.
@@ -28,8 +29,8 @@ const LARGEST: usize = 64 << 10;
 const ALIGNMENT: usize = 4096;
 /// The system has memory again when it has this much.
 const PROBE_BYTES: usize = 256 << 10;
-/// What the standard library gives a thread, and its guard.
-const STACK_BYTES: usize = (2 << 20) + (64 << 10);
+/// A thread's stack, and its guard.
+const STACK_BYTES: usize = thread::STACK_BYTES + (64 << 10);
 
 #[repr(C, align(4096))]
 struct Bytes(UnsafeCell<[u8; BYTES]>);

@@ -38,7 +38,7 @@ impl Request {
 /// `Memory` if memory is too short for a thread.
 pub fn start(shared: &Arc<Shared>, request: &Request) -> Result<Thread> {
     let thread = Thread::start(
-        "freyja-ahead",
+        c"freyja-ahead",
         {
             let (shared, request) = (shared.clone(), request.clone());
             move || run(&shared, &request.0)

@@ -1,5 +1,5 @@
 //! The store's background thread: adopts what an earlier run left, seals full segments, syncs at a fixed rate, writes images,
-//! watches the memory budget, and starts the thread that makes memory ready as soon as the index is large enough for that.
+//! watches the memory budget, and starts the other threads when there is something for them to do: a small store has this one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::Shared;
 use super::ahead::{self, Request};
 use super::commit_log::Scope;
-use super::image;
-use super::options::SyncMode;
+use super::memory_limit::COMPACTION_BYTES;
+use super::options::{Compaction, SyncMode};
 use super::thread::Thread;
+use super::{compaction, disposer, image};
 use crate::error::Result;
 use crate::memory::awaited::Awaited;
 use crate::memory::epoch;
@@ -25,6 +26,8 @@ struct State {
     stop: bool,
     work: bool,
     grows: bool,
+    /// There may be something to compact.
+    compacts: bool,
     /// Memory has become scarce, or what counts as scarce has changed.
     scarce: bool,
 }
@@ -36,14 +39,58 @@ enum Task {
     Sync,
     /// The index has become large.
     StartAhead,
+    /// Something may be worth compacting now or later.
+    StartCompaction,
     /// It is time to look at the memory budget.
     WatchMemory,
+}
+
+/// The threads that this one has started. They end in this order.
+#[derive(Default)]
+struct Helpers {
+    ahead: Option<Thread>,
+    compactor: Option<Thread>,
+    /// Takes what the one before lets go of.
+    disposer: Option<Thread>,
+    /// The budget has been charged for the last two.
+    compaction_is_counted: bool,
+}
+
+impl Helpers {
+    fn start_ahead(&mut self, shared: &Arc<Shared>, request: &Request) {
+        if self.ahead.is_none() {
+            // Without memory for a thread the index grows in small pages, and asks again for the next large one.
+            self.ahead = ahead::start(shared, request).ok();
+        }
+    }
+
+    /// Without memory for the threads nothing is compacted, and whoever lets go of a segment closes it, until the next segment is
+    /// full.
+    fn start_compaction(&mut self, shared: &Arc<Shared>) {
+        if self.disposer.is_none() {
+            self.disposer = disposer::start(shared.share_contents().segments.disposal()).ok();
+        }
+        if self.compactor.is_none() && shared.options.compaction == Compaction::Automatic {
+            self.compactor = compaction::start_worker(shared.clone()).ok();
+        }
+        if !std::mem::replace(&mut self.compaction_is_counted, true) {
+            shared.budget.take_unasked(COMPACTION_BYTES);
+        }
+    }
 }
 
 impl Background {
     /// Starts the thread for `shared`, which is open for writing.
     pub fn start(shared: Arc<Shared>) -> Result<Self> {
         let signal = Arc::new(Awaited::default());
+        // Earlier runs may have left garbage, and pairs that expire.
+        let has_segments = shared.share_contents().segments.totals().segments > 0;
+        signal.change(|state: &mut State| state.compacts = has_segments);
+        if shared.options.compaction == Compaction::Automatic {
+            let signal = signal.clone();
+            let start = move || signal.change(|state| state.compacts = true);
+            shared.compactor.start_with(start);
+        }
         let request = Request::default();
         let guard = epoch::pin();
         shared.contents(&guard).index.ask_before_growth({
@@ -60,7 +107,7 @@ impl Background {
             move || signal.change(|state: &mut State| state.scarce = true)
         });
         let thread = Thread::start(
-            "freyja",
+            c"freyja",
             {
                 let signal = signal.clone();
                 move || run(&shared, &signal, &request)
@@ -96,13 +143,14 @@ fn run(shared: &Arc<Shared>, signal: &Awaited<State>, request: &Request) {
     let interval = Duration::from_millis(u64::from(shared.options.sync_interval_ms));
     let clock = || log.place().vfs.monotonic();
     let mut next_sync = clock() + interval;
-    let mut ahead = None;
+    let mut helpers = Helpers::default();
     while let Some(task) = next_task(shared, signal, || next_sync.saturating_sub(clock())) {
         // A failure has stopped writing and is kept there; whoever writes next hears of it.
         match task {
             Task::Seal => {
                 if log.sync(Scope::FullSegments).is_ok() {
                     image::write_if_due(shared);
+                    helpers.start_compaction(shared);
                     shared.compactor.wake();
                 }
             }
@@ -113,12 +161,8 @@ fn run(shared: &Arc<Shared>, signal: &Awaited<State>, request: &Request) {
                 let _ = log.sync(Scope::Everything);
             }
             Task::WatchMemory => shared.watch_memory(),
-            // Without memory for a thread the index grows in small pages, and asks again for the next large one.
-            Task::StartAhead => {
-                if ahead.is_none() {
-                    ahead = ahead::start(shared, request).ok();
-                }
-            }
+            Task::StartAhead => helpers.start_ahead(shared, request),
+            Task::StartCompaction => helpers.start_compaction(shared),
         }
     }
 }
@@ -136,6 +180,9 @@ fn next_task(
         }
         if std::mem::take(&mut state.grows) {
             return Some(Task::StartAhead);
+        }
+        if std::mem::take(&mut state.compacts) {
+            return Some(Task::StartCompaction);
         }
         if std::mem::take(&mut state.work) {
             return Some(Task::Seal);

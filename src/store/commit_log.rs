@@ -290,11 +290,6 @@ impl CommitLog {
         })
     }
 
-    /// Whether [`Self::finish_adoption`] has something to do.
-    pub fn has_to_adopt(&self) -> bool {
-        self.adoption.proven().is_some()
-    }
-
     /// Begins a segment in which `len` bytes of records have room.
     fn rotate(&self, tail: &mut Tail, len: u64) -> Result<()> {
         self.finish_adoption()?;

@@ -10,7 +10,7 @@ use crate::log::Disposal;
 pub fn start(disposal: &Arc<Disposal>) -> Result<Thread> {
     disposal.open();
     let thread = Thread::start(
-        "freyja-disposer",
+        c"freyja-disposer",
         {
             let disposal = disposal.clone();
             move || disposal.run()

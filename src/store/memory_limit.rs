@@ -19,7 +19,13 @@ const AUTO_PART: u64 = 4;
 
 /// What an open store takes whatever is in it: the stacks of its threads as far as they are used, what the C library keeps
 /// for each of them, tables, lists that are kept for the next call.
-pub const FIXED_BYTES: usize = 448 << 10;
+const FIXED_BYTES: usize = 384 << 10;
+
+/// The same for the threads that compaction needs, once they run.
+pub const COMPACTION_BYTES: usize = 64 << 10;
+
+/// Both.
+pub const MOST_FIXED_BYTES: usize = FIXED_BYTES + COMPACTION_BYTES;
 
 /// What the index of an empty store takes, and some to grow.
 const LEAST_INDEX_BYTES: u64 = 128 << 10;
@@ -76,7 +82,7 @@ pub fn least(options: &Options) -> u64 {
         KeyStorage::InMemory => 2 * options.slab_size,
         KeyStorage::OnDisk => 0,
     };
-    (FIXED_BYTES + LEAST_RESERVE_BYTES) as u64 + LEAST_INDEX_BYTES + slabs
+    (MOST_FIXED_BYTES + LEAST_RESERVE_BYTES) as u64 + LEAST_INDEX_BYTES + slabs
 }
 
 #[cfg(test)]

@@ -106,8 +106,6 @@ pub struct Store {
     shared: Arc<Shared>,
     background: Mutex<Option<Background>>,
     loader: Mutex<Option<Thread>>,
-    worker: Mutex<Option<Thread>>,
-    disposer: Mutex<Option<Thread>>,
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
@@ -279,7 +277,6 @@ impl Store {
         drop(background);
         self.shared.pressure.silence();
         drop(self.loader.lock().take());
-        drop(self.worker.lock().take());
         self.shared.compactor.wait_until_idle();
         let result = match &self.shared.log {
             Some(log) => log
@@ -289,7 +286,6 @@ impl Store {
         };
         // Files that compaction has replaced wait for readers that are gone by now; nobody else might ever let go of them.
         epoch::outlast();
-        drop(self.disposer.lock().take());
         drop(self.lock.lock().take());
         result
     }

@@ -10,17 +10,16 @@ use parking_lot::Mutex;
 use super::background::Background;
 use super::clock::ExpiryClock;
 use super::commit_log::{CommitLog, Place};
-use super::compaction::{self, Compactor};
+use super::compaction::Compactor;
 use super::contents::{Contents, Current};
 use super::counters::Counters;
-use super::disposer;
 use super::failure::Failure;
 use super::follow::Follower;
 use super::image::{self, ImageKeeper};
-use super::options::{Compaction, OpenMode, Options, SyncMode};
+use super::options::{OpenMode, Options};
 use super::pressure::Pressure;
 use super::publication::Publication;
-use super::recovery::Recovery;
+use super::recovery::{Recovered, Recovery};
 use super::report::RecoveryWay;
 use super::segment_set::SegmentSet;
 use super::{Shared, Store, memory_limit};
@@ -90,9 +89,24 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
     let random = vfs
         .random()
         .map_err(|error| Error::io("random bytes", path, &error))?;
-    let segments = Arc::new(SegmentSet::within(budget.clone())?);
-    let failure = Arc::new(Failure::default());
+    let segments = Arc::new(SegmentSet::within(budget));
     let recovered = recovery.run(&index_options(&random, options), &segments)?;
+    assemble(vfs, path, options, random, recovered, segments, lock)
+}
+
+/// Makes a store of what was recovered, and starts its threads. Not part of its caller, whose stack recovery has under it.
+#[inline(never)]
+fn assemble(
+    vfs: Arc<dyn Vfs>,
+    path: &Path,
+    options: &Options,
+    random: [u8; 16],
+    recovered: Recovered,
+    segments: Arc<SegmentSet>,
+    lock: Option<Box<dyn DirectoryLock>>,
+) -> Result<Store> {
+    let read_only = options.mode == OpenMode::ReadOnly;
+    let failure = Arc::new(Failure::default());
     let is_counted = recovered.is_counted();
     let index = Arc::new(recovered.index);
     if let Some(error) = recovered.report.first_failure() {
@@ -133,21 +147,11 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         )
     });
     let may_run = options.background_threads > 0;
-    let may_compact = options.compaction == Compaction::Automatic;
-    let must_adopt = log.as_ref().is_some_and(CommitLog::has_to_adopt);
-    let has_work = must_adopt
-        || options.sync_mode != SyncMode::Always
-        || options.image_segments > 0
-        || options.memory_budget > 0
-        || may_compact;
-    let needs_thread = log.is_some() && may_run && has_work;
     let needs_loader = may_run && recovered.report.way == RecoveryWay::Image;
-    let needs_disposer = log.is_some() && may_run;
-    let needs_worker = log.is_some() && may_run && may_compact;
     let shared = Arc::new(Shared {
         directory: path.to_path_buf(),
         current: Current::new(contents.clone()),
-        budget,
+        budget: segments.budget().clone(),
         pressure: Pressure::default(),
         failure,
         log,
@@ -167,7 +171,7 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         compactor: Compactor::default(),
         closed: AtomicBool::new(false),
     });
-    let background = match needs_thread {
+    let background = match shared.log.is_some() && may_run {
         true => Some(Background::start(shared.clone())?),
         false => None,
     };
@@ -175,20 +179,10 @@ pub fn open_as_it_is(vfs: Arc<dyn Vfs>, path: &Path, options: &Options) -> Resul
         true => Some(image::start_loading(contents)?),
         false => None,
     };
-    let worker = match needs_worker {
-        true => Some(compaction::start_worker(shared.clone())?),
-        false => None,
-    };
-    let disposer = match needs_disposer {
-        true => Some(disposer::start(segments.disposal())?),
-        false => None,
-    };
     Ok(Store {
         shared,
         background: Mutex::new(background),
         loader: Mutex::new(loader),
-        worker: Mutex::new(worker),
-        disposer: Mutex::new(disposer),
         lock: Mutex::new(lock),
     })
 }

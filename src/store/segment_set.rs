@@ -140,18 +140,18 @@ fn bits_below(end: usize) -> u32 {
 
 impl SegmentSet {
     /// An empty set.
-    pub fn new() -> Result<Self> {
+    pub fn new() -> Self {
         Self::within(Arc::default())
     }
 
     /// An empty set, whose bookkeeping takes its memory from `budget`.
-    pub fn within(budget: Arc<MemoryBudget>) -> Result<Self> {
-        Ok(Self {
+    pub fn within(budget: Arc<MemoryBudget>) -> Self {
+        Self {
             budget,
-            by_chunk: EpochTable::new()?,
+            by_chunk: EpochTable::default(),
             members: Mutex::default(),
             disposal: Arc::default(),
-        })
+        }
     }
 
     /// The budget of the store that the segments are of.

@@ -95,7 +95,8 @@ pub struct Stats {
     pub compaction_bytes_written: u64,
     /// RAM that lists of compactions, and images and hints that are being written, take now: in all stores of this process.
     pub work_bytes: u64,
-    /// Bytes of memory that the store has, as its budget counts them.
+    /// All bytes of memory that the store has, as its budget counts them, with a fixed number of them for what there is whatever is
+    /// stored.
     pub memory_used_bytes: u64,
     /// How much it may have; 0 without a limit.
     pub memory_budget_bytes: u64,

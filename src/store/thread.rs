@@ -1,16 +1,18 @@
 //! The store's own threads.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle, yield_now};
+use std::thread::yield_now;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::reserve;
+use crate::memory::thread::SystemThread;
 
 /// A running thread; dropping it asks it to end, and waits until it has.
 pub struct Thread {
     ask_to_end: Box<dyn Fn() + Send + Sync>,
-    handle: Option<JoinHandle<()>>,
+    system: Option<SystemThread>,
 }
 
 impl Thread {
@@ -20,21 +22,21 @@ impl Thread {
     /// # Errors
     /// [`ErrorKind::Memory`] if memory is too short for one.
     pub fn start(
-        name: &str,
+        name: &'static CStr,
         body: impl FnOnce() + Send + 'static,
         ask_to_end: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
         reserve::check_for_thread()?;
         let ask_to_end = Box::new(ask_to_end);
         let runs = Arc::new(AtomicBool::new(false));
-        let spawned = Builder::new().name(name.into()).spawn({
+        let started = SystemThread::start(name, {
             let runs = runs.clone();
             move || {
                 runs.store(true, Ordering::Release);
                 body();
             }
         });
-        let handle = spawned.map_err(|error| {
+        let system = started.map_err(|error| {
             let message = format!("a background thread could not be started: {error}");
             Error::new(ErrorKind::Memory, message)
         })?;
@@ -44,7 +46,7 @@ impl Thread {
         }
         Ok(Self {
             ask_to_end,
-            handle: Some(handle),
+            system: Some(system),
         })
     }
 }
@@ -52,8 +54,8 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         (self.ask_to_end)();
-        if let Some(handle) = self.handle.take() {
-            let _ = handle.join();
+        if let Some(system) = self.system.take() {
+            system.join();
         }
     }
 }

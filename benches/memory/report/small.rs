@@ -1,23 +1,16 @@
 //! What a small store costs.
 
-use super::{grouped, none};
+use super::grouped;
 use crate::results::Results;
 use crate::table::Table;
 
 pub fn section(results: &Results) -> String {
-    let headings = [
-        "contestant",
-        "empty, B",
-        "own count, B",
-        "1,000 keys, B",
-        "own count, B",
-    ];
+    let headings = ["contestant", "empty, B", "1,000 keys, B"];
     let mut table = Table::new(1, &headings);
     for small in &results.small {
         let mut cells = vec![small.kind.title().to_owned()];
         for state in &small.states {
-            let own = state.counters.map(|counters| grouped(counters.memory));
-            cells.extend([grouped(state.resident), own.unwrap_or_else(none)]);
+            cells.push(grouped(state.resident));
         }
         table.add(cells);
     }

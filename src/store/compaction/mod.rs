@@ -97,6 +97,12 @@ impl Compactor {
         drop(self.running.lock());
     }
 
+    /// `start` starts the worker, and is called when the first pair that expires is written: until then nothing is worth compacting
+    /// in a store whose first segment is not full. Only the first call counts.
+    pub fn start_with(&self, start: impl Fn() + Send + Sync + 'static) {
+        self.wish.start_with(start);
+    }
+
     /// Lets the worker, if there is one, look whether there is something to do.
     pub fn wake(&self) {
         self.wish.wake();

@@ -1,7 +1,7 @@
 //! The thread that compacts in the background. It is one of its own, so that it delays no sync.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::choice::Aim;
@@ -15,8 +15,10 @@ use crate::store::thread::Thread;
 #[derive(Default)]
 pub(super) struct Wish {
     wanted: Awaited<bool>,
-    /// Whether the worker sleeps until it is woken, since nothing that it knows of is going to expire.
+    /// Whether the worker sleeps until it is woken, since nothing that it knows of is going to expire, or is not there yet.
     sleeps_on: AtomicBool,
+    /// Starts the worker if it is not there.
+    start: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Wish {
@@ -24,12 +26,21 @@ impl Wish {
         self.wanted.change(|wanted| *wanted = true);
     }
 
+    pub(super) fn start_with(&self, start: impl Fn() + Send + Sync + 'static) {
+        if self.start.set(Box::new(start)).is_ok() {
+            self.sleeps_on.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Lets the worker know that a pair that expires has been written.
     pub(super) fn note_expiring(&self) {
         // Pairs with the one in `wait`: the pair is seen there, or this here.
         fence(Ordering::SeqCst);
-        if self.sleeps_on.load(Ordering::Relaxed) {
+        if self.sleeps_on.load(Ordering::Relaxed) && self.sleeps_on.swap(false, Ordering::Relaxed) {
             self.wake();
+            if let Some(start) = self.start.get() {
+                start();
+            }
         }
     }
 
@@ -58,7 +69,7 @@ impl Wish {
 pub(in crate::store) fn start_worker(shared: Arc<Shared>) -> Result<Thread> {
     let stop = Arc::new(AtomicBool::new(false));
     Thread::start(
-        "freyja-compactor",
+        c"freyja-compact",
         {
             let (shared, stop) = (shared.clone(), stop.clone());
             move || run(&shared, &stop)

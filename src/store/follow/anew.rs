@@ -28,7 +28,7 @@ impl Follower {
         let recovery = Recovery::list(&*self.vfs, &self.directory, options)?;
         let random = self.vfs.random();
         let random = random.map_err(|error| Error::io("random bytes", &self.directory, &error))?;
-        let segments = Arc::new(SegmentSet::within(shared.budget.clone())?);
+        let segments = Arc::new(SegmentSet::within(shared.budget.clone()));
         let recovered = recovery.run(&open::index_options(&random, options), &segments)?;
         let report = &recovered.report;
         let is_another = state.store_id.is_some() && recovered.store_id != state.store_id;

@@ -24,7 +24,7 @@ pub fn start_loading(contents: Contents) -> Result<Thread> {
         // Shards do not merge while others are absent.
         contents.index.trim(go_on);
     };
-    Thread::start("freyja-loader", load, move || {
+    Thread::start(c"freyja-loader", load, move || {
         stop.store(true, Ordering::Release);
     })
 }

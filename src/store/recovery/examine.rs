@@ -49,7 +49,7 @@ impl<'r> Recovery<'r> {
         index_options: &IndexOptions,
         report: &mut RecoveryReport,
     ) -> Result<View> {
-        let segments = Arc::new(SegmentSet::new()?);
+        let segments = Arc::new(SegmentSet::new());
         let filling = Filling {
             vfs: self.vfs,
             options: self.options,

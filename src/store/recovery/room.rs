@@ -103,7 +103,7 @@ impl Needed {
     }
 }
 
-const FIXED: u64 = crate::store::memory_limit::FIXED_BYTES as u64;
+const FIXED: u64 = crate::store::memory_limit::MOST_FIXED_BYTES as u64;
 
 #[cfg(test)]
 mod tests {

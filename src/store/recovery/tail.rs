@@ -185,7 +185,7 @@ mod tests {
             tail.push(&change).unwrap();
             expected[firsts.partition_point(|first| *first <= hash) - 1].push(number);
         }
-        let segments = SegmentSet::new().unwrap();
+        let segments = SegmentSet::new();
         for (shard, expected) in shards.iter().zip(expected).rev() {
             let witness = Witness::default();
             let maker = Maker {
