@@ -132,6 +132,14 @@ impl Reservation {
     }
 }
 
+/// A segment before it has a place.
+struct Added {
+    segment: Arc<Segment>,
+    usage: Usage,
+    sealed: Option<Sealed>,
+    is_recovered: bool,
+}
+
 fn bits_below(end: usize) -> u32 {
     let behind = (end as u64) << CHUNK_BITS;
     let bits = u64::BITS - behind.saturating_sub(1).leading_zeros();
@@ -177,16 +185,13 @@ impl SegmentSet {
         capacity: u64,
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
-        let live = |first_chunk, charge| LiveSegment {
-            _charge: Arc::new(charge),
+        let added = Added {
             segment,
-            usage: Arc::default(),
-            first_chunk,
+            usage: Usage::default(),
             sealed: None,
             is_recovered: false,
         };
-        let reservation = self.reserve(capacity)?;
-        Ok(self.publish_at(reservation, live, guard))
+        Ok(self.publish_at(self.reserve(capacity)?, added, guard))
     }
 
     /// Adds a `segment` of an earlier run.
@@ -199,22 +204,14 @@ impl SegmentSet {
         // Hints behind the records take no place.
         let capacity = known.sealed.records_end + FOOTER_LEN as u64;
         let dead = known.place.map_or(Dead::default(), |(_, dead)| dead);
-        let live = |first_chunk, charge| LiveSegment {
-            _charge: Arc::new(charge),
+        let added = Added {
             segment,
-            usage: Arc::new(Usage::new(dead, known.footer_is_durable)),
-            first_chunk,
+            usage: Usage::new(dead, known.footer_is_durable),
             sealed: Some(known.sealed),
             is_recovered: true,
         };
-        let reservation = match known.place {
-            Some((first, _)) => {
-                let chunks = self.members.lock().take_at(first as usize, capacity);
-                self.checked(chunks)?
-            }
-            None => self.reserve(capacity)?,
-        };
-        Ok(self.publish_at(reservation, live, guard))
+        let first_chunk = known.place.map(|(first, _)| first);
+        Ok(self.publish_at(self.reserve_at(first_chunk, capacity)?, added, guard))
     }
 
     /// Adds a `segment` of a store that another process writes. Its records all begin below `capacity` bytes; `first_chunk` is its
@@ -226,22 +223,13 @@ impl SegmentSet {
         first_chunk: Option<u32>,
         guard: &Guard,
     ) -> Result<Arc<LiveSegment>> {
-        let live = |first_chunk, charge| LiveSegment {
-            _charge: Arc::new(charge),
+        let added = Added {
             segment,
-            usage: Arc::default(),
-            first_chunk,
+            usage: Usage::default(),
             sealed: None,
             is_recovered: true,
         };
-        let reservation = match first_chunk {
-            Some(first) => {
-                let chunks = self.members.lock().take_at(first as usize, capacity);
-                self.checked(chunks)?
-            }
-            None => self.reserve(capacity)?,
-        };
-        Ok(self.publish_at(reservation, live, guard))
+        Ok(self.publish_at(self.reserve_at(first_chunk, capacity)?, added, guard))
     }
 
     /// The segment with that id.
@@ -283,6 +271,15 @@ impl SegmentSet {
         self.checked(chunks)
     }
 
+    /// The same at `first_chunk`, which is free, if that is given.
+    fn reserve_at(&self, first_chunk: Option<u32>, capacity: u64) -> Result<Reservation> {
+        let Some(first) = first_chunk else {
+            return self.reserve(capacity);
+        };
+        let chunks = self.members.lock().take_at(first as usize, capacity);
+        self.checked(chunks)
+    }
+
     fn checked(&self, chunks: Range<usize>) -> Result<Reservation> {
         let charged = self.charge();
         match charged.and_then(|charge| self.by_chunk.reserve(chunks.clone()).map(|()| charge)) {
@@ -307,25 +304,30 @@ impl SegmentSet {
         reservation: Reservation,
         guard: &Guard,
     ) -> Arc<LiveSegment> {
-        let live = |first_chunk, charge| LiveSegment {
-            _charge: Arc::new(charge),
+        let added = Added {
             segment,
-            usage: Arc::new(Usage::new(Dead::default(), true)),
-            first_chunk,
+            usage: Usage::new(Dead::default(), true),
             sealed: Some(sealed),
             is_recovered: false,
         };
-        self.publish_at(reservation, live, guard)
+        self.publish_at(reservation, added, guard)
     }
 
     fn publish_at(
         &self,
         reservation: Reservation,
-        live: impl FnOnce(u64, HeapCharge) -> LiveSegment,
+        added: Added,
         guard: &Guard,
     ) -> Arc<LiveSegment> {
         let Reservation { chunks, charge } = reservation;
-        let live = Arc::new(live(chunks.start as u64, charge));
+        let live = Arc::new(LiveSegment {
+            segment: added.segment,
+            usage: Arc::new(added.usage),
+            first_chunk: chunks.start as u64,
+            sealed: added.sealed,
+            is_recovered: added.is_recovered,
+            _charge: Arc::new(charge),
+        });
         let mut members = self.members.lock();
         self.publish(&mut members, live.clone(), chunks, guard);
         live
