@@ -294,6 +294,37 @@ fn a_full_store_still_reads_overwrites_deletes_and_iterates() {
     }
 }
 
+/// Larger than the tests above, as the last of the reserve is needed for segments, and a scan takes memory of its own.
+#[test]
+fn a_full_store_of_many_keys_deletes_and_opens_again_under_its_budget() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    // Without an image of the index, so that opening it reads the log.
+    let backup = directory.path().join("backup");
+    let options = options(KeyStorage::OnDisk, 16 << 20);
+    let path = directory.path().join("store");
+    let store = Store::open(&path, &options).unwrap();
+    let full = fill(&store, 0);
+    assert!(full > 1_500_000);
+    for number in (0..full).step_by(2) {
+        assert!(store.delete(&key(number)).unwrap());
+    }
+    store.backup(&backup, &mut |_, _| true).unwrap();
+    let left = full / 2;
+    assert_eq!(store.count(), left);
+    fill_beyond(&store, full, full + left / 10 * 9);
+    let count = store.count();
+    store.close().unwrap();
+    for (path, count) in [(path, count), (backup, left)] {
+        let store = Store::open(&path, &options).unwrap();
+        assert_eq!(store.count(), count);
+        assert_eq!(store.get(&key(1)).unwrap().as_deref(), Some(&b"value"[..]));
+        assert_eq!(store.get(&key(2)).unwrap(), None);
+        assert!(store.delete(&key(1)).unwrap());
+        store.close().unwrap();
+    }
+}
+
 #[test]
 fn a_raised_budget_puts_work_again_and_a_lowered_one_refuses_growth() {
     let _alone = alone();
