@@ -1,5 +1,5 @@
 //! Writes inputs to begin with, for every target, into a folder for each: valid records, segments and so on, which a fuzzer
-//! would take long to find.
+//! would take long to find, and what fuzzers have found that reaches other code.
 
 use std::path::Path;
 
@@ -80,11 +80,30 @@ fn segment() -> Vec<u8> {
     bytes
 }
 
-fn write(folder: &Path, target: &str, inputs: &[Vec<u8>]) {
+/// What fuzzers have found: `make fuzz-keep` writes these texts.
+const KEPT: [(&str, &str); 6] = [
+    ("calls", include_str!("../../kept/calls.txt")),
+    ("record", include_str!("../../kept/record.txt")),
+    ("segment", include_str!("../../kept/segment.txt")),
+    ("hints", include_str!("../../kept/hints.txt")),
+    ("image", include_str!("../../kept/image.txt")),
+    ("options", include_str!("../../kept/options.txt")),
+];
+
+/// The bytes that a line of hexadecimal digits stands for.
+fn bytes(line: &str) -> Vec<u8> {
+    let pairs = line.as_bytes().chunks(2);
+    let pairs = pairs.map(|pair| str::from_utf8(pair).expect("digits"));
+    pairs
+        .map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits"))
+        .collect()
+}
+
+fn write(folder: &Path, target: &str, name: &str, inputs: &[Vec<u8>]) {
     let folder = folder.join(target);
     std::fs::create_dir_all(&folder).unwrap();
     for (number, input) in inputs.iter().enumerate() {
-        std::fs::write(folder.join(format!("seed-{number}")), input).unwrap();
+        std::fs::write(folder.join(format!("{name}-{number}")), input).unwrap();
     }
 }
 
@@ -99,6 +118,7 @@ fn main() {
     write(
         folder,
         "record",
+        "seed",
         &[
             [&prefix[..], &put].concat(),
             [&prefix[..], &tombstone].concat(),
@@ -108,6 +128,7 @@ fn main() {
     write(
         folder,
         "segment",
+        "seed",
         &[
             [&[0][..], &whole].concat(),
             [&[12][..], &whole].concat(),
@@ -120,11 +141,13 @@ fn main() {
     write(
         folder,
         "hints",
+        "seed",
         &[[&numbers[..], &hints].concat(), numbers.to_vec()],
     );
     write(
         folder,
         "image",
+        "seed",
         &[
             vec![0],
             vec![1],
@@ -135,6 +158,7 @@ fn main() {
     write(
         folder,
         "options",
+        "seed",
         &[vec![0], vec![4, 0, 0], (0..80).collect()],
     );
     let calls: Vec<u8> = (0..200_u32)
@@ -143,6 +167,11 @@ fn main() {
     write(
         folder,
         "calls",
+        "seed",
         &[calls[..60].to_vec(), calls, vec![2; 90], vec![12; 80]],
     );
+    for (target, text) in KEPT {
+        let inputs: Vec<Vec<u8>> = text.lines().map(bytes).collect();
+        write(folder, target, "kept", &inputs);
+    }
 }
