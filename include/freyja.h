@@ -373,7 +373,8 @@ typedef enum freyja_finding_kind {
      */
     FREYJA_FOUND_NOT_A_FILE = 6,
     /**
-     * By the numbers of the others there were records where there are none: a file is missing or was cut.
+     * By the numbers of the others, or by an image of the index, there were records where there are none: a file is missing or was
+     * cut.
      */
     FREYJA_FOUND_MISSING_RECORDS = 7,
     /**

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use freyja::ErrorKind;
 use freyja::store::{
-    Compaction, ImageFault, KeyStorage, OpenMode, Options, ReadMode, RecoveryWay, Stats, Store,
-    SyncMode,
+    Compaction, Finding, FindingKind, ImageFault, KeyStorage, OpenMode, Options, ReadMode,
+    RecoveryWay, Severity, Stats, Store, SyncMode, verify_on,
 };
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
@@ -299,7 +300,7 @@ fn an_image_of_another_store_is_refused() {
 }
 
 #[test]
-fn an_image_that_is_newer_than_the_log_is_refused_and_removed() {
+fn an_image_that_is_newer_than_the_log_is_refused_and_removed_and_the_loss_told() {
     let disk = SimulatedDisk::new(8);
     let store = open(&disk);
     fill(&store, 0..50, b"value");
@@ -318,10 +319,18 @@ fn an_image_that_is_newer_than_the_log_is_refused_and_removed() {
         mode: OpenMode::ReadOnly,
         ..options()
     };
+    let mut findings = Vec::new();
+    let mut listener = |finding: &Finding| findings.push((finding.kind, finding.severity));
+    let verified = verify_on(&log, Path::new(STORE), &mut listener).unwrap();
+    assert!(verified.losses > 0);
+    assert!(findings.contains(&(FindingKind::MissingRecords, Severity::Loss)));
     let store = open_with(&copy(&log), &read_only);
     assert_way(&store.stats(), RecoveryWay::Scan, ImageFault::NewerThanLog);
     let store = open(&log);
     assert_way(&store.stats(), RecoveryWay::Scan, ImageFault::NewerThanLog);
+    let told = store.failure().unwrap();
+    assert_eq!(told.kind(), ErrorKind::Corrupt);
+    assert!(told.message().contains("end of the log"), "{told}");
     assert_eq!(files(&log, ".img"), Vec::<PathBuf>::new());
     let found = content(&store, 50).len();
     assert!((40..50).contains(&found), "{found}");

@@ -30,7 +30,8 @@ pub enum freyja_finding_kind {
     FREYJA_FOUND_REPEATED_SEGMENT = 5,
     /// A segment's name belongs to something that is not a regular file; the store cannot be opened.
     FREYJA_FOUND_NOT_A_FILE = 6,
-    /// By the numbers of the others there were records where there are none: a file is missing or was cut.
+    /// By the numbers of the others, or by an image of the index, there were records where there are none: a file is missing or was
+    /// cut.
     FREYJA_FOUND_MISSING_RECORDS = 7,
     /// The end of a segment file counts other records than there are.
     FREYJA_FOUND_WRONG_FOOTER = 8,

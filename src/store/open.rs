@@ -109,7 +109,11 @@ fn assemble(
     let failure = Arc::new(Failure::default());
     let is_counted = recovered.is_counted();
     let index = Arc::new(recovered.index);
-    if let Some(error) = recovered.report.first_failure() {
+    let lost_end = match read_only {
+        true => None,
+        false => recovered.report.lost_end(),
+    };
+    if let Some(error) = recovered.report.first_failure().or(lost_end) {
         failure.record(&error);
     }
     let contents = Contents {

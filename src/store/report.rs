@@ -108,4 +108,16 @@ impl RecoveryReport {
             )
         })
     }
+
+    /// The loss of the end of the log as an error, if an image tells that there was more. Not of use beside a process that
+    /// writes the store: an image of what is written just now is newer than what was found before.
+    pub fn lost_end(&self) -> Option<Error> {
+        (self.image_fault == ImageFault::NewerThanLog).then(|| {
+            Error::new(
+                crate::ErrorKind::Corrupt,
+                "records at the end of the log are missing from the store: an image of the index holds them; put the newest \
+                 segment file back from a backup",
+            )
+        })
+    }
 }

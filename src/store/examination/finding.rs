@@ -21,7 +21,7 @@ pub enum FindingKind {
     RepeatedSegment = 5,
     /// A segment's name belongs to something that is not a regular file; the store cannot be opened.
     NotAFile = 6,
-    /// By their sequence numbers there were records where there are none: a file is missing or was cut.
+    /// By their sequence numbers, or by an image of the index, there were records where there are none: a file is missing or was cut.
     MissingRecords = 7,
     /// The footer of a segment counts other records than there are.
     WrongFooter = 8,

@@ -41,6 +41,7 @@ pub fn look(
     if let Some(newest) = newest.filter(|_| fault != ImageFault::None) {
         let (kind, severity) = match fault {
             ImageFault::Damaged => (FindingKind::DamagedImage, Severity::Damage),
+            ImageFault::NewerThanLog => (FindingKind::MissingRecords, Severity::Loss),
             _ => (FindingKind::UnusedImage, Severity::Note),
         };
         let message = format!("{}; opening passes the image over", fault.description());

@@ -17,7 +17,7 @@ pub enum ImageFault {
     OtherStore = 4,
     /// It refers to a segment that is not there, is another one than it was, or is shorter.
     SegmentMissing = 5,
-    /// It holds records that are no longer in the log.
+    /// It holds records that are no longer in the log: that has lost its end, as they were durable before the image was made.
     NewerThanLog = 6,
     /// The log has records, from before the image was made, of which it does not know.
     SegmentUnknown = 7,

@@ -95,7 +95,10 @@ fn read(vfs: &dyn Vfs, path: &Path, survey: &Survey) -> Result<Image, ImageFault
 fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
     let covered = directory.covered_sequence;
     sabotage!(ImageAheadOfLog, return Ok(()));
-    if covered > directory.newest_sequence || directory.newest_sequence > survey.last_sequence {
+    if covered > directory.newest_sequence {
+        return Err(ImageFault::Damaged);
+    }
+    if directory.newest_sequence > survey.last_sequence {
         return Err(ImageFault::NewerThanLog);
     }
     let kept: BTreeMap<u64, &Kept> = survey

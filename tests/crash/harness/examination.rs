@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use freyja::store::{OpenMode, Options, RecoveryWay, Store, SyncMode};
+use freyja::store::{ImageFault, OpenMode, Options, RecoveryWay, Store, SyncMode};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Operation as DiskOperation, SimulatedDisk};
 
@@ -65,6 +65,10 @@ pub fn examine(
     })?;
     expect(store.failure().is_none(), || {
         format!("a crash is taken for damage: {:?}", store.failure())
+    })?;
+    let fault = store.recovery_report().image_fault;
+    expect(fault != ImageFault::NewerThanLog, || {
+        "an image is newer than the log".into()
     })?;
     without_images(&before, options, &found, &store)?;
     if effort == Effort::Thorough {
