@@ -10,8 +10,12 @@ use super::segment::Content;
 use crate::memory::awaited::Awaited;
 use crate::vfs::File;
 
-/// When so many wait, callers let go of theirs themselves: so what is kept on the disk for nobody stays bounded.
-const MOST_WAITING: usize = 64;
+/// When so many wait, callers let go of theirs themselves: so what is kept on the disk for nobody stays bounded. Small segments
+/// come by the hundred when a compaction that had much to do ends.
+const MOST_WAITING: usize = 1024;
+
+/// For so many there is memory from the beginning.
+const RESERVED: usize = 64;
 
 /// What is left of a segment: its mapping, if it has one, and a share of its file.
 pub struct Remains {
@@ -49,7 +53,7 @@ impl Disposal {
     /// at once, as before.
     pub fn open(&self) {
         let mut state = self.state.lock();
-        let reserved = state.waiting.try_reserve_exact(MOST_WAITING);
+        let reserved = state.waiting.try_reserve_exact(RESERVED);
         state.is_open = reserved.is_ok();
     }
 
@@ -89,7 +93,8 @@ impl Disposal {
     /// Takes `remains`.
     pub(super) fn take(&self, remains: Remains) {
         let mut state = self.state.lock();
-        if !state.is_open || state.waiting.len() >= MOST_WAITING {
+        let has_room = state.waiting.len() < MOST_WAITING && state.waiting.try_reserve(1).is_ok();
+        if !state.is_open || !has_room {
             drop(state);
             drop(remains);
             return;
