@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use freyja::store::{OpenMode, Options, Store};
+use freyja::store::{Compaction, OpenMode, Options, Store};
 
 const DONE: i32 = 0;
 const NO: i32 = 1;
@@ -61,7 +61,12 @@ impl Folder {
 
     /// A store with keys of all kinds of bytes, each of which has an older version.
     fn filled(&self, name: &str) -> Store {
-        let store = Store::open(&self.path(name), &Options::default()).unwrap();
+        // In the background it would find the key that has expired, or not, before the store is closed.
+        let options = Options {
+            compaction: Compaction::Manual,
+            ..Options::default()
+        };
+        let store = Store::open(&self.path(name), &options).unwrap();
         for version in [1_u8, 2] {
             for key in 0..=255 {
                 store.put(&[key, b'k'], &[version, key, b'\n', 0]).unwrap();

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use freyja::store::{self, Finding, OpenMode, Options, Salvage, Severity, Store, VerifyReport};
+use freyja::store::{
+    self, Compaction, Finding, OpenMode, Options, Salvage, Severity, Store, VerifyReport,
+};
 
 use crate::Answer;
 use crate::failure::Failure;
@@ -53,7 +55,12 @@ pub fn repair(
 
 /// Gives back the space of what was deleted or overwritten.
 pub fn compact(path: &Path, output: &mut dyn Write) -> Result<Answer, Failure> {
-    let store = Store::open(path, &pairs::writing(OpenMode::MustExist))?;
+    let options = Options {
+        // What the background gives back before it is counted would not be told.
+        compaction: Compaction::Manual,
+        ..pairs::writing(OpenMode::MustExist)
+    };
+    let store = Store::open(path, &options)?;
     let before = store.stats().disk_bytes;
     store.compact(|_| true)?;
     let after = store.stats().disk_bytes;
