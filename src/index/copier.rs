@@ -206,8 +206,8 @@ impl<'a, H: KeyHash> Copier<'a, H> {
             .index
             .key_of(old, self.guard, stored, &mut self.scratch);
         let hash = self.index.hash(key.ok()?);
-        let known = old.encoding().fingerprint_of(hash, old.depth());
+        let known = old.encoding().fingerprint_of(hash);
         let encoding = self.table.encoding();
-        (known == fingerprint).then(|| encoding.fingerprint_of(hash, self.table.depth()))
+        (known == fingerprint).then(|| encoding.fingerprint_of(hash))
     }
 }

@@ -21,6 +21,8 @@ const FEW_TAGS: u64 = 1 << (TAG_BITS - 1);
 /// How the entries of one table are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Encoding {
+    /// Leading hash bits that all keys of the shard share. What a lookup needs lies together.
+    depth: u32,
     buckets: u32,
     location_bits: u32,
     /// P: how many bits of an entry's hash below the shard's own are known.
@@ -35,11 +37,8 @@ impl Encoding {
     pub(super) fn new(buckets: u32, depth: u32, location_bits: u32, known: Option<u32>) -> Self {
         let location_bits = location_bits.clamp(LEAST_LOCATION_BITS, Location::BITS);
         let most = most_fingerprint_bits(buckets, depth, location_bits);
-        Self::with_bits(
-            buckets,
-            location_bits,
-            known.map_or(most, |known| most.min(known)),
-        )
+        let fingerprint_bits = known.map_or(most, |known| most.min(known));
+        Self::with_bits(buckets, depth, location_bits, fingerprint_bits)
     }
 
     /// For a table whose numbers were read from a file; `None` if no table has these.
@@ -53,11 +52,12 @@ impl Encoding {
             && buckets > 0
             && (1..=most_fingerprint_bits(buckets, depth, location_bits))
                 .contains(&fingerprint_bits);
-        possible.then(|| Self::with_bits(buckets, location_bits, fingerprint_bits))
+        possible.then(|| Self::with_bits(buckets, depth, location_bits, fingerprint_bits))
     }
 
-    fn with_bits(buckets: u32, location_bits: u32, fingerprint_bits: u32) -> Self {
+    fn with_bits(buckets: u32, depth: u32, location_bits: u32, fingerprint_bits: u32) -> Self {
         Self {
+            depth,
             buckets,
             location_bits,
             fingerprint_bits,
@@ -66,6 +66,10 @@ impl Encoding {
                 .checked_div(u64::from(buckets))
                 .map_or(0, |floor| floor.wrapping_add(1)),
         }
+    }
+
+    pub(super) fn depth(&self) -> u32 {
+        self.depth
     }
 
     pub(super) fn location_bits(&self) -> u32 {
@@ -77,9 +81,9 @@ impl Encoding {
     }
 
     /// Whether there are so few different tags that other keys' often equal, although a table of this size could have
-    /// more if it were built from the hashes in a shard of `depth`.
-    pub(super) fn is_poor(&self, depth: u32) -> bool {
-        let most = most_fingerprint_bits(self.buckets, depth, self.location_bits);
+    /// more if it were built from the hashes.
+    pub(super) fn is_poor(&self) -> bool {
+        let most = most_fingerprint_bits(self.buckets, self.depth, self.location_bits);
         self.tags() < FEW_TAGS && self.fingerprint_bits < most
     }
 
@@ -88,10 +92,10 @@ impl Encoding {
         (1_u64 << self.fingerprint_bits).div_ceil(u64::from(self.buckets).max(1))
     }
 
-    /// The fingerprint of `hash` in a shard of `depth`.
+    /// The fingerprint of `hash`.
     #[inline]
-    pub(super) fn fingerprint_of(&self, hash: u64, depth: u32) -> u64 {
-        hash << depth >> (u64::BITS - self.fingerprint_bits)
+    pub(super) fn fingerprint_of(&self, hash: u64) -> u64 {
+        hash << self.depth >> (u64::BITS - self.fingerprint_bits)
     }
 
     /// The home bucket and tag of a fingerprint.
@@ -236,9 +240,9 @@ mod tests {
                     let encoding = Encoding::new(buckets, depth, location_bits, None);
                     let bits = encoding.fingerprint_bits();
                     assert!(encoding.tags() <= 1 << (TAG_BITS + FIELD_BITS - location_bits));
-                    assert!(encoding.tags() >= FEW_TAGS && !encoding.is_poor(depth));
+                    assert!(encoding.tags() >= FEW_TAGS && !encoding.is_poor());
                     for extreme in [0, u64::MAX, random.next(), random.next(), random.next()] {
-                        let fingerprint = encoding.fingerprint_of(extreme, depth);
+                        let fingerprint = encoding.fingerprint_of(extreme);
                         let (home, tag) = encoding.home_and_tag(fingerprint);
                         assert!(home < buckets as usize && tag < encoding.tags());
                         let location = Location::new(1 + random.below((1 << location_bits) - 1));
@@ -288,7 +292,7 @@ mod tests {
             for bits in encoding.location_bits()..=needed {
                 encoding = Encoding::new(shape.main, depth, bits, Some(known));
                 known = encoding.fingerprint_bits();
-                if encoding.is_poor(depth) {
+                if encoding.is_poor() {
                     return keys;
                 }
             }
@@ -301,7 +305,7 @@ mod tests {
                 }
             }
             encoding = Encoding::new(shape.main, depth, needed, Some(known));
-            if encoding.is_poor(depth) {
+            if encoding.is_poor() {
                 return keys;
             }
         }

@@ -63,8 +63,8 @@ impl Table {
         mut appender: Option<&mut KeyAppender>,
     ) -> Result<()> {
         debug_assert_eq!(
-            (self.shape(), self.depth(), self.encoding()),
-            (source.shape(), source.depth(), source.encoding())
+            (self.shape(), self.encoding()),
+            (source.shape(), source.encoding())
         );
         let mut scratch = Vec::new();
         for number in 0..self.stash().end {

@@ -108,7 +108,7 @@ impl<H: KeyHash> Index<H> {
         reserved.map_err(|_| Error::memory("the index directory"))?;
         for shard in shards {
             let encoding = Encoding::new(0, shard.depth, 0, None);
-            let (table, appender) = memory.table(Shape::absent(), shard.depth, encoding)?;
+            let (table, appender) = memory.table(Shape::absent(), encoding)?;
             let totals = totals_without_keys(shard, memory.key_storage);
             members.push(memory.shard(table, appender, totals)?);
         }
@@ -271,9 +271,7 @@ impl<H: KeyHash> Index<H> {
         guard: &Guard,
     ) -> Result<(Placed<Table>, Option<KeyAppender>, Totals)> {
         let parts = Parts::new(bytes, summary.depth)?;
-        let (table, appender) = self
-            .memory
-            .table(parts.shape, summary.depth, parts.encoding)?;
+        let (table, appender) = self.memory.table(parts.shape, parts.encoding)?;
         parts.fill(&table);
         if check(&table, source, guard)? != summary.keys {
             return Err(wrong("it has more or fewer keys than the directory says"));
@@ -294,10 +292,10 @@ impl<H: KeyHash> Index<H> {
         let mut shape = Shape::for_entries(entries.len() as u64);
         loop {
             let encoding = Encoding::new(shape.main, depth, location_bits.unwrap_or(0), None);
-            let (table, mut appender) = self.memory.table(shape, depth, encoding)?;
+            let (table, mut appender) = self.memory.table(shape, encoding)?;
             let mut totals = Totals::default();
             for (key, location) in &entries {
-                let fingerprint = encoding.fingerprint_of(self.hash(key), depth);
+                let fingerprint = encoding.fingerprint_of(self.hash(key));
                 let Some(place) = table.reserve(fingerprint) else {
                     break;
                 };

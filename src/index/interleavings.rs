@@ -35,7 +35,7 @@ fn empty_table() -> Placed<Table> {
     let memory = TableMemory::new(&options, PageArena::new(usize::MAX));
     let shape = Shape::for_entries(0);
     let encoding = Encoding::new(shape.main, 0, Location::BITS, None);
-    memory.table(shape, 0, encoding).unwrap().0
+    memory.table(shape, encoding).unwrap().0
 }
 
 /// A hash with this home bucket and tag.
@@ -48,7 +48,7 @@ fn hash(table: &Table, home: usize, tag: u32) -> u64 {
 }
 
 fn insert(table: &Table, hash: u64, location: Location, reference: u32) {
-    let fingerprint = table.encoding().fingerprint_of(hash, table.depth());
+    let fingerprint = table.encoding().fingerprint_of(hash);
     let place = table.reserve(fingerprint).expect("there is room");
     table.fill(&place, location, reference);
 }

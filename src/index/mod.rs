@@ -169,7 +169,7 @@ impl<H: KeyHash> Index<H> {
         let memory = TableMemory::new(options, arena);
         let encoding = Encoding::new(shape.main, depth, 0, None);
         let directory = Directory::new(depth, memory.arena.budget(), || {
-            let (table, appender) = memory.table(shape, depth, encoding)?;
+            let (table, appender) = memory.table(shape, encoding)?;
             memory.shard(table, appender, Totals::default())
         })?;
         Ok(Self {
@@ -366,7 +366,7 @@ impl<H: KeyHash> Index<H> {
             let (shard, _writer) = self.lock(&guard, first);
             let table = shard.table().load(&guard);
             // What comes before `first` was visited before the shard was merged with its sibling.
-            let least = table.encoding().fingerprint_of(first, table.depth());
+            let least = table.encoding().fingerprint_of(first);
             table.for_each(|stored| {
                 if table.fingerprint(&stored) < least {
                     return Ok(());
@@ -393,7 +393,7 @@ fn reserve(
     if writer.is_slab_short(table, key.len()) {
         return Ok(Err(Shortage::Slab));
     }
-    let fingerprint = table.encoding().fingerprint_of(hash, table.depth());
+    let fingerprint = table.encoding().fingerprint_of(hash);
     let Some(place) = table.reserve(fingerprint) else {
         return Ok(Err(Shortage::Slots));
     };

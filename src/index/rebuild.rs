@@ -53,15 +53,15 @@ impl<H: KeyHash> Index<H> {
         loop {
             let buckets = plan.shape.main;
             let mut encoding = Encoding::new(buckets, depth, plan.location_bits, known);
-            let hash_again = keys_are_readable && encoding.is_poor(depth);
+            let hash_again = keys_are_readable && encoding.is_poor();
             if hash_again {
                 encoding = Encoding::new(buckets, depth, plan.location_bits, None);
             }
             let (table, mut appender) = if plan.fresh_slab {
-                self.memory.table(plan.shape, depth, encoding)?
+                self.memory.table(plan.shape, encoding)?
             } else {
                 let memory = &self.memory;
-                let table = memory.table_sharing_keys(first, plan.shape, depth, encoding)?;
+                let table = memory.table_sharing_keys(first, plan.shape, encoding)?;
                 (table, None)
             };
             let same_places =

@@ -125,7 +125,7 @@ impl<H: KeyHash> Index<H> {
                 continue;
             }
             let table = shard.table().load(guard);
-            let least = table.encoding().fingerprint_of(hash, table.depth());
+            let least = table.encoding().fingerprint_of(hash);
             for number in 0..table.stash().end {
                 let bucket = Bucket::load(table.line(number));
                 let references = table.keys().map(|keys| keys.references(number));

@@ -101,8 +101,6 @@ pub(super) struct Table {
     version: AtomicU64,
     /// Counts moves of entries between buckets.
     pub(super) moves: AtomicU64,
-    /// Leading hash bits that all keys of the shard share.
-    depth: u32,
     shape: Shape,
     encoding: Encoding,
     pub(super) stash_entries: AtomicU32,
@@ -120,7 +118,6 @@ impl Table {
     pub(super) fn new(
         arena: &Arc<PageArena>,
         shape: Shape,
-        depth: u32,
         encoding: Encoding,
         keys: Option<KeyMemory>,
     ) -> Result<Self> {
@@ -136,7 +133,6 @@ impl Table {
         Ok(Self {
             version: AtomicU64::new(0),
             moves: AtomicU64::new(0),
-            depth,
             shape,
             encoding,
             stash_entries: AtomicU32::new(0),
@@ -149,7 +145,7 @@ impl Table {
     }
 
     pub(super) fn depth(&self) -> u32 {
-        self.depth
+        self.encoding.depth()
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -317,15 +313,21 @@ impl Table {
     pub(super) fn prefetch(&self, hash: u64) {
         let (home, _) = self.home(hash);
         prefetch(self.line(home));
+        self.prefetch_references(home);
+    }
+
+    /// Brings near what tells where the keys of a bucket's entries are, if they are in memory.
+    #[inline]
+    pub(super) fn prefetch_references(&self, bucket: usize) {
         if let Some(keys) = &self.keys {
-            prefetch(keys.line(home));
+            prefetch(keys.line(bucket));
         }
     }
 
     /// Home bucket and tag.
     #[inline]
     pub(super) fn home(&self, hash: u64) -> (usize, u64) {
-        let fingerprint = self.encoding.fingerprint_of(hash, self.depth);
+        let fingerprint = self.encoding.fingerprint_of(hash);
         self.encoding.home_and_tag(fingerprint)
     }
 
@@ -403,7 +405,7 @@ impl Table {
     }
 
     /// What `read` answers at a moment when the writer was not changing anything.
-    #[inline]
+    #[inline(always)]
     pub(super) fn stable<T>(&self, read: impl Fn() -> T) -> T {
         let mut attempts = 0;
         loop {

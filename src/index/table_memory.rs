@@ -50,7 +50,6 @@ impl TableMemory {
     pub(super) fn table(
         &self,
         shape: Shape,
-        depth: u32,
         encoding: Encoding,
     ) -> Result<(Placed<Table>, Option<KeyAppender>)> {
         // A store may make thousands of tables in one call.
@@ -65,7 +64,7 @@ impl TableMemory {
             }
             KeyStorage::OnDisk => (None, None),
         };
-        let table = Table::new(&self.arena, shape, depth, encoding, keys)?;
+        let table = Table::new(&self.arena, shape, encoding, keys)?;
         Ok((Placed::new(&self.cells, table)?, appender))
     }
 
@@ -74,14 +73,13 @@ impl TableMemory {
         &self,
         source: &Table,
         shape: Shape,
-        depth: u32,
         encoding: Encoding,
     ) -> Result<Placed<Table>> {
         let keys = match source.keys() {
             Some(keys) => Some(KeyMemory::new(&self.arena, shape, keys.slab().clone())?),
             None => None,
         };
-        let table = Table::new(&self.arena, shape, depth, encoding, keys)?;
+        let table = Table::new(&self.arena, shape, encoding, keys)?;
         Placed::new(&self.cells, table)
     }
 }

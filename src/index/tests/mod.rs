@@ -271,7 +271,7 @@ impl<H: KeyHash> Model<H> {
             let each = table.for_each(|stored| {
                 let key = self.index.key_of(table, &guard, &stored, &mut scratch)?;
                 let hash = self.index.hash(key);
-                let known = table.encoding().fingerprint_of(hash, table.depth());
+                let known = table.encoding().fingerprint_of(hash);
                 assert_eq!(table.fingerprint(&stored), known);
                 Ok(())
             });
