@@ -5,9 +5,10 @@
 //! bits "displaced" (the entry sits in its second bucket), and two 6-bit counts of entries whose home is this
 //! bucket but that live in their second bucket or in the stash.
 //!
-//! Readers copy a bucket as a whole ([`Bucket`]) inside a version window; the writer changes single words in place
-//! ([`Slots`]).
+//! Readers copy what they need, lanes and header first ([`Lanes`]), inside a version window; who has the table to himself copies a
+//! bucket as a whole ([`Bucket`]). The writer changes single words in place ([`Slots`]).
 
+use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
 use crate::memory::page_list::WordLine;
@@ -21,9 +22,13 @@ pub(super) const TAG_BITS: u32 = 12;
 /// Width of what else a slot holds, of which a bucket knows nothing.
 pub(super) const FIELD_BITS: u32 = 36;
 
+/// The word that the lanes begin with.
+const FIRST_LANES: usize = 5;
+
 const ALL_SLOTS: u32 = (1 << SLOTS) - 1;
 const HEADER_SHIFT: u32 = 32;
 const DISPLACED_SHIFT: u32 = HEADER_SHIFT + SLOTS as u32;
+const OVERFLOW_SHIFT: u32 = DISPLACED_SHIFT + SLOTS as u32;
 const UPPER_FIELD_BITS: u32 = FIELD_BITS - 32;
 
 /// One in each 16-bit lane.
@@ -44,41 +49,34 @@ impl Overflow {
 
     fn shift(self) -> u32 {
         match self {
-            Self::Second => 52,
-            Self::Stash => 58,
+            Self::Second => OVERFLOW_SHIFT,
+            Self::Stash => OVERFLOW_SHIFT + 6,
         }
     }
 }
 
-/// A copy of a bucket.
-#[derive(Clone, Copy)]
-pub(super) struct Bucket([u64; 8]);
+/// A copy of a bucket's lanes and header: all that tells which slots are worth a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lanes([u64; 3]);
 
-impl Bucket {
+impl Lanes {
     #[inline]
     pub(super) fn load(line: &WordLine) -> Self {
         Self(std::array::from_fn(|word| {
-            line.0[word].load(Ordering::Relaxed)
+            line.0[FIRST_LANES + word].load(Ordering::Relaxed)
         }))
-    }
-
-    /// Puts the copy into another line.
-    pub(super) fn store(&self, line: &WordLine) {
-        for (word, value) in line.0.iter().zip(self.0) {
-            word.store(value, Ordering::Relaxed);
-        }
     }
 
     /// A bit for each occupied slot.
     #[inline]
     pub(super) fn occupied(&self) -> u32 {
-        (self.0[7] >> HEADER_SHIFT) as u32 & ALL_SLOTS
+        (self.0[2] >> HEADER_SHIFT) as u32 & ALL_SLOTS
     }
 
     /// A bit for each slot whose entry sits in its second bucket.
     #[inline]
     pub(super) fn displaced(&self) -> u32 {
-        (self.0[7] >> DISPLACED_SHIFT) as u32 & ALL_SLOTS
+        (self.0[2] >> DISPLACED_SHIFT) as u32 & ALL_SLOTS
     }
 
     /// A bit for each occupied slot with this tag: all lanes of a word compared at once.
@@ -91,12 +89,12 @@ impl Bucket {
             let zero = (LANES * 0x1000 - difference) >> TAG_BITS & LANES;
             (zero.wrapping_mul(GATHER) >> 48) as u32
         };
-        (equal(self.0[5]) | equal(self.0[6]) << 4 | equal(self.0[7]) << 8) & self.occupied()
+        (equal(self.0[0]) | equal(self.0[1]) << 4 | equal(self.0[2]) << 8) & self.occupied()
     }
 
     #[inline]
     fn lane(&self, slot: usize) -> u64 {
-        self.0[5 + slot / 4] >> (slot % 4 * 16) & 0xffff
+        self.0[slot / 4] >> (slot % 4 * 16) & 0xffff
     }
 
     #[inline]
@@ -104,10 +102,16 @@ impl Bucket {
         (self.lane(slot) >> UPPER_FIELD_BITS) as u32
     }
 
-    /// The field of a slot; 0 if it is free.
+    /// The field of a slot in `line`, whose lanes these are; 0 if it is free.
     #[inline]
-    pub(super) fn field(&self, slot: usize) -> u64 {
-        let lower = self.0[slot / 2] >> (slot % 2 * 32) & 0xffff_ffff;
+    pub(super) fn field(&self, line: &WordLine, slot: usize) -> u64 {
+        self.joined(line.0[slot / 2].load(Ordering::Relaxed), slot)
+    }
+
+    /// The field of a slot whose lower bits are in `word`.
+    #[inline]
+    fn joined(&self, word: u64, slot: usize) -> u64 {
+        let lower = word >> (slot % 2 * 32) & 0xffff_ffff;
         let upper = self.lane(slot) & ((1 << UPPER_FIELD_BITS) - 1);
         upper << 32 | lower
     }
@@ -115,7 +119,46 @@ impl Bucket {
     /// How many entries of this home live elsewhere; at the counter's maximum, that many or more.
     #[inline]
     pub(super) fn overflow(&self, overflow: Overflow) -> u64 {
-        self.0[7] >> overflow.shift() & Overflow::MAXIMUM
+        self.0[2] >> overflow.shift() & Overflow::MAXIMUM
+    }
+}
+
+/// A copy of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bucket {
+    fields: [u64; FIRST_LANES],
+    lanes: Lanes,
+}
+
+impl Bucket {
+    #[inline]
+    pub(super) fn load(line: &WordLine) -> Self {
+        Self {
+            fields: std::array::from_fn(|word| line.0[word].load(Ordering::Relaxed)),
+            lanes: Lanes::load(line),
+        }
+    }
+
+    /// Puts the copy into another line.
+    pub(super) fn store(&self, line: &WordLine) {
+        for (word, value) in line.0.iter().zip(self.fields.iter().chain(&self.lanes.0)) {
+            word.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    /// The field of a slot; 0 if it is free.
+    #[inline]
+    pub(super) fn field(&self, slot: usize) -> u64 {
+        self.lanes.joined(self.fields[slot / 2], slot)
+    }
+}
+
+impl Deref for Bucket {
+    type Target = Lanes;
+
+    #[inline]
+    fn deref(&self) -> &Lanes {
+        &self.lanes
     }
 }
 
@@ -143,12 +186,12 @@ impl Slots<'_> {
     pub(super) fn put_new(self, slot: usize, tag: u32, field: u64) {
         let lane = u64::from(tag) << UPPER_FIELD_BITS | field >> 32;
         self.update(slot / 2, 0, (field & 0xffff_ffff) << (slot % 2 * 32));
-        self.update(5 + slot / 4, 0, lane << (slot % 4 * 16));
+        self.update(FIRST_LANES + slot / 4, 0, lane << (slot % 4 * 16));
         self.update(7, 0, 1 << (HEADER_SHIFT as usize + slot));
     }
 
     pub(super) fn set_field(self, slot: usize, field: u64) {
-        let tag = Bucket::load(self.0).tag(slot);
+        let tag = Lanes::load(self.0).tag(slot);
         self.write(slot, tag, field);
     }
 
@@ -187,7 +230,7 @@ impl Slots<'_> {
         );
         let shift = slot % 4 * 16;
         let lane = u64::from(tag) << UPPER_FIELD_BITS | field >> 32;
-        self.update(5 + slot / 4, 0xffff << shift, lane << shift);
+        self.update(FIRST_LANES + slot / 4, 0xffff << shift, lane << shift);
     }
 
     #[inline]
@@ -244,7 +287,7 @@ mod tests {
             assert_eq!(Slots(&put).free(), Some(slot));
             Slots(&set).set(slot, tag, field(slot), false);
             Slots(&put).put_new(slot, tag, field(slot));
-            assert_eq!(Bucket::load(&put).0, Bucket::load(&set).0);
+            assert_eq!(Bucket::load(&put), Bucket::load(&set));
         }
         assert_eq!(Slots(&put).free(), None);
     }

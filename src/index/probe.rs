@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use super::Location;
-use super::bucket::{Bucket, Overflow, SLOTS, TAG_BITS};
+use super::bucket::{Lanes, Overflow, SLOTS, TAG_BITS};
 use super::encoding::lane;
-use super::table::{NO_REFERENCE, Position, Table, load_reference};
+use super::table::{NO_REFERENCE, Position, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::prefetch::prefetch;
 
 /// An entry whose key was compared.
 #[derive(Clone, Copy)]
@@ -37,14 +38,13 @@ impl From<Result<bool>> for Comparison {
     }
 }
 
-/// A bucket as it was at one moment.
-struct Picture {
-    bucket: Bucket,
-    /// A bit for each slot with the lane of the wanted tag.
-    matches: u32,
-    /// Those of the matching slots, if asked for.
-    references: [u32; SLOTS],
-    moves: u64,
+/// An entry that may be the wanted one.
+struct Candidate {
+    position: Position,
+    /// `None` for an entry that is only reserved.
+    location: Option<Location>,
+    /// If asked for.
+    reference: u32,
 }
 
 impl Table {
@@ -55,12 +55,7 @@ impl Table {
         hash: u64,
         mut visit: impl FnMut(Location) -> Option<R>,
     ) -> Option<R> {
-        self.probe::<false, R>(hash, |picture, position| {
-            visit(
-                self.encoding()
-                    .location(picture.bucket.field(position.slot))?,
-            )
-        })
+        self.probe::<false, R>(hash, |candidate| visit(candidate.location?))
     }
 
     /// The entry with `hash` for which `compare`, given reference and location, says that it is the one.
@@ -73,13 +68,14 @@ impl Table {
         hash: u64,
         mut compare: impl FnMut(u32, Location) -> Comparison,
     ) -> Result<Option<Found>> {
-        self.prefetch(hash);
         let mut damage = None;
-        let found = self.probe::<true, Result<Found>>(hash, |picture, position| {
-            let location = self
-                .encoding()
-                .location(picture.bucket.field(position.slot))?;
-            let reference = picture.references[position.slot];
+        let found = self.probe::<true, Result<Found>>(hash, |candidate| {
+            let Candidate {
+                position,
+                location,
+                reference,
+            } = candidate;
+            let location = location?;
             match compare(reference, location) {
                 Comparison::Match => Some(Ok(Found {
                     position,
@@ -109,10 +105,8 @@ impl Table {
         hash: u64,
         is_it: impl Fn(Option<Location>, u32) -> bool,
     ) -> Option<Position> {
-        self.probe::<true, _>(hash, |picture, position| {
-            let field = picture.bucket.field(position.slot);
-            let location = self.encoding().location(field);
-            is_it(location, picture.references[position.slot]).then_some(position)
+        self.probe::<true, _>(hash, |candidate| {
+            is_it(candidate.location, candidate.reference).then_some(candidate.position)
         })
     }
 
@@ -122,120 +116,111 @@ impl Table {
     fn probe<const REFERENCES: bool, R>(
         &self,
         hash: u64,
-        mut visit: impl FnMut(&Picture, Position) -> Option<R>,
+        mut visit: impl FnMut(Candidate) -> Option<R>,
     ) -> Option<R> {
         let (home, tag) = self.home(hash);
+        let second = self.other(home, lane(tag));
+        // Many lookups need it as well; so it comes at the same time as the first.
+        prefetch(self.line(second));
+        if REFERENCES {
+            self.prefetch_references(home);
+        }
         loop {
-            let picture = self.picture::<REFERENCES>(home, tag);
-            let fits = picture.matches & !picture.bucket.displaced();
-            if let Some(answer) = self.visit_slots(&picture, home, tag, fits, &mut visit) {
-                return Some(answer);
+            // Acquired, so that what is seen from now on is no older than this count.
+            let before = self.moves.load(Ordering::Acquire);
+            let natives = |lanes: &Lanes| !lanes.displaced();
+            let (answer, lanes) = self.visit::<REFERENCES, R>(home, tag, natives, &mut visit);
+            if answer.is_some() {
+                return answer;
             }
-            if picture.bucket.overflow(Overflow::Second) == 0
-                && picture.bucket.overflow(Overflow::Stash) == 0
-            {
-                return None;
-            }
-            match self.probe_elsewhere::<REFERENCES, R>(&picture, home, tag, &mut visit) {
-                (None, moves) if moves != picture.moves => {}
-                (answer, _) => return answer,
-            }
-        }
-    }
-
-    /// Probes second bucket and stash, as far as the picture of the home bucket says that they matter; also
-    /// answers the count of moves as it was at the end.
-    fn probe_elsewhere<const REFERENCES: bool, R>(
-        &self,
-        home_picture: &Picture,
-        home: usize,
-        tag: u64,
-        visit: &mut impl FnMut(&Picture, Position) -> Option<R>,
-    ) -> (Option<R>, u64) {
-        let mut moves = home_picture.moves;
-        if home_picture.bucket.overflow(Overflow::Second) > 0 {
-            let second = self.other(home, lane(tag));
-            let picture = self.picture::<REFERENCES>(second, tag);
-            moves = picture.moves;
-            let fits = picture.matches & picture.bucket.displaced();
-            if let Some(answer) = self.visit_slots(&picture, second, tag, fits, visit) {
-                return (Some(answer), moves);
-            }
-        }
-        if home_picture.bucket.overflow(Overflow::Stash) > 0 {
-            for bucket in self.stash() {
-                let picture = self.stash_picture::<REFERENCES>(bucket, home, tag);
-                moves = picture.moves;
-                let fits = picture.matches;
-                if let Some(answer) = self.visit_slots(&picture, bucket, tag, fits, visit) {
-                    return (Some(answer), moves);
+            if lanes.overflow(Overflow::Second) > 0 {
+                let guests = Lanes::displaced;
+                let (answer, _) = self.visit::<REFERENCES, R>(second, tag, guests, &mut visit);
+                if answer.is_some() {
+                    return answer;
                 }
             }
+            if lanes.overflow(Overflow::Stash) > 0 {
+                let answer = self.probe_stash::<REFERENCES, R>(home, tag, &mut visit);
+                if answer.is_some() {
+                    return answer;
+                }
+            }
+            if self.moves.load(Ordering::Relaxed) == before {
+                return None;
+            }
         }
-        (None, moves)
     }
 
-    #[inline]
-    fn picture<const REFERENCES: bool>(&self, bucket: usize, tag: u64) -> Picture {
-        self.stable(|| self.look::<REFERENCES>(bucket, tag))
-    }
-
-    /// A picture of a stash bucket, in which only entries of the right home match.
-    fn stash_picture<const REFERENCES: bool>(
+    #[cold]
+    fn probe_stash<const REFERENCES: bool, R>(
         &self,
-        bucket: usize,
         home: usize,
         tag: u64,
-    ) -> Picture {
-        self.stable(|| {
-            let mut picture = self.look::<REFERENCES>(bucket, tag);
-            for slot in 0..SLOTS {
-                let other = self.stash_home(Position { bucket, slot }) != home;
-                picture.matches &= !(u32::from(other) << slot);
-            }
-            picture
+        visit: &mut impl FnMut(Candidate) -> Option<R>,
+    ) -> Option<R> {
+        self.stash().find_map(|bucket| {
+            let of_home = |_: &Lanes| {
+                let is_of_home = |&slot: &usize| self.stash_home(Position { bucket, slot }) == home;
+                let slots = (0..SLOTS).filter(is_of_home);
+                slots.fold(0, |mask, slot| mask | 1 << slot)
+            };
+            self.visit::<REFERENCES, R>(bucket, tag, of_home, visit).0
         })
     }
 
-    #[inline]
-    fn look<const REFERENCES: bool>(&self, bucket: usize, tag: u64) -> Picture {
-        let copy = Bucket::load(self.line(bucket));
-        let matches = copy.matches(lane(tag));
-        let mut references = [NO_REFERENCE; SLOTS];
-        if REFERENCES && let Some(keys) = self.keys() {
-            let mut slots = matches;
-            while slots != 0 {
-                let slot = slots.trailing_zeros() as usize;
-                slots &= slots - 1;
-                references[slot] = load_reference(keys.references(bucket), slot);
+    /// Calls `visit` for the slots of a bucket with `tag`, of those that `among` answers. Answers the lanes as well. There is
+    /// hardly ever more than one, so that none is kept while another is visited: the bucket is looked at again.
+    #[inline(always)]
+    fn visit<const REFERENCES: bool, R>(
+        &self,
+        bucket: usize,
+        tag: u64,
+        among: impl Fn(&Lanes) -> u32,
+        visit: &mut impl FnMut(Candidate) -> Option<R>,
+    ) -> (Option<R>, Lanes) {
+        let mut unseen = u32::MAX;
+        loop {
+            let (lanes, candidate) = self.stable(|| {
+                let lanes = Lanes::load(self.line(bucket));
+                let slots = lanes.matches(lane(tag)) & unseen & among(&lanes);
+                let candidate = self.candidate::<REFERENCES>(bucket, tag, &lanes, slots);
+                (lanes, candidate)
+            });
+            let Some(candidate) = candidate else {
+                return (None, lanes);
+            };
+            unseen = u32::MAX << candidate.position.slot << 1;
+            if let Some(answer) = visit(candidate) {
+                return (Some(answer), lanes);
             }
-        }
-        Picture {
-            bucket: copy,
-            matches,
-            references,
-            moves: self.moves.load(Ordering::Relaxed),
         }
     }
 
-    /// Calls `visit` with those of `slots` whose whole tag is `tag`.
-    #[inline]
-    fn visit_slots<R>(
+    /// The first of `slots` whose whole tag is `tag`. Inside a version window.
+    #[inline(always)]
+    fn candidate<const REFERENCES: bool>(
         &self,
-        picture: &Picture,
         bucket: usize,
         tag: u64,
+        lanes: &Lanes,
         mut slots: u32,
-        visit: &mut impl FnMut(&Picture, Position) -> Option<R>,
-    ) -> Option<R> {
-        let upper_tag = tag >> TAG_BITS;
+    ) -> Option<Candidate> {
         while slots != 0 {
             let slot = slots.trailing_zeros() as usize;
             slots &= slots - 1;
-            if self.encoding().upper_tag(picture.bucket.field(slot)) == upper_tag
-                && let Some(answer) = visit(picture, Position { bucket, slot })
-            {
-                return Some(answer);
+            let position = Position { bucket, slot };
+            let field = lanes.field(self.line(bucket), slot);
+            if self.encoding().upper_tag(field) == tag >> TAG_BITS {
+                return Some(Candidate {
+                    position,
+                    location: self.encoding().location(field),
+                    reference: if REFERENCES {
+                        self.reference(position)
+                    } else {
+                        NO_REFERENCE
+                    },
+                });
             }
         }
         None

@@ -39,15 +39,19 @@ fn buckets() -> u32 {
     Shape::for_entries(0).main
 }
 
+/// The tag of the guest, and of the native in the last slot of bucket 0: who has seen that one and goes on does not come
+/// across a guest who has moved into another slot there.
+const GUEST_TAG: u32 = SLOTS as u32 - 1;
+
 /// An index whose buckets are all full, each of keys that are at home there; only `guest`, whose home is bucket
-/// 0, sits in its second bucket, the answer. Its tag is that of a key in bucket 0.
+/// 0, sits in its second bucket, the answer.
 fn full_index(model: &mut Model<Told>, guest: &[u8]) -> u32 {
     let guard = epoch::pin();
-    let second = model.index.table(&guard, 0).other(0, 0) as u32;
+    let second = model.index.table(&guard, 0).other(0, GUEST_TAG) as u32;
     assert_ne!(second, 0);
     for home in 0..buckets() {
-        // The native of tag 0 is left out there: its second bucket would be bucket 0, like the guest's home.
-        let tags = u32::from(home == second)..SLOTS as u32;
+        // The native of the guest's tag is left out there: its second bucket would be bucket 0, like the guest's home.
+        let tags = (0..SLOTS as u32).filter(|&tag| (home, tag) != (second, GUEST_TAG));
         for tag in tags {
             let raw = u64::from(home << 12 | tag) + 1;
             model.put(&key(home, tag, 0), location(raw));
@@ -61,7 +65,7 @@ fn full_index(model: &mut Model<Told>, guest: &[u8]) -> u32 {
 #[test]
 fn a_reader_finds_a_key_that_moves_home_behind_his_back() {
     let model = &mut model(KeyStorage::InMemory);
-    let guest = key(0, 0, 1);
+    let guest = key(0, GUEST_TAG, 1);
     let second = full_index(model, &guest);
     let hash = model.index.hash(&guest);
     let (victim, intruder) = (key(0, 5, 0), key(second, 100, 0));
@@ -106,8 +110,8 @@ fn a_reader_finds_a_key_that_moves_home_behind_his_back() {
     assert_eq!(found, Some(location(1 << 30)));
     assert_eq!(
         seen.len(),
-        3,
-        "the native of the same tag twice, then the guest: {seen:?}"
+        2,
+        "the native of the same tag, then, looking again, the guest in a slot before it: {seen:?}"
     );
     model.map.remove(&victim);
     model.map.insert(intruder, location(1 << 31));
@@ -122,7 +126,7 @@ fn keys_that_were_pushed_around_are_removed_without_leaving_a_trace() {
 }
 
 fn push_around_and_remove(model: &mut Model<Told>) {
-    let guest = key(0, 0, 1);
+    let guest = key(0, GUEST_TAG, 1);
     let second = full_index(model, &guest);
     for round in 0..if cfg!(miri) { 1 } else { 20 } {
         model.remove(&key(0, 5, 0));
