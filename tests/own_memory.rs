@@ -8,7 +8,7 @@ use std::process::Command;
 use freyja::store::{KeyStorage, Options, Store, SyncMode};
 
 /// Tells the process of its own where its store is; it is this program again.
-const DIRECTORY: &str = "OWN_MEMORY_DIRECTORY";
+const PLACE: &str = "OWN_MEMORY_PLACE";
 const KEYS: u64 = 1_000_000;
 /// Both counts may differ by so much, also while compaction is at work.
 const TOLERANCE: f64 = 0.03;
@@ -73,45 +73,40 @@ impl Watched {
     }
 }
 
-#[test]
-fn a_store_with_keys_on_disk_tells_the_memory_that_the_system_counts() {
-    test_apart(
-        "a_store_with_keys_on_disk_tells_the_memory_that_the_system_counts",
-        KeyStorage::OnDisk,
-    );
-}
-
-#[test]
-fn a_store_with_keys_in_memory_tells_the_memory_that_the_system_counts() {
-    test_apart(
-        "a_store_with_keys_in_memory_tells_the_memory_that_the_system_counts",
-        KeyStorage::InMemory,
-    );
-}
-
-#[test]
-fn a_small_store_with_keys_on_disk_takes_little() {
-    let test = "a_small_store_with_keys_on_disk_takes_little";
-    test_small_apart(test, KeyStorage::OnDisk);
-}
-
-#[test]
-fn a_small_store_with_keys_in_memory_takes_little() {
-    let test = "a_small_store_with_keys_in_memory_takes_little";
-    test_small_apart(test, KeyStorage::InMemory);
-}
-
-fn test_small_apart(test: &str, key_storage: KeyStorage) {
-    let Some(directory) = std::env::var_os(DIRECTORY) else {
-        return run_apart(test);
+/// Tests in processes of their own: what each does there, given the place for its store.
+macro_rules! apart {
+    ($($test:ident: $work:expr;)*) => {
+        $(#[test] fn $test() { run_apart(stringify!($test), $work) })*
     };
+}
+
+apart! {
+    a_store_with_keys_on_disk_tells_the_memory_that_the_system_counts:
+        |place| tells_the_memory(place, KeyStorage::OnDisk);
+    a_store_with_keys_in_memory_tells_the_memory_that_the_system_counts:
+        |place| tells_the_memory(place, KeyStorage::InMemory);
+    a_small_store_with_keys_on_disk_takes_little:
+        |place| takes_little(place, KeyStorage::OnDisk);
+    a_small_store_with_keys_in_memory_takes_little:
+        |place| takes_little(place, KeyStorage::InMemory);
+}
+
+fn tells_the_memory(place: &Path, key_storage: KeyStorage) {
+    let watched = Watched::new(place, key_storage);
+    for value in 1..=3 {
+        watched.put_all(value);
+    }
+}
+
+fn takes_little(place: &Path, key_storage: KeyStorage) {
+    // What the process needs for counting is there before the beginning.
     anonymous_bytes();
     let before = anonymous_bytes();
     let options = Options {
         key_storage,
         ..Options::default()
     };
-    let store = Store::open(Path::new(&directory), &options).unwrap();
+    let store = Store::open(place, &options).unwrap();
     let empty = anonymous_bytes() - before;
     for number in 0..1000 {
         let key = format!("{number:016}");
@@ -123,26 +118,20 @@ fn test_small_apart(test: &str, key_storage: KeyStorage) {
     assert!(few_keys < FEW_KEYS_BYTES);
 }
 
-fn test_apart(test: &str, key_storage: KeyStorage) {
-    let Some(directory) = std::env::var_os(DIRECTORY) else {
-        return run_apart(test);
-    };
-    let watched = Watched::new(Path::new(&directory), key_storage);
-    for value in 1..=3 {
-        watched.put_all(value);
+fn run_apart(test: &str, work: impl FnOnce(&Path)) {
+    if let Some(place) = std::env::var_os(PLACE) {
+        return work(Path::new(&place));
     }
-}
-
-fn run_apart(test: &str) {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture"])
         .arg(test)
-        .env(DIRECTORY, directory.path().join("store"))
+        .env(PLACE, directory.path().join("store"))
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
     println!("{told}");
     assert!(output.status.success(), "{told}{error}");
+    assert!(told.contains("1 passed"), "{told}");
 }
