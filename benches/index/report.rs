@@ -116,31 +116,33 @@ fn print_latencies(count: u64) {
     let mut table = Table::new(2, &[&["insert, growing", "µs"], &NAMES[..]].concat());
     let puts = Kind::ALL.map(|kind| (kind.name(), Task::Latency, kind));
     let nothing = ("nothing instead: noise", Task::Noise, Kind::Map);
+    let mut row = |name: &str, what: &str, nanoseconds: &[f64]| {
+        let mut cells = vec![name.to_owned(), what.to_owned()];
+        if let [_] = nanoseconds {
+            // That of the slowest belongs under the last heading.
+            cells.resize(1 + NAMES.len(), String::new());
+        }
+        let microseconds = nanoseconds.iter().map(|time| format!("{:.1}", time / 1e3));
+        cells.extend(microseconds);
+        table.add(cells);
+    };
     for (name, task, kind) in puts.into_iter().chain([nothing]) {
         let times = numbers(task, kind, count);
-        let microseconds = |times: &[f64]| -> Vec<String> {
-            let times = times
-                .iter()
-                .map(|nanoseconds| format!("{:.1}", nanoseconds / 1e3));
-            times.collect()
-        };
-        for (clock, times) in ["on the clock", "of the processor"]
-            .iter()
-            .zip(times.chunks(NAMES.len()))
-        {
-            let words = [name, clock].map(str::to_owned).to_vec();
-            table.add([words, microseconds(times)].concat());
+        let mut times = times.chunks(NAMES.len());
+        for clock in [
+            "on the clock",
+            "of the processor",
+            "of the processor in the slowest",
+        ] {
+            row(
+                name,
+                clock,
+                times.next().expect("the child tells all of them"),
+            );
         }
-        let mut words = [name, "of the processor in the slowest"]
-            .map(str::to_owned)
-            .to_vec();
-        words.resize(1 + NAMES.len(), String::new());
-        table.add([words, microseconds(&times[2 * NAMES.len()..])].concat());
         if task == Task::Latency {
             let slowest = numbers(Task::Recurring, kind, count);
-            let mut words = vec![name.to_owned(), RECURRING.to_owned()];
-            words.resize(1 + NAMES.len(), String::new());
-            table.add([words, microseconds(&slowest)].concat());
+            row(name, RECURRING, &slowest);
         }
     }
     println!("{table}");
