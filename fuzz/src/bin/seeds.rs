@@ -112,23 +112,20 @@ fn main() {
         .nth(1)
         .expect("the folder for the inputs");
     let folder = Path::new(&folder);
+    let seeds = |target, inputs: &[Vec<u8>]| write(folder, target, "seed", inputs);
     let prefix = [0x78, 0x56, 0x34, 0x12, 0, 8, 0];
     let put = record(Kind::Put, 3, false, b"key", b"value", 128, 1);
     let tombstone = record(Kind::Tombstone, 2, true, b"key", b"", 128, 1);
-    write(
-        folder,
+    seeds(
         "record",
-        "seed",
         &[
             [&prefix[..], &put].concat(),
             [&prefix[..], &tombstone].concat(),
         ],
     );
     let whole = segment();
-    write(
-        folder,
+    seeds(
         "segment",
-        "seed",
         &[
             [&[0][..], &whole].concat(),
             [&[12][..], &whole].concat(),
@@ -138,16 +135,12 @@ fn main() {
     // Base sequence 1, records up to byte 1024, two of them, one a tombstone, numbers 1 and 2; hints for both.
     let numbers = [0, 128, 3, 2, 1, 0, 1, 0];
     let hints = [16, 0, 3, b'o', b'n', b'e', 9, 0, 0];
-    write(
-        folder,
+    seeds(
         "hints",
-        "seed",
         &[[&numbers[..], &hints].concat(), numbers.to_vec()],
     );
-    write(
-        folder,
+    seeds(
         "image",
-        "seed",
         &[
             vec![0],
             vec![1],
@@ -155,19 +148,12 @@ fn main() {
             vec![5, 8, 10, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
         ],
     );
-    write(
-        folder,
-        "options",
-        "seed",
-        &[vec![0], vec![4, 0, 0], (0..80).collect()],
-    );
+    seeds("options", &[vec![0], vec![4, 0, 0], (0..80).collect()]);
     let calls: Vec<u8> = (0..200_u32)
         .map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
-    write(
-        folder,
+    seeds(
         "calls",
-        "seed",
         &[calls[..60].to_vec(), calls, vec![2; 90], vec![12; 80]],
     );
     for (target, text) in KEPT {
