@@ -55,7 +55,7 @@ reader-test: ## let the independent reader read every crashed store of every sho
 	printf '%s\n' readers_agree_on_new_stores readers_agree_on_used_stores | \
 		xargs -P 2 -I '{}' $(CARGO) test -q --profile campaign --test crash -- --ignored --nocapture '{}'
 
-fault-test: ## let every call of the disk fail in every way; some ten minutes
+fault-test: ## let every call of the disk fail in every way; an hour
 	$(CARGO) test --test fault_sweep --test failing_system -- --include-ignored --nocapture
 
 CUTS ?= 120
