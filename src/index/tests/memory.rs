@@ -19,7 +19,7 @@ pub(super) fn settle() {
 }
 
 /// Settles until `done`, for a minute at most: other tests of this process may hold guards for many seconds.
-fn settle_until(mut done: impl FnMut() -> bool, what: &str) {
+pub(super) fn settle_until(mut done: impl FnMut() -> bool, what: &str) {
     for _ in 0..60_000 {
         if done() {
             return;
