@@ -35,6 +35,10 @@ mod switch {
         AcknowledgedBeforeSync,
         /// A segment gets its name before its header is durable.
         RenamedBeforeSync,
+        /// The log comes to a segment that was made ready before, whose header is not durable.
+        SuccessorUnsynced,
+        /// The name of a segment that was made ready before is never made durable.
+        SuccessorNameUnsynced,
         /// An image refers to records that are not durable, and nobody checks that when it is opened.
         ImageAheadOfLog,
         /// A failed sync counts as done.

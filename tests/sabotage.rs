@@ -39,6 +39,11 @@ fn crash_suite() -> Told<()> {
     Ok(())
 }
 
+/// Part of the suite of crashes where segments are made before they are needed.
+fn prepared_suite() -> Told<()> {
+    exhaustive::up_to(2, Start::Prepared).map(|_| ())
+}
+
 /// A part of the suite of damage.
 fn damage_suite() -> Told<()> {
     for ending in [Ending::Closed, Ending::WithoutImages, Ending::Killed] {
@@ -185,6 +190,8 @@ noticed! {
     only_the_first_directory_sync: FirstDirectorySyncOnly by crash_suite
     acknowledging_before_the_sync: AcknowledgedBeforeSync by crash_suite
     renaming_before_the_sync: RenamedBeforeSync by crash_suite
+    beginning_a_prepared_segment_before_its_sync: SuccessorUnsynced by prepared_suite
+    leaving_the_name_of_a_prepared_segment_unsynced: SuccessorNameUnsynced by prepared_suite
     an_image_ahead_of_the_log: ImageAheadOfLog by crash_suite
     ignoring_a_failed_sync: SyncErrorIgnored by crash_suite
     retrying_a_failed_sync: SyncRetried by crash_suite
@@ -216,6 +223,7 @@ noticed! {
 #[test]
 fn without_a_fault_the_suites_are_green() {
     crash_suite().unwrap();
+    prepared_suite().unwrap();
     damage_suite().unwrap();
     laundering_suite().unwrap();
     shadow_suite().unwrap();

@@ -456,14 +456,19 @@ impl SegmentWriter {
     }
 }
 
-/// Gives the file of segment `id`, which is durable, its name in `directory`, and makes that durable. After an error it
-/// may have either name, or, after a crash, any.
-pub fn give_name(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
+/// Gives the file of segment `id`, which is durable, its name in `directory`. The name is durable when the directory has been
+/// synced. After an error the file may have either name.
+pub fn rename_to_final(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
     let new_path = directory.join(segment_name::new_file_name(id));
     let path = directory.join(segment_name::file_name(id));
     refuse_taken_name(vfs, &path)?;
     vfs.rename(&new_path, &path)
-        .map_err(|error| Error::io("rename", &new_path, &error))?;
+        .map_err(|error| Error::io("rename", &new_path, &error))
+}
+
+/// As [`rename_to_final`], and makes the name durable. After an error the file may have either name, or, after a crash, any.
+pub fn give_name(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
+    rename_to_final(vfs, directory, id)?;
     sabotage!(NoDirectorySync, return Ok(()));
     sabotage!(
         FirstDirectorySyncOnly,

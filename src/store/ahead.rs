@@ -1,5 +1,5 @@
-//! Makes ready the memory that the index will need next. A thread of its own does: the one that syncs may be long at that, and a
-//! put does not wait for either.
+//! Makes ready what puts will need next: memory for the index, and the next segment of the log. A thread of its own does: the one
+//! that syncs may be long at that, and a put does not wait for either.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::memory::awaited::Awaited;
 use crate::memory::epoch;
 
-/// Wakes the thread, from wherever the index is about to grow.
+/// Wakes the thread, from wherever something is about to be needed.
 #[derive(Clone, Default)]
 pub struct Request(Arc<Awaited<State>>);
 
@@ -70,5 +70,8 @@ fn run(shared: &Shared, signal: &Awaited<State>) {
         drop(state);
         let index = shared.contents(&epoch::pin()).index.clone();
         index.prepare_memory();
+        if let Some(log) = &shared.log {
+            log.prepare_successor();
+        }
     }
 }

@@ -37,7 +37,7 @@ enum Task {
     Seal,
     /// It is time to sync.
     Sync,
-    /// The index has become large.
+    /// Something will be needed that takes time to make.
     StartAhead,
     /// Something may be worth compacting now or later.
     StartCompaction,
@@ -93,14 +93,19 @@ impl Background {
         }
         let request = Request::default();
         let guard = epoch::pin();
-        shared.contents(&guard).index.ask_before_growth({
+        let ask = {
             let (signal, request) = (signal.clone(), request.clone());
             move || {
                 if !request.make() {
                     signal.change(|state: &mut State| state.grows = true);
                 }
             }
-        });
+        };
+        let index = &shared.contents(&guard).index;
+        index.ask_before_growth(ask.clone());
+        if let Some(log) = &shared.log {
+            log.ask_for_successor(ask);
+        }
         drop(guard);
         shared.budget.tell_when_scarce({
             let signal = signal.clone();

@@ -24,6 +24,9 @@ use crate::memory::epoch;
 use crate::vfs::Vfs;
 
 mod batch;
+mod successor;
+
+use successor::{Ask, Successor};
 
 /// Where a store's files are and how they are made.
 pub struct Place {
@@ -80,6 +83,16 @@ struct OpenSegment {
     proven: u64,
     /// What it counts for when it is sealed.
     share: u64,
+    /// What it may grow to, in bytes.
+    size: u64,
+    /// Whether the file's name is durable.
+    is_named: bool,
+}
+
+/// The active segment, as it is when a sync begins.
+struct ActiveSegment {
+    segment: Arc<Segment>,
+    is_named: bool,
 }
 
 impl OpenSegment {
@@ -91,6 +104,9 @@ impl OpenSegment {
 struct Tail {
     active: Option<OpenSegment>,
     full: Vec<OpenSegment>,
+    successor: Successor,
+    /// How many records were appended last, together.
+    last_count: u64,
     /// A segment was begun, and no append has told of it yet.
     has_rotated: bool,
     last_sequence: u64,
@@ -114,6 +130,7 @@ impl Tail {
         self.written_bytes += bytes;
         self.next_sequence += records;
         self.last_sequence = self.next_sequence - 1;
+        self.last_count = records;
         if let Some(active) = &mut self.active {
             active.last_sequence = self.last_sequence;
             if follows_durable {
@@ -140,6 +157,7 @@ pub struct CommitLog {
     /// What an earlier run left; durable before anything is written.
     adoption: Adoption,
     tail: Mutex<Tail>,
+    ask: Ask,
     commit: GroupCommit,
     /// How many bits the locations of coming records take, as far as that is known.
     location_bits: AtomicU32,
@@ -168,6 +186,8 @@ impl CommitLog {
             tail: Mutex::new(Tail {
                 active: None,
                 full: Vec::new(),
+                successor: Successor::None,
+                last_count: 1,
                 has_rotated: false,
                 last_sequence: resume.last_sequence,
                 next_sequence: resume.next_sequence,
@@ -175,6 +195,7 @@ impl CommitLog {
                 written_bytes: 0,
                 closed: false,
             }),
+            ask: Ask::new(),
             commit: GroupCommit::new(resume.last_sequence),
             location_bits: AtomicU32::new(0),
             syncs: AtomicU64::new(0),
@@ -218,7 +239,29 @@ impl CommitLog {
         debug_assert_eq!(active.live.location(offset).ok(), Some(location));
         let follows_durable = fields.follows_durable;
         let bytes = active.writer.end() - offset;
-        Ok(Some(tail.count(1, bytes, follows_durable, location)))
+        Ok(Some(self.count(
+            &mut tail,
+            1,
+            bytes,
+            follows_durable,
+            location,
+        )))
+    }
+
+    /// As [`Tail::count`]; asks for a successor of the active segment when it is time.
+    fn count(
+        &self,
+        tail: &mut Tail,
+        records: u64,
+        bytes: u64,
+        follows_durable: bool,
+        location: Location,
+    ) -> Appended {
+        let appended = tail.count(records, bytes, follows_durable, location);
+        if tail.wants_successor() {
+            self.want_successor(tail);
+        }
+        appended
     }
 
     /// Whether `location` takes at most `location_bits` bits; if not, [`CommitLog::location_bits`] becomes larger.
@@ -255,7 +298,7 @@ impl CommitLog {
         len: impl Fn(u64) -> u64,
     ) -> Result<&'t mut OpenSegment> {
         let fits = |active: &OpenSegment| active.writer.fits(len(active.base_sequence()));
-        if !tail.active.as_ref().is_some_and(fits) {
+        if !tail.active.as_ref().is_some_and(fits) || tail.successor.is_due(tail.next_sequence) {
             let len = len(tail.next_sequence);
             self.rotate(tail, len)?;
         }
@@ -293,24 +336,34 @@ impl CommitLog {
     /// Begins a segment in which `len` bytes of records have room.
     fn rotate(&self, tail: &mut Tail, len: u64) -> Result<()> {
         self.finish_adoption()?;
+        let active = match self.take_successor(tail, len)? {
+            Some(successor) => successor,
+            None => {
+                let salt = self.salt()?;
+                let header = self.next_header(tail, salt);
+                self.create(&header, len)?
+            }
+        };
+        let full = tail.active.replace(active);
+        tail.has_rotated |= full.is_some();
+        tail.full.extend(full);
+        Ok(())
+    }
+
+    /// The header of a segment that begins here, under a new id.
+    fn next_header(&self, tail: &mut Tail, salt: u32) -> SegmentHeader {
         let id = tail.next_segment_id;
         tail.next_segment_id += 1;
-        let header = SegmentHeader {
+        SegmentHeader {
             origin: Origin::Fresh,
-            salt: self.salt()?,
+            salt,
             store_id: self.place.store_id,
             segment_id: id,
             base_sequence: tail.next_sequence,
             predecessor_sequence: tail.last_sequence,
             durable_sequence: self.commit.durable(),
             expired_until_ms: self.place.clock.expired_until_ms(),
-        };
-        let active = self.create(&header, len)?;
-        self.place.clock.recorded(header.expired_until_ms);
-        let full = tail.active.replace(active);
-        tail.has_rotated |= full.is_some();
-        tail.full.extend(full);
-        Ok(())
+        }
     }
 
     /// A number at random for a new segment.
@@ -330,30 +383,56 @@ impl CommitLog {
             options,
             ..
         } = &self.place;
-        let usual = options.usual_segment_size(self.segments.totals().content_bytes);
-        let size = exact_size(len).max(usual);
+        let size = exact_size(len).max(self.usual_size());
         let created = SegmentWriter::create(&**vfs, directory, header, size, options.read_mode);
-        let (writer, segment) = created.map_err(|error| match is_shortage(&error) {
+        let (writer, segment) = created.map_err(|error| self.stop_unless_short(error))?;
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.begin_segment(header, writer, &segment, size, true)
+    }
+
+    /// What a new segment usually grows to, in bytes.
+    fn usual_size(&self) -> u64 {
+        let content = self.segments.totals().content_bytes;
+        self.place.options.usual_segment_size(content)
+    }
+
+    fn stop_unless_short(&self, error: Error) -> Error {
+        match is_shortage(&error) {
             true => error,
             false => self.stop(error),
-        })?;
+        }
+    }
+
+    /// Makes a segment that has its final name part of the store.
+    fn begin_segment(
+        &self,
+        header: &SegmentHeader,
+        writer: SegmentWriter,
+        segment: &Arc<Segment>,
+        size: u64,
+        is_named: bool,
+    ) -> Result<OpenSegment> {
         let writer = writer.within(self.segments.budget().clone());
-        let writer = match options.sync_mode {
+        let writer = match self.place.options.sync_mode {
             SyncMode::Always => writer.writing_by_calls(),
             SyncMode::Interval | SyncMode::None => writer,
         };
-        self.syncs.fetch_add(1, Ordering::Relaxed);
         match self.segments.add(segment.clone(), size, &epoch::pin()) {
-            Ok(live) => Ok(OpenSegment {
-                proven: header.durable_sequence,
-                last_sequence: header.predecessor_sequence,
-                share: sealed_share(usual, options),
-                writer,
-                live,
-            }),
+            Ok(live) => {
+                self.place.clock.recorded(header.expired_until_ms);
+                Ok(OpenSegment {
+                    proven: header.durable_sequence,
+                    last_sequence: header.predecessor_sequence,
+                    share: sealed_share(self.usual_size(), &self.place.options),
+                    size,
+                    is_named,
+                    writer,
+                    live,
+                })
+            }
             Err(error) => {
                 // Nothing was written into it; recovery removes it if this fails.
-                let _ = vfs.remove(segment.path());
+                let _ = self.place.vfs.remove(segment.path());
                 Err(error)
             }
         }
@@ -409,8 +488,12 @@ impl CommitLog {
         for segment in &full {
             self.sync_segment(&segment.live.segment)?;
         }
-        if let Some(active) = active {
-            self.sync_segment(&active)?;
+        if let Some(active) = &active {
+            self.sync_segment(&active.segment)?;
+        }
+        let mut named = full.iter().map(|it| it.is_named);
+        if !named.all(|it| it) || active.as_ref().is_some_and(|it| !it.is_named) {
+            self.sync_names(active.map(|it| it.segment.id()))?;
         }
         self.commit.advance(target);
         for segment in full {
@@ -419,8 +502,23 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Takes over the full segments and says what else to sync, and up to which sequence that is durable then.
-    fn snapshot(&self, scope: Scope) -> Result<(Vec<OpenSegment>, Option<Arc<Segment>>, u64)> {
+    /// Makes the names of all segments durable, of which `active` is one, if it is still the active one.
+    fn sync_names(&self, active: Option<u64>) -> Result<()> {
+        let Place { vfs, directory, .. } = &self.place;
+        sabotage!(SuccessorNameUnsynced, return Ok(()));
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        let synced = vfs.sync_directory(directory);
+        synced.map_err(|error| self.stop(Error::io("sync directory", directory, &error)))?;
+        let mut tail = self.tail.lock();
+        let tail = &mut *tail;
+        for segment in tail.full.iter_mut().chain(&mut tail.active) {
+            segment.is_named |= Some(segment.live.segment.id()) == active;
+        }
+        Ok(())
+    }
+
+    /// Takes over the full segments and says what of the active one to sync, and up to which sequence all is durable then.
+    fn snapshot(&self, scope: Scope) -> Result<(Vec<OpenSegment>, Option<ActiveSegment>, u64)> {
         let mut tail = self.tail.lock();
         let durable = self.commit.durable();
         let full = std::mem::take(&mut tail.full);
@@ -436,7 +534,10 @@ impl CommitLog {
             if durable > active.proven {
                 self.mark(active, durable)?;
             }
-            to_sync = Some(active.live.segment.clone());
+            to_sync = Some(ActiveSegment {
+                segment: active.live.segment.clone(),
+                is_named: active.is_named,
+            });
         }
         Ok((full, to_sync, target))
     }
@@ -525,12 +626,14 @@ impl CommitLog {
     /// Refuses all further appends, makes everything durable and seals the active segment.
     /// Answers [`ErrorKind::Closed`] if that has been done before.
     pub fn close(&self) -> Result<()> {
-        {
+        let given_up = {
             let mut tail = self.tail.lock();
             if std::mem::replace(&mut tail.closed, true) {
                 return Err(Error::new(ErrorKind::Closed, "the store is closed"));
             }
-        }
+            tail.successor.forget()
+        };
+        self.remove_successor(given_up);
         self.commit.sync_now(|| {
             self.sync_as_leader(Scope::Everything)?;
             let Some(active) = self.last_segment()? else {
@@ -581,11 +684,16 @@ impl CommitLog {
         self.sealed.load(Ordering::Relaxed)
     }
 
-    /// An id for a new segment.
+    /// An id for a new segment. A successor of the active segment is given up: a segment of the log has a higher id than whatever
+    /// was there before it.
     pub fn next_segment_id(&self) -> u64 {
         let mut tail = self.tail.lock();
+        let given_up = tail.successor.forget();
         tail.next_segment_id += 1;
-        tail.next_segment_id - 1
+        let id = tail.next_segment_id - 1;
+        drop(tail);
+        self.remove_successor(given_up);
+        id
     }
 
     /// Takes note of a sealed segment of `length` bytes that was not written by appending.

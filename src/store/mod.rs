@@ -185,6 +185,15 @@ impl Store {
         }
     }
 
+    /// Makes the segment ready that the log goes to next, if half of the present one is used, so that the write that comes to it
+    /// does not wait for the disk: a part of what the background threads and [`Store::maintain`] do. Should that fail, the write
+    /// makes it, as without this.
+    pub fn prepare_segment(&self) {
+        if let Some(log) = &self.shared.log {
+            log.prepare_successor();
+        }
+    }
+
     /// What opening found and mended.
     pub fn recovery_report(&self) -> &RecoveryReport {
         &self.shared.report

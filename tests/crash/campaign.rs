@@ -69,7 +69,7 @@ fn campaign_of_sequences_of_four() {
     let end = deadline();
     let mut begun = Vec::new();
     for setting in 0..EXHAUSTIVE.len() {
-        for start in [Start::New, Start::Used] {
+        for start in [Start::New, Start::Used, Start::Prepared] {
             begun.push(Begun::new(start, setting).unwrap());
         }
     }
@@ -80,8 +80,9 @@ fn campaign_of_sequences_of_four() {
     let first = number("FREYJA_SEED", 0);
     while Instant::now() < end && done < total {
         let number = (first + done).wrapping_mul(7_919) % total;
-        let begun = &begun[(number % begun.len() as u64) as usize];
-        let sequence = sequence(4, number / 6);
+        let starts = begun.len() as u64;
+        let begun = &begun[(number % starts) as usize];
+        let sequence = sequence(4, number / starts);
         counts.add(&begun.crash_the_end_of(&sequence).unwrap());
         done += 1;
     }

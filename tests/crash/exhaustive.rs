@@ -16,6 +16,9 @@ pub enum Start {
     New,
     /// A closed store with several segments, tombstones and, if the setting says so, an image.
     Used,
+    /// A store that is open, and of whose segment only one more record is to come before the log goes to the next, which has been made
+    /// ready.
+    Prepared,
 }
 
 /// A start under one of the settings.
@@ -30,7 +33,7 @@ impl Begun {
     /// `start` under the setting with this number.
     pub fn new(start: Start, setting: usize) -> Told<Self> {
         let used = match start {
-            Start::New => None,
+            Start::New | Start::Prepared => None,
             Start::Used => Some(used(EXHAUSTIVE[setting])?),
         };
         Ok(Self {
@@ -40,10 +43,17 @@ impl Begun {
         })
     }
 
+    fn setting(&self) -> Setting {
+        Setting {
+            prepares: self.start == Start::Prepared,
+            ..EXHAUSTIVE[self.setting]
+        }
+    }
+
     /// Runs `sequence`, of numbers of operations, and crashes its last operation at every call: those before were
     /// crashed as the end of a shorter sequence.
     pub fn crash_the_end_of(&self, sequence: &[usize]) -> Told<Counts> {
-        let setting = EXHAUSTIVE[self.setting];
+        let setting = self.setting();
         let seed = seed_of(sequence);
         self.run(sequence)
             .and_then(|history| crash_everywhere(&history, &setting, 3, seed))
@@ -60,12 +70,20 @@ impl Begun {
 
     /// What running `sequence` does to the disk in its last operation.
     pub fn run(&self, sequence: &[usize]) -> Told<History> {
-        let setting = EXHAUSTIVE[self.setting];
+        let setting = self.setting();
         let recording = sequence.is_empty();
         let mut workload = match &self.used {
             None => Workload::new(setting, 1, recording)?,
             Some((disk, state)) => Workload::go_on(setting, disk, state.clone(), recording)?,
         };
+        if self.start == Start::Prepared {
+            workload.record(false);
+            let values = [Value::Medium; 2].iter().chain(&[Value::Small; 6]);
+            for value in values {
+                workload.run(Operation::Put(2, *value))?;
+            }
+            workload.record(recording);
+        }
         for (position, operation) in sequence.iter().enumerate() {
             workload.record(position + 1 == sequence.len());
             workload.run(ALPHABET[*operation])?;

@@ -39,6 +39,11 @@ fn every_short_sequence_on_a_used_store_survives_every_crash() {
 }
 
 #[test]
+fn every_short_sequence_that_comes_to_a_prepared_segment_survives_every_crash() {
+    report("prepared", &exhaustive::up_to(2, Start::Prepared).unwrap());
+}
+
+#[test]
 fn random_workloads_survive_every_crash() {
     report("random", &random_workloads::crash_seeds(60).unwrap());
 }

@@ -37,7 +37,8 @@ impl CommitLog {
         let most = batch.counted_bytes();
         let exactly = |base| numbered.clone().map(|it| encoded_len(&it, base)).sum();
         let fits = |active: &OpenSegment| active.writer.fits(most);
-        let len = match tail.active.as_ref().is_some_and(fits) {
+        let is_due = tail.successor.is_due(first);
+        let len = match !is_due && tail.active.as_ref().is_some_and(fits) {
             true => most,
             false => {
                 let base = self.make_room(&mut tail, exactly)?.base_sequence();
@@ -65,6 +66,12 @@ impl CommitLog {
         appended.map_err(|error| self.stop_if_failed(&active.writer, error))?;
         let bytes = active.writer.end() - begin;
         let last = locations.last().copied().unwrap_or(first_location);
-        Ok(Some(tail.count(count, bytes, follows_durable, last)))
+        Ok(Some(self.count(
+            &mut tail,
+            count,
+            bytes,
+            follows_durable,
+            last,
+        )))
     }
 }

@@ -342,6 +342,7 @@ impl Store {
             true => log.sync(Scope::Everything)?,
             false => log.sync(Scope::FullSegments)?,
         }
+        self.prepare_segment();
         let merged = match shared.options.compaction {
             Compaction::Automatic => {
                 let work = Work {

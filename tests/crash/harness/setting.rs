@@ -15,6 +15,8 @@ pub struct Setting {
     pub images: bool,
     /// Whether syncing a file makes its own name durable, as common file systems do though nothing promises it.
     pub sync_keeps_name: bool,
+    /// Whether after each operation the next segment is made ready, if it is time, as a background thread would do.
+    pub prepares: bool,
 }
 
 /// Those of the exhaustive search: each sync mode, and all else at least once either way.
@@ -26,6 +28,7 @@ pub const EXHAUSTIVE: [Setting; 3] = [
         key_storage: KeyStorage::InMemory,
         images: true,
         sync_keeps_name: false,
+        prepares: false,
     },
     Setting {
         sync_mode: SyncMode::None,
@@ -34,6 +37,7 @@ pub const EXHAUSTIVE: [Setting; 3] = [
         key_storage: KeyStorage::OnDisk,
         images: true,
         sync_keeps_name: false,
+        prepares: false,
     },
     Setting {
         sync_mode: SyncMode::Interval,
@@ -42,6 +46,7 @@ pub const EXHAUSTIVE: [Setting; 3] = [
         key_storage: KeyStorage::InMemory,
         images: false,
         sync_keeps_name: true,
+        prepares: false,
     },
 ];
 
@@ -55,6 +60,7 @@ impl Setting {
             key_storage: random.one_of(&[KeyStorage::InMemory, KeyStorage::OnDisk]),
             images: random.below(4) != 0,
             sync_keeps_name: random.below(4) == 0,
+            prepares: false,
         }
     }
 

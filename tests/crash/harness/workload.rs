@@ -190,6 +190,9 @@ impl Workload {
                 self.may_have_synced()?;
             }
         }
+        if self.setting.prepares {
+            self.store()?.prepare_segment();
+        }
         self.add_pictures(Promises {
             newest: self.history.states.len() - 1,
             ..before

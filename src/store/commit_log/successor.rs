@@ -1,0 +1,203 @@
+//! The segment that follows the active one, made ready before a put needs it, so that the put does not wait for the disk.
+//!
+//! A segment's header says with which sequence number it begins, and is durable before any record goes into the segment. So
+//! where the active segment is to end is decided beforehand: behind as many more records as will probably fit into it. If it is
+//! full before that, or a batch goes beyond, or compaction has taken a later id, the successor is given up, and the segment is
+//! made when it is needed. Its file has the name of one that is being created until the log comes to it; a sync makes the final name
+//! durable before it says of any record in the segment that it is.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use super::{CommitLog, OpenSegment, Place, Tail};
+use crate::error::Result;
+use crate::log::footer::FOOTER_LEN;
+use crate::log::segment_header::{HEADER_LEN, SegmentHeader};
+use crate::log::writer::{self, exact_size};
+use crate::log::{Segment, SegmentWriter, segment_name};
+
+/// Wakes whoever calls [`CommitLog::prepare_successor`].
+pub type Ask = OnceLock<Box<dyn Fn() + Send + Sync>>;
+
+/// How far the successor of the active segment is.
+#[derive(Default)]
+pub enum Successor {
+    /// There is none, and nobody has asked for one.
+    #[default]
+    None,
+    /// It has been asked for.
+    Wanted,
+    /// It is being made, under this id.
+    BeingMade(u64),
+    /// It is there, under its temporary name.
+    Ready(Box<Prepared>),
+    /// There will be none.
+    GivenUp,
+}
+
+/// A segment that is durable but for its name.
+pub struct Prepared {
+    header: SegmentHeader,
+    writer: SegmentWriter,
+    segment: Arc<Segment>,
+    /// What it may grow to, and what is usual, in bytes.
+    size: u64,
+}
+
+impl Successor {
+    /// Gives it up, until it is asked for again. What there is of it is to be [removed](CommitLog::remove_successor), after the
+    /// lock is released, as that may take a while.
+    pub fn forget(&mut self) -> Option<Prepared> {
+        match std::mem::take(self) {
+            Self::Ready(prepared) => Some(*prepared),
+            _ => None,
+        }
+    }
+
+    /// Whether the log comes to it with the record `next_sequence`.
+    #[inline]
+    pub fn is_due(&self, next_sequence: u64) -> bool {
+        matches!(self, Self::Ready(it) if it.header.base_sequence == next_sequence)
+    }
+}
+
+impl Tail {
+    /// Where the active segment is to end: the sequence number that its successor begins with. `None` if too little is left
+    /// of it for another append like the last.
+    fn end_of_active(&self) -> Option<u64> {
+        let active = self.active.as_ref()?;
+        let end = active.writer.end();
+        let records = active.writer.totals().records;
+        let each = (end - HEADER_LEN as u64).div_ceil(records.max(1)).max(1);
+        let room = (active.size - FOOTER_LEN as u64).saturating_sub(end);
+        // Records that are a little longer than those so far have to fit as well.
+        let more = room / each * 7 / 8;
+        // Batches of one length, one after the other, come to their end there.
+        let more = more - more % self.last_count.max(1);
+        (more > 0).then_some(self.next_sequence + more)
+    }
+
+    /// Whether a successor should be asked for: half of the active segment is used.
+    #[inline]
+    pub fn wants_successor(&self) -> bool {
+        matches!(self.successor, Successor::None)
+            && self
+                .active
+                .as_ref()
+                .is_some_and(|active| active.writer.end() >= active.size / 2)
+    }
+}
+
+impl CommitLog {
+    /// Has `ask` called, which should be quick, when it is time to call [`Self::prepare_successor`].
+    pub fn ask_for_successor(&self, ask: impl Fn() + Send + Sync + 'static) {
+        let _ = self.ask.set(Box::new(ask));
+    }
+
+    /// Takes note that a successor is wanted, and tells who makes it.
+    #[cold]
+    pub(super) fn want_successor(&self, tail: &mut Tail) {
+        tail.successor = Successor::Wanted;
+        if let Some(ask) = self.ask.get() {
+            ask();
+        }
+    }
+
+    /// Makes the segment that follows the active one, if it is time for that. Should that fail, a put will make it, and tell of
+    /// the failure if it comes again.
+    pub fn prepare_successor(&self) {
+        let Some((header, size)) = self.begin_successor() else {
+            return;
+        };
+        let id = header.segment_id;
+        let prepared = self.make_successor(header, size);
+        let mut tail = self.tail.lock();
+        let is_expected = matches!(tail.successor, Successor::BeingMade(it) if it == id);
+        let unneeded = match prepared {
+            Ok(prepared) if is_expected && tail.next_sequence <= prepared.header.base_sequence => {
+                tail.successor = Successor::Ready(Box::new(prepared));
+                None
+            }
+            Ok(prepared) => Some(prepared),
+            Err(_) => None,
+        };
+        if is_expected && !matches!(tail.successor, Successor::Ready(_)) {
+            tail.successor = Successor::GivenUp;
+        }
+        drop(tail);
+        self.remove_successor(unneeded);
+    }
+
+    fn begin_successor(&self) -> Option<(SegmentHeader, u64)> {
+        let salt = self.salt().ok()?;
+        let mut tail = self.open_tail(1).ok()?;
+        if !matches!(tail.successor, Successor::Wanted) {
+            return None;
+        }
+        let Some(base_sequence) = tail.end_of_active() else {
+            tail.successor = Successor::GivenUp;
+            return None;
+        };
+        let mut header = self.next_header(&mut tail, salt);
+        header.base_sequence = base_sequence;
+        header.predecessor_sequence = base_sequence - 1;
+        tail.successor = Successor::BeingMade(header.segment_id);
+        Some((header, self.usual_size()))
+    }
+
+    fn make_successor(&self, header: SegmentHeader, size: u64) -> Result<Prepared> {
+        let place = &self.place;
+        let (vfs, read_mode) = (&*place.vfs, place.options.read_mode);
+        let (writer, segment) =
+            SegmentWriter::create_unnamed(vfs, &place.directory, &header, size, read_mode)?;
+        let prepared = Prepared {
+            header,
+            writer,
+            segment,
+            size,
+        };
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        sabotage!(SuccessorUnsynced, return Ok(prepared));
+        if let Err(error) = prepared.segment.sync() {
+            self.remove_successor(Some(prepared));
+            return Err(error);
+        }
+        Ok(prepared)
+    }
+
+    /// The successor, if records that take `len` bytes are to begin with it, with its final name, which is not durable yet. Any
+    /// other is given up.
+    pub(super) fn take_successor(&self, tail: &mut Tail, len: u64) -> Result<Option<OpenSegment>> {
+        let is_due = tail.successor.is_due(tail.next_sequence);
+        let Some(prepared) = tail.successor.forget() else {
+            return Ok(None);
+        };
+        if !is_due || exact_size(len) > prepared.size {
+            self.remove_successor(Some(prepared));
+            return Ok(None);
+        }
+        let place = &self.place;
+        let id = prepared.header.segment_id;
+        if let Err(error) = writer::rename_to_final(&*place.vfs, &place.directory, id) {
+            self.remove_successor(Some(prepared));
+            return Err(self.stop_unless_short(error));
+        }
+        let Prepared {
+            header,
+            writer,
+            segment,
+            size,
+        } = prepared;
+        self.begin_segment(&header, writer, &segment, size, false)
+            .map(Some)
+    }
+
+    /// Removes the file of a successor that is given up. If it stays, the next open removes it.
+    pub(super) fn remove_successor(&self, given_up: Option<Prepared>) {
+        if let Some(prepared) = given_up {
+            let Place { vfs, directory, .. } = &self.place;
+            let name = segment_name::new_file_name(prepared.header.segment_id);
+            let _ = vfs.remove(&directory.join(name));
+        }
+    }
+}
