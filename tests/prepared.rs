@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use freyja::ErrorKind;
 use freyja::store::{Batch, Options, Store, SyncMode};
-use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
+use freyja::vfs::{Allocation, Vfs};
 
 const STORE: &str = "/store";
 /// Of 60 bytes: some fifty of their records fill a segment.
@@ -215,6 +215,19 @@ fn batches_of_one_length_come_to_the_prepared_segment() {
     let name = made[0].replace(".new", ".seg");
     assert!(names(&disk, ".seg").contains(&name), "{name} was given up");
     expect_pairs(&store, number);
+}
+
+#[test]
+fn where_nothing_reserves_space_a_segment_ends_only_when_the_next_can_be_made() {
+    let disk = SimulatedDisk::new(11);
+    disk.set_allocation(Allocation::Unsupported);
+    let store = open(&disk);
+    for number in 0..500 {
+        store.put(&key(number), &VALUE).unwrap();
+        store.prepare_segment();
+        assert_eq!(prepared(&disk), 0);
+    }
+    expect_pairs(&store, 500);
 }
 
 #[test]

@@ -204,6 +204,11 @@ impl SegmentWriter {
         Self { budget, ..self }
     }
 
+    /// Whether the file system reserves space for the file: then there is always room for the footer.
+    pub fn reserves_space(&self) -> bool {
+        !matches!(self.output, Output::File { space: None, .. })
+    }
+
     /// The segment that is being written.
     pub fn segment(&self) -> &Arc<Segment> {
         &self.segment

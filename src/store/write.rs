@@ -30,7 +30,7 @@ impl Store {
     /// if `key` were not there; 0 stands for never. A moment in the past is no error: what was under `key` is gone.
     ///
     /// What has once been found expired stays so when the clock steps back, also after reopening if the store was
-    /// closed; after a crash, what had expired when the last segment file was begun stays so.
+    /// closed; after a crash, what had expired when the last segment file was made stays so: at most one and a half segments ago.
     pub fn put_expiring(&self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
         self.put_until(key, value, Some(expires_at_ms).filter(|&moment| moment > 0))
     }

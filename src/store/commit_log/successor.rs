@@ -3,7 +3,8 @@
 //! A segment's header says with which sequence number it begins, and is durable before any record goes into the segment. So
 //! where the active segment is to end is decided beforehand: behind as many more records as will probably fit into it. If it is
 //! full before that, or a batch goes beyond, or compaction has taken a later id, the successor is given up, and the segment is
-//! made when it is needed. Its file has the name of one that is being created until the log comes to it; a sync makes the final name
+//! made when it is needed. The same holds where the file system reserves no space: there the active segment ends only when there is
+//! room for more, or its footer might not find any. The successor's file has the name of one that is being created until the log comes to it; a sync makes the final name
 //! durable before it says of any record in the segment that it is.
 
 use std::sync::atomic::Ordering;
@@ -97,6 +98,11 @@ impl CommitLog {
     /// Takes note that a successor is wanted, and tells who makes it.
     #[cold]
     pub(super) fn want_successor(&self, tail: &mut Tail) {
+        let active = tail.active.as_ref();
+        if !active.is_some_and(|active| active.writer.reserves_space()) {
+            tail.successor = Successor::GivenUp;
+            return;
+        }
         tail.successor = Successor::Wanted;
         if let Some(ask) = self.ask.get() {
             ask();
