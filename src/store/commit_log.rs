@@ -158,6 +158,8 @@ pub struct CommitLog {
     adoption: Adoption,
     tail: Mutex<Tail>,
     ask: Ask,
+    /// Held while a successor is being made.
+    making: Mutex<()>,
     commit: GroupCommit,
     /// How many bits the locations of coming records take, as far as that is known.
     location_bits: AtomicU32,
@@ -196,6 +198,7 @@ impl CommitLog {
                 closed: false,
             }),
             ask: Ask::new(),
+            making: Mutex::new(()),
             commit: GroupCommit::new(resume.last_sequence),
             location_bits: AtomicU32::new(0),
             syncs: AtomicU64::new(0),
@@ -634,6 +637,8 @@ impl CommitLog {
             tail.successor.forget()
         };
         self.remove_successor(given_up);
+        // Whoever opens the store next finds no file that comes or goes.
+        drop(self.making.lock());
         self.commit.sync_now(|| {
             self.sync_as_leader(Scope::Everything)?;
             let Some(active) = self.last_segment()? else {

@@ -112,6 +112,7 @@ impl CommitLog {
     /// Makes the segment that follows the active one, if it is time for that. Should that fail, a put will make it, and tell of
     /// the failure if it comes again.
     pub fn prepare_successor(&self) {
+        let _making = self.making.lock();
         let Some((header, size)) = self.begin_successor() else {
             return;
         };
@@ -135,9 +136,13 @@ impl CommitLog {
     }
 
     fn begin_successor(&self) -> Option<(SegmentHeader, u64)> {
+        let is_wanted = |tail: &Tail| matches!(tail.successor, Successor::Wanted);
+        if !is_wanted(&self.tail.lock()) {
+            return None;
+        }
         let salt = self.salt().ok()?;
         let mut tail = self.open_tail(1).ok()?;
-        if !matches!(tail.successor, Successor::Wanted) {
+        if !is_wanted(&tail) {
             return None;
         }
         let Some(base_sequence) = tail.end_of_active() else {
