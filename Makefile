@@ -7,13 +7,14 @@ C_WARNINGS := -std=c11 -Wall -Wextra -Wpedantic -Werror
 
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 library := $(target)/library/release/libfreyja.a
+shared := $(target)/shared/release/libfreyja.so
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
 # What this machine is called where a target has to be named.
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
-.PHONY: help library tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz fuzz-keep model miri tsan lint clean power-test
+.PHONY: help library shared release tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz fuzz-keep model miri tsan lint clean power-test
 .PHONY: instructions bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-compaction bench-pool
 
 help: ## say what there is (the default)
@@ -23,6 +24,15 @@ help: ## say what there is (the default)
 # so that it and what cargo build makes do not replace each other.
 library: ## build the static library, optimised
 	$(CARGO) rustc --release --lib --crate-type staticlib --target-dir $(target)/library
+
+shared: ## build the shared library, optimised
+	$(CARGO) rustc --release --lib --crate-type cdylib --target-dir $(target)/shared
+
+release: library shared ## build both as they are shipped, without what only debuggers need, and tell their sizes
+	@mkdir -p $(target)/stripped
+	strip --strip-unneeded -o $(target)/stripped/libfreyja.a $(library)
+	strip --strip-unneeded -o $(target)/stripped/libfreyja.so $(shared)
+	@wc -c $(library) $(target)/stripped/libfreyja.a $(shared) $(target)/stripped/libfreyja.so
 
 tool: ## build the command line program, optimised: docs/tool.md
 	$(CARGO) build --release --features tool --bin freyja
@@ -150,7 +160,7 @@ bench-reopen: ## measure how long opening takes after close and kill, with and w
 bench-durable: ## measure durable puts beside LevelDB, RocksDB and bare fdatasync; BENCH_ARGUMENTS="--rounds 3" for a quick look
 	$(CARGO) run --release --package freyja-peers --bin durable -- $(BENCH_ARGUMENTS)
 
-bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look
+bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look, --record
 	$(CARGO) run --release --package freyja-peers --bin peers -- $(BENCH_ARGUMENTS)
 
 bench-compaction: ## measure space, writing and waiting while a data set is overwritten; BENCH_ARGUMENTS=--small for a quick look
