@@ -15,7 +15,7 @@ link := $(library) $(shell cat c_tests/native_libraries.txt)
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
 .PHONY: help library shared release tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz fuzz-keep model miri tsan lint clean power-test
-.PHONY: instructions bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-compaction bench-pool
+.PHONY: instructions bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-scale bench-compaction bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -162,6 +162,9 @@ bench-durable: ## measure durable puts beside LevelDB, RocksDB and bare fdatasyn
 
 bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look, --record
 	$(CARGO) run --release --package freyja-peers --bin peers -- $(BENCH_ARGUMENTS)
+
+bench-scale: ## measure how costs grow with the number of pairs; BENCH_ARGUMENTS=--small for a quick look, "--most 30000000", --record
+	$(CARGO) run --release --package freyja-peers --bin scale -- $(BENCH_ARGUMENTS)
 
 bench-compaction: ## measure space, writing and waiting while a data set is overwritten; BENCH_ARGUMENTS=--small for a quick look
 	$(CARGO) run --release --package freyja-peers --bin compaction -- $(BENCH_ARGUMENTS)
