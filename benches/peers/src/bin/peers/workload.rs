@@ -79,7 +79,7 @@ pub const MOST_PAIRS: u64 = 1 << 29;
 /// The state of the pairs, as the store must have them.
 pub struct Books {
     pairs: Pairs,
-    /// How often each pair has been put, by number; pairs beyond the end are not there.
+    /// How often each pair has been put, beginning anew at 1, by number; pairs beyond the end are not there.
     versions: Vec<u16>,
     /// Whether answers must be right.
     answers: bool,
@@ -120,7 +120,9 @@ impl Books {
     /// Notes that pair `number` is put, with what [`value`](Self::value) is from now on.
     #[inline]
     pub fn put(&mut self, number: u64) {
-        self.versions[number as usize] += 1;
+        let version = &mut self.versions[number as usize];
+        // The most popular pairs are put more often than can be counted; 0 is none of their versions.
+        *version = version.checked_add(1).unwrap_or(1);
     }
 
     /// Whether the store gives back what pair `number` was last put with.

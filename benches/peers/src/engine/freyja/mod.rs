@@ -48,9 +48,11 @@ pub fn build() -> PathBuf {
         return path.into();
     }
     let executable = env::current_exe().expect("the benchmark knows where it is");
-    let profile = executable
-        .ancestors()
-        .find(|folder| folder.ends_with("release") || folder.ends_with("debug"));
+    let profile = executable.ancestors().find(|folder| {
+        ["release", "debug", "peers"]
+            .iter()
+            .any(|it| folder.ends_with(it))
+    });
     let target = profile.and_then(Path::parent);
     let target = target
         .expect("benchmarks run from a target directory")
