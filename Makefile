@@ -178,8 +178,8 @@ bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--s
 bench-scale: ## measure how costs grow with the number of pairs; BENCH_ARGUMENTS=--small for a quick look, "--most 30000000", --record
 	$(CARGO) run --profile peers --package freyja-peers --bin scale -- $(BENCH_ARGUMENTS)
 
-bench-limits: ## measure what the machine takes for the steps that a store is made of
-	$(CARGO) run --profile peers --package freyja-peers --bin limits
+bench-limits: ## measure what the machine takes for the steps that a store is made of, and Freyja beside them; BENCH_ARGUMENTS=--record
+	$(CARGO) run --profile peers --package freyja-peers --bin limits -- $(BENCH_ARGUMENTS)
 
 bench-compaction: ## measure space, writing and waiting while a data set is overwritten; BENCH_ARGUMENTS=--small for a quick look
 	$(CARGO) run --profile peers --package freyja-peers --bin compaction -- $(BENCH_ARGUMENTS)

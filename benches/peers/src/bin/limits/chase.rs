@@ -50,9 +50,9 @@ impl Chase {
         Self { lines }
     }
 
-    /// Reads so many lines, each named by the one before.
-    pub fn dependent(&self, times: u64) {
-        let mut at = 0;
+    /// Reads so many lines, each named by the one before; it begins somewhere else for each `first`.
+    pub fn dependent(&self, first: u64, times: u64) {
+        let mut at = mix(first) % LINES as u64;
         for _ in 0..times {
             at = self.lines[at as usize][0];
         }
