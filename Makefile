@@ -7,14 +7,15 @@ C_WARNINGS := -std=c11 -Wall -Wextra -Wpedantic -Werror
 
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 library := $(target)/library/release/libfreyja.a
+shared := $(target)/shared/release/libfreyja.so
 # With what the Rust standard library in it needs from the system; a test keeps that list true.
 link := $(library) $(shell cat c_tests/native_libraries.txt)
 
 # What this machine is called where a target has to be named.
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
-.PHONY: help library tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz fuzz-keep model miri tsan lint clean power-test
-.PHONY: instructions bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-compaction bench-pool
+.PHONY: help library shared release tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz fuzz-keep model miri tsan lint clean power-test
+.PHONY: instructions instruction-parts bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-scale bench-limits bench-compaction bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +24,15 @@ help: ## say what there is (the default)
 # so that it and what cargo build makes do not replace each other.
 library: ## build the static library, optimised
 	$(CARGO) rustc --release --lib --crate-type staticlib --target-dir $(target)/library
+
+shared: ## build the shared library, optimised
+	$(CARGO) rustc --release --lib --crate-type cdylib --target-dir $(target)/shared
+
+release: library shared ## build both as they are shipped, without what only debuggers need, and tell their sizes
+	@mkdir -p $(target)/stripped
+	strip --strip-unneeded -o $(target)/stripped/libfreyja.a $(library)
+	strip --strip-unneeded -o $(target)/stripped/libfreyja.so $(shared)
+	@wc -c $(library) $(target)/stripped/libfreyja.a $(shared) $(target)/stripped/libfreyja.so
 
 tool: ## build the command line program, optimised: docs/tool.md
 	$(CARGO) build --release --features tool --bin freyja
@@ -129,11 +139,23 @@ tsan: ## run tests with threads under ThreadSanitizer, if nightly's source is th
 bench: ## measure the store beside a hash map and a plain log; BENCH_ARGUMENTS="--pairs 100000" for a quick look
 	$(CARGO) bench --bench store -- $(BENCH_ARGUMENTS)
 
+operations := $(target)/benches/operations
+
+$(operations): library benches/instructions/operations.c
+	@mkdir -p $(@D)
+	$(CC) $(C_WARNINGS) $(CFLAGS) -Iinclude benches/instructions/operations.c $(link) -o $@
+
 # With RENEW=1 it records instead of comparing.
-instructions: library ## count the instructions of each operation, and compare with docs/benchmarks/instructions.md; RENEW=1
-	@mkdir -p $(target)/benches
-	$(CC) $(C_WARNINGS) $(CFLAGS) -Iinclude benches/instructions/operations.c $(link) -o $(target)/benches/operations
-	FREYJA_OPERATIONS=$(target)/benches/operations FREYJA_RENEW=$(RENEW) $(CARGO) test --test instructions -- --ignored --nocapture
+instructions: $(operations) ## count the instructions of each operation, and compare with docs/benchmarks/instructions.md; RENEW=1
+	FREYJA_OPERATIONS=$(operations) FREYJA_RENEW=$(RENEW) $(CARGO) test --test instructions -- --ignored --nocapture
+
+OPERATION ?= get_into_hit
+
+instruction-parts: $(operations) ## tell in which parts of the source an operation's instructions are; OPERATION=overwrite
+	@place=$$(mktemp -d) && trap "rm -rf $$place" EXIT && valgrind --quiet --tool=callgrind --collect-atstart=no --toggle-collect=measured_$(OPERATION) \
+		--callgrind-out-file=$$place/profile $(operations) $$place/store memory 20000 && \
+	callgrind_annotate --threshold=100 --auto=no $$place/profile 2>$$place/complaints | \
+		awk -v operations=20000 -f benches/instructions/parts.awk | sort -rn
 
 bench-index: ## measure the index alone beside a hash map; BENCH_ARGUMENTS=200000 for a quick look
 	$(CARGO) bench --bench index -- $(BENCH_ARGUMENTS)
@@ -148,13 +170,19 @@ bench-reopen: ## measure how long opening takes after close and kill, with and w
 	$(CARGO) bench --bench reopen -- $(BENCH_ARGUMENTS)
 
 bench-durable: ## measure durable puts beside LevelDB, RocksDB and bare fdatasync; BENCH_ARGUMENTS="--rounds 3" for a quick look
-	$(CARGO) run --release --package freyja-peers --bin durable -- $(BENCH_ARGUMENTS)
+	$(CARGO) run --profile peers --package freyja-peers --bin durable -- $(BENCH_ARGUMENTS)
 
-bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look
-	$(CARGO) run --release --package freyja-peers --bin peers -- $(BENCH_ARGUMENTS)
+bench-peers: ## measure Freyja beside other embedded stores; BENCH_ARGUMENTS=--small for a quick look, --record
+	$(CARGO) run --profile peers --package freyja-peers --bin peers -- $(BENCH_ARGUMENTS)
+
+bench-scale: ## measure how costs grow with the number of pairs; BENCH_ARGUMENTS=--small for a quick look, "--most 30000000", --record
+	$(CARGO) run --profile peers --package freyja-peers --bin scale -- $(BENCH_ARGUMENTS)
+
+bench-limits: ## measure what the machine takes for the steps that a store is made of, and Freyja beside them; BENCH_ARGUMENTS=--record
+	$(CARGO) run --profile peers --package freyja-peers --bin limits -- $(BENCH_ARGUMENTS)
 
 bench-compaction: ## measure space, writing and waiting while a data set is overwritten; BENCH_ARGUMENTS=--small for a quick look
-	$(CARGO) run --release --package freyja-peers --bin compaction -- $(BENCH_ARGUMENTS)
+	$(CARGO) run --profile peers --package freyja-peers --bin compaction -- $(BENCH_ARGUMENTS)
 
 bench-pool: ## measure the buffer pool beside other allocators; BENCH_ARGUMENTS="--rounds 3" for a quick look
 	$(CARGO) run --release --package freyja-pool-benchmark -- $(BENCH_ARGUMENTS)

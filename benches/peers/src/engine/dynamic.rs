@@ -23,13 +23,13 @@ pub fn load(names: &[&str]) -> Result<&'static Library, Absent> {
 
 /// Declares a structure of functions, each a field named as the symbol that the library exports, and how it is filled.
 macro_rules! functions {
-    ($(#[$attribute:meta])* struct $name:ident { $(fn $function:ident($($argument:ty),* $(,)?) $(-> $result:ty)?;)* }) => {
+    ($(#[$attribute:meta])* $visible:vis struct $name:ident { $(fn $function:ident($($argument:ty),* $(,)?) $(-> $result:ty)?;)* }) => {
         $(#[$attribute])*
         #[derive(Clone, Copy)]
-        struct $name { $($function: unsafe extern "C" fn($($argument),*) $(-> $result)?,)* }
+        $visible struct $name { $(pub $function: unsafe extern "C" fn($($argument),*) $(-> $result)?,)* }
 
         impl $name {
-            fn of(library: &'static libloading::Library) -> Result<Self, $crate::engine::Absent> {
+            pub fn of(library: &'static libloading::Library) -> Result<Self, $crate::engine::Absent> {
                 $(
                     // SAFETY: the types are those of the library's C header, and it is never unloaded.
                     let $function = unsafe { library.get(concat!(stringify!($function), "\0").as_bytes()) };
@@ -75,4 +75,13 @@ pub fn text(library: &'static Library, name: &str) -> String {
             CStr::from_ptr(**text).to_string_lossy().into_owned()
         })
     }
+}
+
+/// The address that the library keeps under this name.
+pub fn address(library: &'static Library, name: &str) -> Result<*const c_char, Absent> {
+    // SAFETY: the callers name variables that are pointers in the libraries' headers.
+    let address = unsafe { library.get::<*const *const c_char>(name.as_bytes()) };
+    let address = address.map_err(|error| Absent(error.to_string()))?;
+    // SAFETY: the variable lives as long as the library, which is never unloaded.
+    Ok(unsafe { **address })
 }

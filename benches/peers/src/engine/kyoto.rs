@@ -3,8 +3,8 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
 
-use super::dynamic::{functions, load, text};
-use super::{Durability, Engine, Kind, Opened, Opening, Session};
+use super::dynamic::{address, functions, load, text};
+use super::{Durability, Engine, Kind, Opened, Opening, Pair, Session};
 
 /// Kyoto Cabinet.
 pub const KIND: Kind = Kind {
@@ -12,12 +12,55 @@ pub const KIND: Kind = Kind {
     options: "HashDB, linear lists, two buckets a pair, all of the file mapped; synced: KCOAUTOSYNC, else nothing is synced, and a kill needs a repair at the next open",
     open,
     answers: true,
+    has_more: false,
 };
 
 const WRITER_AND_CREATE: u32 = (1 << 1) | (1 << 2);
 const AUTOSYNC: u32 = 1 << 5;
 
 type Pointer = *mut c_void;
+
+/// What is called for each pair, with what it was asked for.
+type Visit =
+    unsafe extern "C" fn(*const u8, usize, *const u8, usize, *mut usize, Pointer) -> *const c_char;
+
+/// `KCREC` of kclangc.h: a key and a value.
+#[repr(C)]
+struct Record {
+    key: *const u8,
+    key_len: usize,
+    value: *const u8,
+    value_len: usize,
+}
+
+/// What a scan's visits know.
+struct Scan<'s> {
+    see: &'s mut dyn FnMut(&[u8], &[u8]),
+    /// The answer that leaves the pair as it is.
+    leave: *const c_char,
+}
+
+/// # Safety
+///
+/// Keys and values are what their lengths say; the last is a [`Scan`] that nobody else uses.
+unsafe extern "C" fn visit(
+    key: *const u8,
+    key_len: usize,
+    value: *const u8,
+    value_len: usize,
+    _: *mut usize,
+    scan: Pointer,
+) -> *const c_char {
+    // SAFETY: as promised.
+    unsafe {
+        let scan = &mut *scan.cast::<Scan<'_>>();
+        (scan.see)(
+            std::slice::from_raw_parts(key, key_len),
+            std::slice::from_raw_parts(value, value_len),
+        );
+        scan.leave
+    }
+}
 
 functions! {
     struct Functions {
@@ -29,6 +72,8 @@ functions! {
         fn kcdbemsg(Pointer) -> *const c_char;
         fn kcdbset(Pointer, *const u8, usize, *const u8, usize) -> i32;
         fn kcdbgetbuf(Pointer, *const u8, usize, *mut u8, usize) -> i32;
+        fn kcdbsetbulk(Pointer, *const Record, usize, i32) -> i64;
+        fn kcdbiterate(Pointer, Visit, Pointer, i32) -> i32;
     }
 }
 
@@ -39,6 +84,8 @@ struct Kyoto {
     functions: Functions,
     database: Pointer,
     version: String,
+    /// `KCVISNOP` of kclangc.h.
+    leave: *const c_char,
 }
 
 // SAFETY: Kyoto Cabinet's database may be used by any number of threads.
@@ -70,6 +117,7 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
         functions,
         database,
         version: text(library, "KCVERSION"),
+        leave: address(library, "KCVISNOP")?,
     };
     // SAFETY: the path is NUL-terminated.
     engine.check(
@@ -145,6 +193,35 @@ impl Session for KyotoSession<'_> {
             return false;
         }
         see(&self.buffer[..length as usize]);
+        true
+    }
+
+    fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        let leave = self.engine.leave;
+        let mut scan = Scan { see, leave };
+        let scan = (&raw mut scan).cast();
+        // SAFETY: the scan outlives the call.
+        let done = unsafe {
+            let iterate = self.engine.functions.kcdbiterate;
+            iterate(self.engine.database, visit, scan, 0)
+        };
+        self.engine.check(done != 0, "scan");
+    }
+
+    fn put_many(&mut self, pairs: &[Pair<'_>]) -> bool {
+        let records = pairs.iter().map(|(key, value)| Record {
+            key: key.as_ptr(),
+            key_len: key.len(),
+            value: value.as_ptr(),
+            value_len: value.len(),
+        });
+        let records: Vec<Record> = records.collect();
+        // SAFETY: pointers and lengths are those of live slices.
+        let stored = unsafe {
+            let set = self.engine.functions.kcdbsetbulk;
+            set(self.engine.database, records.as_ptr(), records.len(), 0)
+        };
+        self.engine.check(stored == pairs.len() as i64, "put many");
         true
     }
 }

@@ -7,14 +7,15 @@ use std::ptr::null_mut;
 
 use super::dynamic::{functions, load};
 use super::failure::check_text;
-use super::{Durability, Engine, Kind, Opened, Opening, Session};
+use super::{Durability, Engine, Kind, Opened, Opening, Pair, Session};
 
 /// LevelDB.
 pub const KIND: Kind = Kind {
     name: "LevelDB",
-    options: "64 MiB write buffer, 256 MiB block cache, Bloom filter of 10 bits a key, no compression, checksums verified; synced: sync=1",
+    options: "64 MiB write buffer, block cache of twice the raw bytes (256 MiB to 4 GiB), Bloom filter of 10 bits a key, no compression, checksums verified; synced: sync=1",
     open,
     answers: true,
+    has_more: false,
 };
 
 type Pointer = *mut c_void;
@@ -38,6 +39,18 @@ functions! {
         fn leveldb_put(Pointer, Pointer, *const u8, usize, *const u8, usize, *mut *mut c_char);
         fn leveldb_get(Pointer, Pointer, *const u8, usize, *mut usize, *mut *mut c_char) -> *mut u8;
         fn leveldb_free(Pointer);
+        fn leveldb_writebatch_create() -> Pointer;
+        fn leveldb_writebatch_destroy(Pointer);
+        fn leveldb_writebatch_put(Pointer, *const u8, usize, *const u8, usize);
+        fn leveldb_write(Pointer, Pointer, Pointer, *mut *mut c_char);
+        fn leveldb_create_iterator(Pointer, Pointer) -> Pointer;
+        fn leveldb_iter_destroy(Pointer);
+        fn leveldb_iter_seek_to_first(Pointer);
+        fn leveldb_iter_valid(Pointer) -> c_uchar;
+        fn leveldb_iter_next(Pointer);
+        fn leveldb_iter_key(Pointer, *mut usize) -> *const u8;
+        fn leveldb_iter_value(Pointer, *mut usize) -> *const u8;
+        fn leveldb_iter_get_error(Pointer, *mut *mut c_char);
         fn leveldb_major_version() -> c_int;
         fn leveldb_minor_version() -> c_int;
     }
@@ -70,7 +83,7 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
         (functions.leveldb_options_set_write_buffer_size)(options, opening.write_buffer);
         (functions.leveldb_options_set_cache)(
             options,
-            (functions.leveldb_cache_create_lru)(256 << 20),
+            (functions.leveldb_cache_create_lru)(opening.cache_bytes() as usize),
         );
         let filter = (functions.leveldb_filterpolicy_create_bloom)(10);
         (functions.leveldb_options_set_filter_policy)(options, filter);
@@ -156,6 +169,47 @@ impl Session for &LevelDb {
         see(unsafe { std::slice::from_raw_parts(value, length) });
         // SAFETY: it came from the library and is not used any more.
         unsafe { (self.functions.leveldb_free)(value.cast()) };
+        true
+    }
+
+    fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        let functions = &self.functions;
+        let mut error = null_mut();
+        // SAFETY: key and value are valid until the iterator goes on.
+        unsafe {
+            let iterator = (functions.leveldb_create_iterator)(self.database, self.reading);
+            (functions.leveldb_iter_seek_to_first)(iterator);
+            while (functions.leveldb_iter_valid)(iterator) != 0 {
+                let (mut key_len, mut value_len) = (0, 0);
+                let key = (functions.leveldb_iter_key)(iterator, &mut key_len);
+                let value = (functions.leveldb_iter_value)(iterator, &mut value_len);
+                see(
+                    std::slice::from_raw_parts(key, key_len),
+                    std::slice::from_raw_parts(value, value_len),
+                );
+                (functions.leveldb_iter_next)(iterator);
+            }
+            (functions.leveldb_iter_get_error)(iterator, &mut error);
+            (functions.leveldb_iter_destroy)(iterator);
+        }
+        check_text("scan", error);
+    }
+
+    fn put_many(&mut self, pairs: &[Pair<'_>]) -> bool {
+        let functions = &self.functions;
+        let mut error = null_mut();
+        // SAFETY: pointers and lengths are those of live slices.
+        unsafe {
+            let batch = (functions.leveldb_writebatch_create)();
+            for (key, value) in pairs {
+                let (value, value_len) = (value.as_ptr(), value.len());
+                let put = functions.leveldb_writebatch_put;
+                put(batch, key.as_ptr(), key.len(), value, value_len);
+            }
+            (functions.leveldb_write)(self.database, self.writing, batch, &mut error);
+            (functions.leveldb_writebatch_destroy)(batch);
+        }
+        check_text("write", error);
         true
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 
 use super::dynamic::{functions, load};
-use super::{Durability, Engine, Kind, Opened, Opening, Session};
+use super::{Durability, Engine, Kind, Opened, Opening, Pair, Session};
 
 /// LMDB.
 pub const KIND: Kind = Kind {
@@ -14,6 +14,7 @@ pub const KIND: Kind = Kind {
     options: "one transaction a put, one read transaction renewed for each get; map of 64 GiB; synced: the defaults, else MDB_WRITEMAP and MDB_NOSYNC",
     open,
     answers: true,
+    has_more: false,
 };
 
 const NOT_FOUND: c_int = -30798;
@@ -21,6 +22,9 @@ const NOSYNC: c_uint = 0x10000;
 const RDONLY: c_uint = 0x20000;
 const WRITEMAP: c_uint = 0x80000;
 const NOTLS: c_uint = 0x200000;
+/// Operations of a cursor, of `MDB_cursor_op`.
+const FIRST: c_uint = 0;
+const NEXT: c_uint = 8;
 const MAP_SIZE: usize = 64 << 30;
 
 type Pointer = *mut c_void;
@@ -38,6 +42,14 @@ impl Value {
             size: bytes.len(),
             data: bytes.as_ptr(),
         }
+    }
+
+    /// # Safety
+    ///
+    /// The library has filled it in, and the transaction goes on while the bytes are used.
+    unsafe fn bytes<'b>(&self) -> &'b [u8] {
+        // SAFETY: as promised.
+        unsafe { std::slice::from_raw_parts(self.data, self.size) }
     }
 }
 
@@ -57,6 +69,9 @@ functions! {
         fn mdb_dbi_open(Pointer, *const c_char, c_uint, *mut c_uint) -> c_int;
         fn mdb_get(Pointer, c_uint, *mut Value, *mut Value) -> c_int;
         fn mdb_put(Pointer, c_uint, *mut Value, *mut Value, c_uint) -> c_int;
+        fn mdb_cursor_open(Pointer, c_uint, *mut Pointer) -> c_int;
+        fn mdb_cursor_get(Pointer, *mut Value, *mut Value, c_uint) -> c_int;
+        fn mdb_cursor_close(Pointer);
     }
 }
 
@@ -169,23 +184,65 @@ impl Drop for LmdbSession<'_> {
     }
 }
 
-impl Session for LmdbSession<'_> {
-    fn put(&mut self, key: &[u8], value: &[u8]) {
-        let Lmdb {
-            functions,
-            environment,
-            database,
-        } = self.engine;
+impl Lmdb {
+    /// Puts what `pairs` gives in a transaction of its own.
+    #[inline]
+    fn put<'p>(&self, pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>) {
+        let functions = &self.functions;
         let mut transaction = null_mut();
         // SAFETY: pointers and lengths are those of live slices; the transaction ends here.
         unsafe {
-            let begun = (functions.mdb_txn_begin)(*environment, null_mut(), 0, &mut transaction);
-            self.engine.check(begun, "begin");
-            let (mut key, mut value) = (Value::of(key), Value::of(value));
-            let put = (functions.mdb_put)(transaction, *database, &mut key, &mut value, 0);
-            self.engine.check(put, "put");
-            self.engine
-                .check((functions.mdb_txn_commit)(transaction), "commit");
+            let begin = functions.mdb_txn_begin;
+            let begun = begin(self.environment, null_mut(), 0, &mut transaction);
+            self.check(begun, "begin");
+            for (key, value) in pairs {
+                let (mut key, mut value) = (Value::of(key), Value::of(value));
+                let put = functions.mdb_put;
+                let put = put(transaction, self.database, &mut key, &mut value, 0);
+                self.check(put, "put");
+            }
+            self.check((functions.mdb_txn_commit)(transaction), "commit");
+        }
+    }
+}
+
+impl Session for LmdbSession<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.engine.put(std::iter::once((key, value)));
+    }
+
+    fn put_many(&mut self, pairs: &[Pair<'_>]) -> bool {
+        let pairs = pairs.iter();
+        self.engine
+            .put(pairs.map(|(key, value)| (&key[..], *value)));
+        true
+    }
+
+    fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        let functions = &self.engine.functions;
+        let check = |status, doing| self.engine.check(status, doing);
+        let (mut key, mut value) = (Value::of(&[]), Value::of(&[]));
+        let mut cursor = null_mut();
+        // SAFETY: keys and values are valid until the transaction is reset, and the cursor is closed before.
+        unsafe {
+            check((functions.mdb_txn_renew)(self.reading), "renew");
+            let open = functions.mdb_cursor_open;
+            check(
+                open(self.reading, self.engine.database, &mut cursor),
+                "cursor",
+            );
+            let mut to = FIRST;
+            loop {
+                let got = (functions.mdb_cursor_get)(cursor, &mut key, &mut value, to);
+                if got == NOT_FOUND {
+                    break;
+                }
+                check(got, "next");
+                see(key.bytes(), value.bytes());
+                to = NEXT;
+            }
+            (functions.mdb_cursor_close)(cursor);
+            (functions.mdb_txn_reset)(self.reading);
         }
     }
 
@@ -199,7 +256,7 @@ impl Session for LmdbSession<'_> {
             let got = (functions.mdb_get)(self.reading, self.engine.database, &mut key, &mut value);
             if got != NOT_FOUND {
                 self.engine.check(got, "get");
-                see(std::slice::from_raw_parts(value.data, value.size));
+                see(value.bytes());
             }
             (functions.mdb_txn_reset)(self.reading);
             got != NOT_FOUND

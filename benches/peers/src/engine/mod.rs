@@ -4,14 +4,19 @@ use std::path::Path;
 
 use crate::pairs::KEY_LEN;
 
+mod berkeley;
 mod dynamic;
 mod failure;
+mod fjall;
 mod freyja;
 mod kyoto;
 mod leveldb;
 mod lmdb;
 mod null;
+mod redb;
 mod rocksdb;
+mod sled;
+mod sqlite;
 mod tkrzw;
 
 pub use freyja::{FREYJA_LIBRARY, build as build_freyja};
@@ -30,8 +35,10 @@ pub enum Durability {
 pub struct Opening {
     /// When a put returns.
     pub durability: Durability,
-    /// How many pairs it will hold, for stores that want to be told.
+    /// How many pairs it will hold, for stores that have to be told to be fast.
     pub pairs: u64,
+    /// Whether to tell it also those that need not know.
+    pub tells_all: bool,
     /// Length in bytes of the values.
     pub value_len: usize,
     /// Whether it compacts by itself, where it can be told not to.
@@ -46,6 +53,7 @@ impl Opening {
         Self {
             durability,
             pairs,
+            tells_all: false,
             value_len,
             compacts: true,
             write_buffer: 64 << 20,
@@ -55,6 +63,11 @@ impl Opening {
     /// Bytes of all keys and values.
     pub fn raw_bytes(&self) -> u64 {
         self.pairs * (KEY_LEN + self.value_len) as u64
+    }
+
+    /// Bytes of a cache for stores that want one of their own: everything fits, up to 4 GiB.
+    pub fn cache_bytes(&self) -> u64 {
+        (self.raw_bytes() * 2).clamp(256 << 20, 4 << 30)
     }
 }
 
@@ -68,6 +81,8 @@ pub struct Kind {
     open: fn(&Path, &Opening) -> Opened,
     /// Whether it gives back what was put: the null store does not.
     pub answers: bool,
+    /// Whether it has calls and options of which most others have no match, which are measured besides.
+    pub has_more: bool,
 }
 
 /// Why a store cannot be measured here.
@@ -94,6 +109,10 @@ pub struct Counters {
 pub trait Engine: Send + Sync {
     /// What a thread works with.
     fn session(&self) -> Box<dyn Session + '_>;
+    /// The same, working by other calls; `None` if the store has none of these.
+    fn session_by(&self, _: Calls) -> Option<Box<dyn Session + '_>> {
+        None
+    }
     /// The version of its library.
     fn version(&self) -> String;
     /// What it tells about its log, if it does.
@@ -104,22 +123,51 @@ pub trait Engine: Send + Sync {
     fn close(self: Box<Self>);
 }
 
+/// Calls besides those that a session makes unless told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// Gets answer with memory that belongs to the caller, who frees it.
+    Owned,
+    /// Gets show the value where it lies, and keep it there until it is let go.
+    Pinned,
+    /// Many pairs lie packed in one buffer.
+    Packed,
+}
+
 /// One thread's way into an open store. A failure of the store ends the benchmark.
 pub trait Session {
     /// Stores a value under a key, new or not.
     fn put(&mut self, key: &[u8], value: &[u8]);
     /// Shows the value of a key; false if there is none.
     fn get(&mut self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> bool;
+    /// Shows every pair once, in any order.
+    fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8]));
+    /// Stores pairs by one call or one transaction; false if the store has neither.
+    fn put_many(&mut self, _: &[Pair<'_>]) -> bool {
+        false
+    }
+    /// Shows the value of every key that is there, by one call, each with the key's place; false if the store has no such call.
+    fn get_many(&mut self, _: &[[u8; KEY_LEN]], _: &mut dyn FnMut(usize, &[u8])) -> bool {
+        false
+    }
 }
 
+/// A key and its value.
+pub type Pair<'p> = ([u8; KEY_LEN], &'p [u8]);
+
 /// Every store, Freyja first, and the null store last.
-pub const KINDS: [Kind; 7] = [
+pub const KINDS: [Kind; 12] = [
     freyja::KIND,
     lmdb::KIND,
     kyoto::KIND,
     tkrzw::KIND,
     leveldb::KIND,
     rocksdb::KIND,
+    sqlite::KIND,
+    berkeley::KIND,
+    redb::KIND,
+    fjall::KIND,
+    sled::KIND,
     null::KIND,
 ];
 
@@ -133,7 +181,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pairs::Pairs;
+    use crate::pairs::{Pairs, fold};
 
     #[test]
     fn every_store_gives_back_what_was_put_also_after_it_was_closed() {
@@ -167,6 +215,60 @@ mod tests {
                 panic!("{} cannot be opened again", kind.name);
             };
             check(&mut *engine.session(), &pairs);
+            engine.close();
+        }
+    }
+
+    #[test]
+    fn every_store_shows_each_pair_once_and_takes_and_gives_many_together() {
+        let pairs = Pairs::new(100);
+        let key = |number| pairs.key(number);
+        let opening = Opening::new(Durability::Cached, 1000, 100);
+        for kind in KINDS.into_iter().filter(|kind| kind.answers) {
+            let place = tempfile::tempdir().expect("a directory");
+            let Ok(engine) = kind.open(&place.path().join("store"), &opening) else {
+                continue;
+            };
+            let ways = [Calls::Owned, Calls::Pinned, Calls::Packed];
+            let others = ways
+                .into_iter()
+                .filter_map(|calls| engine.session_by(calls));
+            let sessions: Vec<_> = [engine.session()].into_iter().chain(others).collect();
+            let mut first = 0;
+            for mut session in sessions {
+                let numbers = first..first + 100;
+                let together = numbers.map(|number| (key(number), pairs.value(number, 0)));
+                let together: Vec<Pair<'_>> = together.collect();
+                if !session.put_many(&together) {
+                    together
+                        .iter()
+                        .for_each(|(key, value)| session.put(key, value));
+                }
+                first += 100;
+                let (mut count, mut sum) = (0, 0_u64);
+                session.scan(&mut |key, value| {
+                    count += 1;
+                    sum = sum.wrapping_add(fold(key, value));
+                });
+                let folds = (0..first).map(|number| fold(&key(number), pairs.value(number, 0)));
+                let expected = folds.fold(0, u64::wrapping_add);
+                assert_eq!((count, sum), (first, expected), "{}", kind.name);
+                for number in 0..first {
+                    let mut same = false;
+                    let expected = pairs.value(number, 0);
+                    assert!(session.get(&key(number), &mut |value| same = value == expected));
+                    assert!(same, "{}: pair {number}", kind.name);
+                }
+                assert!(!session.get(&key(first), &mut |_| {}), "{}", kind.name);
+                let keys = [key(3), key(first), key(0)];
+                let mut seen = Vec::new();
+                if session.get_many(&keys, &mut |place, value| {
+                    seen.push((place, value.to_vec()))
+                }) {
+                    let value = |number| pairs.value(number, 0).to_vec();
+                    assert_eq!(seen, [(0, value(3)), (2, value(0))], "{}", kind.name);
+                }
+            }
             engine.close();
         }
     }

@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use super::{Engine, Kind, Opened, Opening, Session};
+use super::{Engine, Kind, Opened, Opening, Pair, Session};
+use crate::pairs::KEY_LEN;
 
 /// Nothing.
 pub const KIND: Kind = Kind {
@@ -11,15 +12,18 @@ pub const KIND: Kind = Kind {
     options: "what the benchmark itself takes; its answers are compared as the others' are, and differ",
     open,
     answers: false,
+    has_more: false,
 };
 
 struct Nothing {
     value: Vec<u8>,
+    pairs: u64,
 }
 
 fn open(_: &Path, opening: &Opening) -> Opened {
     Ok(Box::new(Nothing {
         value: vec![0; opening.value_len],
+        pairs: opening.pairs,
     }))
 }
 
@@ -42,6 +46,25 @@ impl Session for &Nothing {
 
     fn get(&mut self, key: &[u8], see: &mut dyn FnMut(&[u8])) -> bool {
         see(black_box((key, &self.value)).1);
+        true
+    }
+
+    fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        for _ in 0..self.pairs {
+            let (key, value) = black_box((&[0; KEY_LEN], &self.value));
+            see(key, value);
+        }
+    }
+
+    fn put_many(&mut self, pairs: &[Pair<'_>]) -> bool {
+        black_box(pairs);
+        true
+    }
+
+    fn get_many(&mut self, keys: &[[u8; KEY_LEN]], see: &mut dyn FnMut(usize, &[u8])) -> bool {
+        for place in 0..keys.len() {
+            see(place, black_box((keys, &self.value)).1);
+        }
         true
     }
 }

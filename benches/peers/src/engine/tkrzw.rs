@@ -3,8 +3,8 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::path::Path;
 
-use super::dynamic::{functions, load, text};
-use super::{Absent, Durability, Engine, Kind, Opened, Opening, Session};
+use super::dynamic::{address, functions, load, text};
+use super::{Absent, Durability, Engine, Kind, Opened, Opening, Pair, Session};
 
 /// Tkrzw.
 pub const KIND: Kind = Kind {
@@ -12,6 +12,7 @@ pub const KIND: Kind = Kind {
     options: "HashDBM updated in place, two buckets a pair, a mapped file; nothing is synced, and a kill needs a repair at the next open; it has no mode that syncs every put",
     open,
     answers: true,
+    has_more: false,
 };
 
 type Pointer = *mut c_void;
@@ -23,6 +24,50 @@ struct Status {
     message: *const c_char,
 }
 
+/// What is called for each pair, with what it was asked for; before the first and after the last it has neither key nor value.
+type Visit =
+    unsafe extern "C" fn(Pointer, *const u8, i32, *const u8, i32, *mut i32) -> *const c_char;
+
+/// `TkrzwKeyValuePair` of tkrzw_langc.h.
+#[repr(C)]
+struct Record {
+    key: *const u8,
+    key_len: i32,
+    value: *const u8,
+    value_len: i32,
+}
+
+/// What a scan's visits know.
+struct Scan<'s> {
+    see: &'s mut dyn FnMut(&[u8], &[u8]),
+    /// The answer that leaves the pair as it is.
+    leave: *const c_char,
+}
+
+/// # Safety
+///
+/// Keys and values are what their lengths say; the first is a [`Scan`] that nobody else uses.
+unsafe extern "C" fn visit(
+    scan: Pointer,
+    key: *const u8,
+    key_len: i32,
+    value: *const u8,
+    value_len: i32,
+    _: *mut i32,
+) -> *const c_char {
+    // SAFETY: as promised.
+    unsafe {
+        let scan = &mut *scan.cast::<Scan<'_>>();
+        if !key.is_null() && !value.is_null() {
+            (scan.see)(
+                std::slice::from_raw_parts(key, key_len as usize),
+                std::slice::from_raw_parts(value, value_len as usize),
+            );
+        }
+        scan.leave
+    }
+}
+
 functions! {
     struct Functions {
         fn tkrzw_get_last_status() -> Status;
@@ -30,6 +75,8 @@ functions! {
         fn tkrzw_dbm_close(Pointer) -> bool;
         fn tkrzw_dbm_set(Pointer, *const u8, i32, *const u8, i32, bool) -> bool;
         fn tkrzw_dbm_get(Pointer, *const u8, i32, *mut i32) -> *mut u8;
+        fn tkrzw_dbm_set_multi(Pointer, *const Record, i32, bool) -> bool;
+        fn tkrzw_dbm_process_each(Pointer, Visit, Pointer, bool) -> bool;
     }
 }
 
@@ -40,6 +87,8 @@ struct Tkrzw {
     functions: Functions,
     database: Pointer,
     version: String,
+    /// `TKRZW_REC_PROC_NOOP` of tkrzw_langc.h.
+    leave: *const c_char,
 }
 
 // SAFETY: Tkrzw's database may be used by any number of threads.
@@ -67,6 +116,7 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
         functions,
         database,
         version: text(library, "TKRZW_PACKAGE_VERSION"),
+        leave: address(library, "TKRZW_REC_PROC_NOOP")?,
     };
     engine.check(!database.is_null(), "open");
     Ok(Box::new(engine))
@@ -134,6 +184,35 @@ impl Session for &Tkrzw {
         see(unsafe { std::slice::from_raw_parts(value, length as usize) });
         // SAFETY: it came from malloc, as tkrzw_langc.h says, and is not used any more.
         unsafe { libc::free(value.cast()) };
+        true
+    }
+
+    fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        let leave = self.leave;
+        let mut scan = Scan { see, leave };
+        let scan = (&raw mut scan).cast();
+        // SAFETY: the scan outlives the call.
+        let done = unsafe {
+            let process = self.functions.tkrzw_dbm_process_each;
+            process(self.database, visit, scan, false)
+        };
+        self.check(done, "scan");
+    }
+
+    fn put_many(&mut self, pairs: &[Pair<'_>]) -> bool {
+        let records = pairs.iter().map(|(key, value)| Record {
+            key: key.as_ptr(),
+            key_len: key.len() as i32,
+            value: value.as_ptr(),
+            value_len: value.len() as i32,
+        });
+        let records: Vec<Record> = records.collect();
+        // SAFETY: pointers and lengths are those of live slices.
+        let stored = unsafe {
+            let set = self.functions.tkrzw_dbm_set_multi;
+            set(self.database, records.as_ptr(), records.len() as i32, true)
+        };
+        self.check(stored, "put many");
         true
     }
 }

@@ -1,12 +1,12 @@
 //! What is measured.
 
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use freyja_peers::engine::{Durability, Engine, KINDS, Kind, Opening};
 use freyja_peers::pairs::Pairs;
+use freyja_peers::turn;
 
 use crate::raw::{RECORD_LEN, Raw, Way};
 use crate::rounds::VALUE_LEN;
@@ -71,21 +71,8 @@ impl Contender {
 
     /// Puts with so many threads for `turn`; answers how many a second.
     pub fn run(&self, threads: usize, turn: Duration, pairs: &Pairs) -> f64 {
-        let begin = Barrier::new(threads + 1);
         let first = self.next.load(Ordering::Relaxed);
-        let mut began = None;
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    begin.wait();
-                    let end = Instant::now() + turn;
-                    self.put_until(end, pairs);
-                });
-            }
-            begin.wait();
-            began = Some(Instant::now());
-        });
-        let elapsed = began.expect("the scope has run").elapsed();
+        let elapsed = turn::take(threads, turn, |end| self.put_until(end, pairs));
         let puts = self.next.load(Ordering::Relaxed) - first;
         puts as f64 / elapsed.as_secs_f64()
     }

@@ -2,35 +2,51 @@
 
 use std::path::PathBuf;
 
-use freyja_peers::command_line::{number, refuse, words};
+use freyja_peers::command_line::{choice, number, refuse, words};
 use freyja_peers::engine::{KINDS, Kind};
+use freyja_peers::target_folder;
 
 use crate::workload::MOST_PAIRS;
 
 /// What a process started by the benchmark itself does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// Does all kinds of work, and tells what it took.
+    /// Does all kinds of work with a store that it fills.
     Work,
+    /// Fills a store many pairs at a time.
+    FillTogether,
+    /// The same by a call that takes them packed.
+    FillPacked,
+    /// Fills a store that has been told how many pairs will come.
+    FillTold,
     /// Fills a store and closes it.
     FillAndClose,
     /// Fills a store and is killed.
     FillAndDie,
     /// Opens a store, and tells how long it took to the first answer.
     Open,
+    /// The same; what was put last may be lost, and is counted.
+    OpenKilled,
+    /// Puts that return when they are durable.
+    Durable,
 }
 
 impl Task {
-    const NAMES: [(Self, &'static str); 4] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Work, "work"),
+        (Self::FillTogether, "fill-together"),
+        (Self::FillPacked, "fill-packed"),
+        (Self::FillTold, "fill-told"),
         (Self::FillAndClose, "fill-and-close"),
         (Self::FillAndDie, "fill-and-die"),
         (Self::Open, "open"),
+        (Self::OpenKilled, "open-killed"),
+        (Self::Durable, "durable"),
     ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize].1
+        Self::ALL[self as usize].1
     }
 }
 
@@ -50,9 +66,10 @@ pub struct Arguments {
     pub kinds: Vec<Kind>,
     /// How often everything is measured.
     pub rounds: usize,
-    /// Where stores are made, each in a directory of its own that is removed again; for a child, its store.
+    /// Where stores are made, each in a directory of its own that is removed again, and what has been measured is kept; for a
+    /// child, its store.
     pub directory: PathBuf,
-    /// Whether to write the result to `docs/benchmarks`.
+    /// Whether to write the result to `docs/benchmarks/peers` and the README.
     pub record: bool,
     /// What this process is to do, if another one has started it.
     pub child: Option<Child>,
@@ -70,7 +87,7 @@ impl Arguments {
             value_lens: vec![100, 4096],
             kinds: KINDS.to_vec(),
             rounds: 3,
-            directory: std::env::current_dir().expect("a current directory"),
+            directory: target_folder("bench-peers"),
             record: false,
             child: None,
             given: String::new(),
@@ -108,12 +125,9 @@ impl Arguments {
                 _ => refuse(&format!("unknown argument {name}"), USAGE),
             }
         }
-        parsed.child = task.map(|task| {
-            let mut names = Task::NAMES.iter();
-            let task = names.find(|(_, name)| *name == task);
-            let (task, _) = *task.unwrap_or_else(|| refuse("no such task", USAGE));
-            let kind = parsed.kinds[0];
-            Child { task, kind }
+        parsed.child = task.map(|task| Child {
+            task: choice("--child", &task, &Task::ALL, USAGE),
+            kind: parsed.kinds[0],
         });
         let possible = parsed
             .pairs

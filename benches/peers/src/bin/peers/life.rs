@@ -1,22 +1,26 @@
 //! What a process does that measures one store.
 
-use std::fs;
 use std::time::Instant;
 
-use freyja_peers::engine::{Durability, Engine, Opening};
+use freyja_peers::engine::{Calls, Durability, Engine, Opening};
 
 use crate::arguments::{Arguments, Child, Task};
+use crate::timing::{self, tell};
 use crate::workload::{Books, Work};
+use crate::{durable, many};
+use freyja_peers::resources::{read, resident, written};
 
-/// Of so many operations one is timed on its own.
-const TIMED: usize = 16;
-
-/// Does what `child` says, and prints lines of a name and numbers, which [`crate::results`] knows.
+/// Does what `child` says, and prints lines which [`crate::results`] knows.
 pub fn live(child: &Child, arguments: &Arguments) {
     let (pairs, value_len) = (arguments.pairs[0], arguments.value_lens[0]);
-    let opening = Opening::new(Durability::Cached, pairs, value_len);
+    let durability = match child.task {
+        Task::Durable => Durability::Synced,
+        _ => Durability::Cached,
+    };
+    let mut opening = Opening::new(durability, pairs, value_len);
+    opening.tells_all = child.task == Task::FillTold;
     let mut books = Books::new(pairs, value_len, child.kind.answers);
-    let plan = books.plan(Work::GetHit);
+    let first = books.plan(Work::GetHit);
     let before = resident();
     let began = Instant::now();
     let engine = match child.kind.open(&arguments.directory, &opening) {
@@ -30,83 +34,84 @@ pub fn live(child: &Child, arguments: &Arguments) {
         Task::Work => {
             println!("version\t{}", engine.version());
             work(&*engine, &mut books, before);
-            engine.close();
         }
+        Task::FillTogether => {
+            let plan = books.plan(Work::Fill);
+            let mut session = engine.session();
+            many::put("fill, 100 together", &plan, &mut *session, &mut books);
+        }
+        Task::FillPacked => {
+            let plan = books.plan(Work::Fill);
+            if let Some(mut session) = engine.session_by(Calls::Packed) {
+                many::put("fill, 100 packed", &plan, &mut *session, &mut books);
+            }
+        }
+        Task::FillTold => fill(&*engine, &mut books).tell("fill, told how many", &books),
         Task::FillAndClose => {
-            run(&*engine, Work::Fill, &mut books);
-            engine.close();
+            fill(&*engine, &mut books);
         }
         Task::FillAndDie => {
-            run(&*engine, Work::Fill, &mut books);
+            fill(&*engine, &mut books);
             println!("filled");
             // SAFETY: sends a signal to this very process; no memory is involved.
             unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
         }
-        Task::Open => {
+        Task::Open | Task::OpenKilled => {
             let mut books = books.filled();
-            plan.step(0, &mut *engine.session(), &mut books);
-            let opened = began.elapsed();
-            println!("open\t{}", opened.as_secs_f64() * 1e3);
-            run(&*engine, Work::GetHit, &mut books);
-            engine.close();
+            first.step(0, &mut *engine.session(), &mut books);
+            tell("opened", began.elapsed().as_secs_f64() * 1e3);
+            tell("read", read().unwrap_or(0) as f64);
+            let done = timing::run(&first, &mut *engine.session(), &mut books);
+            match child.task {
+                Task::OpenKilled => tell("lost", done.wrong as f64),
+                _ => books.judge("open", done.wrong),
+            }
         }
+        Task::Durable => durable::put(&*engine, books.pairs(), child.kind.answers),
     }
+    engine.close();
+}
+
+fn fill(engine: &dyn Engine, books: &mut Books) -> timing::Done {
+    let plan = books.plan(Work::Fill);
+    timing::run(&plan, &mut *engine.session(), books)
 }
 
 fn work(engine: &dyn Engine, books: &mut Books, before: [u64; 2]) {
     for (work, name) in Work::ALL {
-        let done = run(engine, work, books);
-        println!(
-            "work\t{name}\t{}\t{}\t{}\t{}",
-            done.rate, done.quantiles[0], done.quantiles[1], done.quantiles[2]
-        );
+        let written_before = written();
+        let plan = books.plan(work);
+        timing::run(&plan, &mut *engine.session(), books).tell(name, books);
+        if let (Some(before), Some(after)) = (written_before, written())
+            && [Work::Fill, Work::Overwrite].contains(&work)
+        {
+            tell(&format!("written by {name}"), (after - before) as f64);
+        }
         if work == Work::GetMiss {
             let now = resident();
             let [anonymous, file] = [0, 1].map(|at| now[at].saturating_sub(before[at]));
-            println!("memory\t{anonymous}\t{file}");
+            tell("memory, anonymous", anonymous as f64);
+            tell("memory, of files", file as f64);
+            tell("memory, all", (anonymous + file) as f64);
+            read_otherwise(engine, books);
         }
     }
 }
 
-/// What some work took.
-struct Done {
-    /// Operations a second.
-    rate: f64,
-    /// Of the operations that were timed on their own, in nanoseconds: half, 99 % and 99.9 % took no longer.
-    quantiles: [u64; 3],
-}
-
-fn run(engine: &dyn Engine, work: Work, books: &mut Books) -> Done {
-    let plan = books.plan(work);
-    let mut times = Vec::with_capacity(plan.len() / TIMED + 1);
-    let mut session = engine.session();
-    let began = Instant::now();
-    for at in 0..plan.len() {
-        if at % TIMED != 0 {
-            plan.step(at, &mut *session, books);
-            continue;
+/// Reads all pairs in other ways than by one get for each.
+fn read_otherwise(engine: &dyn Engine, books: &mut Books) {
+    let plan = books.plan(Work::GetHit);
+    many::scan("scan", &mut *engine.session(), books);
+    many::get("get hit, 64 together", &plan, &mut *engine.session(), books);
+    for (calls, name) in [
+        (Calls::Owned, "get hit, owned"),
+        (Calls::Pinned, "get hit, pinned"),
+    ] {
+        if let Some(mut session) = engine.session_by(calls) {
+            timing::run(&plan, &mut *session, books).tell(name, books);
         }
-        let began = Instant::now();
-        plan.step(at, &mut *session, books);
-        times.push(began.elapsed().as_nanos() as u64);
     }
-    let elapsed = began.elapsed();
-    drop(session);
-    times.sort_unstable();
-    let quantile = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
-    Done {
-        rate: plan.len() as f64 / elapsed.as_secs_f64(),
-        quantiles: [0.5, 0.99, 0.999].map(quantile),
+    if let Some(mut session) = engine.session_by(Calls::Packed) {
+        many::scan("scan, packed", &mut *session, books);
     }
-}
-
-/// Bytes of this process's memory: those that no file backs, and those that one does.
-fn resident() -> [u64; 2] {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux tells a process its memory");
-    let bytes = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name));
-        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        number.expect("a number of KiB") * 1024
-    };
-    [bytes("RssAnon:"), bytes("RssFile:") + bytes("RssShmem:")]
 }

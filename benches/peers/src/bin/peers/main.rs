@@ -6,10 +6,18 @@
 #![allow(clippy::disallowed_methods)] // a benchmark looks at files and clocks from outside the library
 
 mod arguments;
+mod chart;
+mod durable;
+mod kept;
 mod life;
+mod many;
+mod parts;
+mod record;
 mod report;
 mod results;
+mod rows;
 mod run;
+mod timing;
 mod workload;
 
 use arguments::Arguments;

@@ -1,165 +1,162 @@
 //! What was found, as text that reads well in a terminal and as Markdown.
 
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
 
+use freyja_peers::engine::Kind;
 use freyja_peers::machine;
 use freyja_peers::pairs::KEY_LEN;
 use freyja_peers::table::Table;
 
 use crate::arguments::Arguments;
+use crate::parts::Size;
 use crate::results::{Place, Results};
-use crate::workload::Work;
-
-/// What is reported, how its numbers are divided, and whether more is better.
-struct Column {
-    what: String,
-    title: String,
-    unit: f64,
-    more_is_better: bool,
-}
+use crate::rows::{self, Row};
 
 /// The whole report.
-pub fn text(results: &Results, arguments: &Arguments, commit: &str) -> String {
-    let mut text = String::new();
-    let _ = writeln!(
-        text,
+pub fn text(results: &Results, arguments: &Arguments, sizes: &[Size], commit: &str) -> String {
+    let mut text = head(arguments, commit);
+    for &size in sizes {
+        let Size { pairs, value_len } = size;
+        let _ = writeln!(text, "## {pairs} pairs, values of {value_len} B\n");
+        if arguments.record {
+            let picture = picture(size);
+            let _ = writeln!(
+                text,
+                "![{pairs} pairs, values of {value_len} B]({picture})\n"
+            );
+        }
+        for (title, rows) in rows::tables(size) {
+            let table = table(results, arguments, size, &rows);
+            let _ = writeln!(text, "**{title}**\n\n{table}");
+        }
+        let _ = writeln!(
+            text,
+            "**Freyja's other calls, thousands of operations a second**\n\n{}",
+            other_calls(results, size)
+        );
+    }
+    text += EXPLANATION;
+    for kind in &arguments.kinds {
+        if !results.absent.contains_key(kind.name) {
+            let version = results.versions.get(kind.name);
+            let version = version.map_or(String::new(), |version| format!(" {version}"));
+            let _ = writeln!(text, "- {}{version}: {}", kind.name, kind.options);
+        }
+    }
+    for (what, why) in &results.absent {
+        let _ = writeln!(text, "- Left out: {what}: {why}");
+    }
+    text
+}
+
+const EXPLANATION: &str = "\
+Ratios are those of Freyja to the best other store, above 1 where Freyja is better. *Nothing* is a store that stores nothing: what it takes is what the benchmark \
+takes itself, in every other column too. Latencies are those of one operation in 16. YCSB E is left out, as hash files have no order. *64 together* is one call that gets 64 keys, *100 together* one call or transaction \
+that puts 100 pairs. LMDB's and RocksDB's gets show the value where it lies, as Freyja's pinned ones do; the others copy it. \
+Memory is what the process has more than before the store was opened, after the gets; files are counted as far as they are mapped. Written is what the process gave the system to write \
+until the work ended, not what was merged later. Disk is what the files of a filled and closed store take. Reopening ends with the first answer; cold means that the page cache had nothing of the \
+store. A kill comes right after filling; what was lost by it are pairs that were not there afterwards, or not as they were put. Where a store has no such call or mode its cell is empty. Of what is durable with 1 and 8 threads `make bench-durable` tells more.\n\n";
+
+/// Where and how it was measured.
+fn head(arguments: &Arguments, commit: &str) -> String {
+    format!(
         "{}, {}; files on {}. Measured: {commit}.\n\n\
-         `make bench-peers BENCH_ARGUMENTS=\"{}\"`: {KEY_LEN} B keys, one thread, nothing synced, each store in processes of its own, \
-         in turns; medians of {} rounds. Every value read is compared. Ratios are those of Freyja to the best other store, above 1 where Freyja is better.\n",
+         `make bench-peers BENCH_ARGUMENTS=\"{}\"`: {KEY_LEN} B keys, one thread, nothing synced but for durable puts, each store in processes of its own, \
+         in turns; medians of {} rounds. Every value read is compared.\n\n",
         machine::date(),
         machine::description(),
         machine::file_system(&arguments.directory),
         arguments.given,
         arguments.rounds,
-    );
-    let rates = Work::ALL.map(|(_, name)| Column {
-        what: format!("{name}, a second"),
-        title: name.to_owned(),
-        unit: 1e3,
-        more_is_better: true,
-    });
-    let latencies = Work::ALL[..5].iter().flat_map(|(_, name)| {
-        ["p50", "p99", "p99.9"].map(|quantile| Column {
-            what: format!("{name}, {quantile}"),
-            title: format!("{name} {quantile}"),
-            unit: 1e3,
-            more_is_better: false,
-        })
-    });
-    let latencies: Vec<Column> = latencies.collect();
-    for &value_len in &arguments.value_lens {
-        for &pairs in &arguments.pairs {
-            let raw = (pairs * (KEY_LEN + value_len) as u64) as f64;
-            let others = [
-                ("memory, anonymous", "RAM, anonymous, MiB", (1 << 20) as f64),
-                ("memory, of files", "RAM, of files, MiB", (1 << 20) as f64),
-                ("disk", "disk, of the raw bytes", raw),
-                ("reopen clean", "reopen, clean, ms", 1.0),
-                ("reopen after a kill", "reopen, after a kill, ms", 1.0),
-            ];
-            let others = others.map(|(what, title, unit)| Column {
-                what: what.to_owned(),
-                title: title.to_owned(),
-                unit,
-                more_is_better: false,
-            });
-            let mut table = |title: &str, columns: &[Column]| {
-                let table = table(results, arguments, pairs, value_len, columns);
-                let _ = writeln!(
-                    text,
-                    "## {pairs} pairs, values of {value_len} B: {title}\n\n{table}"
-                );
-            };
-            table("thousands of operations a second", &rates);
-            table("latency in microseconds of one operation in 16", &latencies);
-            table("space, and time to the first answer", &others);
-        }
-    }
-    for kind in &arguments.kinds {
-        let version = results.versions.get(kind.name);
-        match results.absent.get(kind.name) {
-            Some(why) => writeln!(text, "- {}: left out: {why}", kind.name),
-            None => {
-                let version = version.map_or("", String::as_str);
-                writeln!(text, "- {} {version}: {}", kind.name, kind.options)
-            }
-        }
-        .expect("a text can be written to");
-    }
-    text
+    )
 }
 
-fn table(
-    results: &Results,
-    arguments: &Arguments,
-    pairs: u64,
-    value_len: usize,
-    columns: &[Column],
-) -> Table {
-    let measured = arguments.kinds.iter();
-    let measured: Vec<_> = measured
-        .filter(|kind| !results.absent.contains_key(kind.name))
-        .collect();
+/// Name of the picture of a size.
+pub fn picture(size: Size) -> String {
+    format!("{}x{}.svg", size.pairs, size.value_len)
+}
+
+/// The stores that have been measured.
+pub fn measured<'a>(
+    results: &'a Results,
+    arguments: &'a Arguments,
+) -> impl Iterator<Item = &'a Kind> {
+    let kinds = arguments.kinds.iter();
+    kinds.filter(|kind| !results.absent.contains_key(kind.name))
+}
+
+/// The median of what `row` is about.
+pub fn number(results: &Results, size: Size, engine: &str, row: &Row) -> Option<f64> {
+    let median = results.median(&Place {
+        engine: engine.to_owned(),
+        pairs: size.pairs,
+        value_len: size.value_len,
+        what: row.what.clone(),
+    });
+    median.map(|median| median / row.unit)
+}
+
+/// A row for each of `rows`, a column for each store, and the ratio to the best other one.
+pub fn table(results: &Results, arguments: &Arguments, size: Size, rows: &[Row]) -> Table {
+    let measured: Vec<&Kind> = measured(results, arguments).collect();
     let mut headings = vec![""];
     headings.extend(measured.iter().map(|kind| kind.name));
     headings.push("ratio");
     let mut table = Table::new(1, &headings);
-    for column in columns {
-        let number = |name: &str| {
-            let median = results.median(&Place {
-                engine: name.to_owned(),
-                pairs,
-                value_len,
-                what: column.what.clone(),
-            });
-            median.map(|median| median / column.unit)
-        };
-        let mut row = vec![column.title.clone()];
-        for kind in &measured {
-            row.push(number(kind.name).map_or(String::new(), digits));
+    for row in rows {
+        let number = |name: &str| number(results, size, name, row);
+        let cells = measured.iter().map(|kind| number(kind.name));
+        let cells = cells.map(|cell| cell.map_or(String::new(), digits));
+        let mut cells: Vec<String> = [row.title.clone()].into_iter().chain(cells).collect();
+        let ratio = ratio(row, &measured, number);
+        cells.push(ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")));
+        table.add(cells);
+    }
+    table
+}
+
+/// Freyja's figure to the best of the others, so that more is better.
+fn ratio(row: &Row, measured: &[&Kind], number: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+    let others = measured
+        .iter()
+        .filter(|kind| kind.answers && kind.name != "Freyja");
+    let others = others.filter_map(|kind| number(kind.name));
+    let best = match row.more_is_better {
+        true => others.max_by(f64::total_cmp),
+        false => others.min_by(f64::total_cmp),
+    };
+    let (freyja, best) = (number("Freyja")?, best?);
+    let ratio = match row.more_is_better {
+        true => freyja / best,
+        false => best / freyja,
+    };
+    (freyja > 0.0 && best > 0.0).then_some(ratio)
+}
+
+/// What Freyja does by calls that others have not, beside what it does by those that they have.
+fn other_calls(results: &Results, size: Size) -> Table {
+    let mut table = Table::new(1, &["", "Freyja", "of", "usual", "ratio"]);
+    for (row, usual) in rows::other_calls() {
+        let by_this = number(results, size, "Freyja", &row);
+        let by_usual = number(results, size, "Freyja", &usual);
+        if let (Some(by_this), Some(by_usual)) = (by_this, by_usual) {
+            table.add(vec![
+                row.title,
+                digits(by_this),
+                usual.title,
+                digits(by_usual),
+                format!("{:.2}", by_this / by_usual),
+            ]);
         }
-        let others = measured
-            .iter()
-            .filter(|kind| kind.answers && kind.name != "Freyja");
-        let others = others.filter_map(|kind| number(kind.name));
-        let best = match column.more_is_better {
-            true => others.max_by(f64::total_cmp),
-            false => others.min_by(f64::total_cmp),
-        };
-        if let (Some(freyja), Some(best)) = (number("Freyja"), best)
-            && freyja > 0.0
-            && best > 0.0
-        {
-            let ratio = match column.more_is_better {
-                true => freyja / best,
-                false => best / freyja,
-            };
-            row.push(format!("{ratio:.2}"));
-        }
-        table.add(row);
     }
     table
 }
 
 /// Three digits, more where there are more before the point.
-fn digits(number: f64) -> String {
+pub fn digits(number: f64) -> String {
     match number {
         _ if number >= 100.0 => format!("{number:.0}"),
         _ if number >= 10.0 => format!("{number:.1}"),
         _ => format!("{number:.2}"),
     }
-}
-
-/// Writes the report, and all numbers, to `docs/benchmarks`.
-pub fn record(results: &Results, arguments: &Arguments, commit: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks");
-    let text = format!(
-        "# Freyja beside other embedded stores\n\n{}",
-        text(results, arguments, commit)
-    );
-    fs::write(folder.join("peers.md"), text).expect("the report can be written");
-    let json = format!("{:#}\n", results.json());
-    fs::write(folder.join("peers.json"), json).expect("the numbers can be written");
 }

@@ -1,9 +1,6 @@
-//! What was measured, and how it is kept.
+//! What was measured.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
 
 use freyja_peers::median::median;
 use serde_json::{Value, json};
@@ -27,7 +24,7 @@ pub struct Results {
     numbers: BTreeMap<Place, Vec<f64>>,
     /// The version of each store.
     pub versions: BTreeMap<String, String>,
-    /// The stores that could not be measured, and why.
+    /// What could not be measured, and why, by store.
     pub absent: BTreeMap<String, String>,
 }
 
@@ -66,18 +63,7 @@ impl Results {
                 self.numbers.entry(place).or_default().push(number);
             };
             match words[..] {
-                ["work", name, rate, half, of_100, of_1000] => {
-                    number(&format!("{name}, a second"), rate);
-                    number(&format!("{name}, p50"), half);
-                    number(&format!("{name}, p99"), of_100);
-                    number(&format!("{name}, p99.9"), of_1000);
-                }
-                ["memory", anonymous, file] => {
-                    number("memory, anonymous", anonymous);
-                    number("memory, of files", file);
-                }
-                ["disk", bytes] => number("disk", bytes),
-                ["reopen", how, milliseconds] => number(&format!("reopen {how}"), milliseconds),
+                ["number", what, text] => number(what, text),
                 ["version", version] => {
                     self.versions.insert(engine.to_owned(), version.to_owned());
                 }
@@ -87,46 +73,5 @@ impl Results {
                 _ => panic!("a child printed {line}"),
             }
         }
-    }
-}
-
-/// What earlier processes of an unfinished run have printed, by what they measured.
-pub struct Kept {
-    file: File,
-    texts: BTreeMap<String, String>,
-}
-
-impl Kept {
-    /// Opens or makes the file `path`. What was measured of another `commit` does not count.
-    pub fn open(path: &Path, commit: &str) -> io::Result<Self> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            read => read.unwrap_or_default(),
-        };
-        let mut lines = text.lines();
-        let same = lines.next() == Some(&json!(commit).to_string());
-        let pair = |line: &str| serde_json::from_str::<(String, String)>(line).ok();
-        let texts = match same {
-            true => lines.filter_map(pair).collect(),
-            false => BTreeMap::new(),
-        };
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        if !same {
-            file.set_len(0)?;
-            writeln!(file, "{}", json!(commit))?;
-        }
-        Ok(Self { file, texts })
-    }
-
-    /// What has been printed for `measured`; `None` if that has not been run yet.
-    pub fn text(&self, measured: &str) -> Option<&str> {
-        self.texts.get(measured).map(String::as_str)
-    }
-
-    /// Keeps what has been printed for `measured`.
-    pub fn keep(&mut self, measured: String, text: String) -> io::Result<()> {
-        writeln!(self.file, "{}", json!([&measured, &text]))?;
-        self.texts.insert(measured, text);
-        Ok(())
     }
 }

@@ -1,18 +1,27 @@
-//! Starts a process for everything that is to be measured.
+//! Goes through all that is to be measured.
 
-use std::env;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::Command;
+use std::time::Instant;
 
 use freyja_peers::engine::{self, Kind};
 use freyja_peers::machine;
 
 use crate::arguments::{Arguments, Task};
-use crate::report;
-use crate::results::{Kept, Results};
+use crate::kept::Kept;
+use crate::parts::{Part, Size};
+use crate::results::Results;
+use crate::{record, report};
+
+/// So many times the raw bytes have to be free on the disk: what is overwritten stays a while, and merging takes as much again.
+const ROOM: u64 = 4;
+
+/// One thing to be measured.
+struct Item {
+    kind: Kind,
+    size: Size,
+    part: Part,
+    round: usize,
+}
 
 /// Measures everything, and prints and records it.
 pub fn run(arguments: &Arguments) {
@@ -20,110 +29,95 @@ pub fn run(arguments: &Arguments) {
     let commit = machine::commit();
     fs::create_dir_all(&arguments.directory).expect("the directory can be made");
     let library = engine::build_freyja();
-    let file = arguments.directory.join("peers-benchmark.jsonl");
+    let file = arguments.directory.join("measured.jsonl");
     let mut kept = Kept::open(&file, &commit).expect("a file for what has been measured");
     let mut results = Results::default();
-    let sizes = arguments.value_lens.iter().flat_map(|&value_len| {
-        arguments
-            .pairs
-            .iter()
-            .map(move |&pairs| Size { pairs, value_len })
-    });
-    for size in sizes {
-        for round in 0..arguments.rounds {
-            // Each goes first as often as any other.
-            for turn in 0..arguments.kinds.len() {
-                let kind = arguments.kinds[(turn + round) % arguments.kinds.len()];
-                let Size { pairs, value_len } = size;
-                let measured = format!("{} {pairs} {value_len} round {round}", kind.name);
-                if kept.text(&measured).is_none() {
-                    eprintln!("{measured}");
-                    let text = measure(kind, size, &arguments.directory, &library);
-                    let done = kept.keep(measured.clone(), text);
-                    done.expect("what has been measured can be written down");
-                }
-                let text = kept.text(&measured).unwrap_or_default();
-                results.add(kind.name, pairs, value_len, text);
-            }
+    let sizes = sizes(arguments, &mut results);
+    let items = items(arguments, &sizes);
+    let began = Instant::now();
+    for (number, item) in items.iter().enumerate() {
+        let Item {
+            kind,
+            size,
+            part,
+            round,
+        } = *item;
+        let Size { pairs, value_len } = size;
+        if results.absent.contains_key(kind.name) {
+            continue;
+        }
+        let measured = format!(
+            "{}, {pairs} pairs of {value_len} B, round {}, {}",
+            kind.name,
+            round + 1,
+            part.name()
+        );
+        if kept.text(&measured).is_none() {
+            eprintln!(
+                "{:6.0} s, {} of {}: {measured}",
+                began.elapsed().as_secs_f64(),
+                number + 1,
+                items.len()
+            );
+            let text = part.measure(kind, size, &arguments.directory, &library);
+            let done = kept.keep(measured.clone(), text);
+            done.expect("what has been measured can be written down");
+        }
+        let text = kept.text(&measured).unwrap_or_default();
+        // What has no durable mode may have others.
+        if !(part == Part::Process(Task::Durable) && text.starts_with("absent")) {
+            results.add(kind.name, pairs, value_len, text);
         }
     }
-    println!("{}", report::text(&results, arguments, &commit));
+    println!("{}", report::text(&results, arguments, &sizes, &commit));
     if arguments.record {
-        report::record(&results, arguments, &commit);
+        record::write(&results, arguments, &sizes, &commit);
     }
     fs::remove_file(&file).expect("what was kept can be removed");
 }
 
-#[derive(Clone, Copy)]
-struct Size {
-    pairs: u64,
-    value_len: usize,
-}
-
-/// All that is measured of one store in one round: what its processes print, and more lines of the same kind.
-fn measure(kind: Kind, size: Size, directory: &Path, library: &Path) -> String {
-    let place = tempfile::tempdir_in(directory).expect("a temporary directory");
-    let path = |name: &str| place.path().join(name);
-    let start = |task, store: &str| child(kind, task, size, &path(store), library);
-    let mut text = start(Task::Work, "worked");
-    if text.starts_with("absent") || !kind.answers {
-        return text;
-    }
-    fs::remove_dir_all(path("worked")).expect("what a store left can be removed");
-    for (task, how) in [
-        (Task::FillAndClose, "clean"),
-        (Task::FillAndDie, "after a kill"),
-    ] {
-        start(task, how);
-        if task == Task::FillAndClose {
-            text += &format!("disk\t{}\n", disk_bytes(&path(how)));
+/// The sizes for which there is room; what is left out is told to `results`.
+fn sizes(arguments: &Arguments, results: &mut Results) -> Vec<Size> {
+    let free = machine::available_disk(&arguments.directory);
+    let mut sizes = Vec::new();
+    for &value_len in &arguments.value_lens {
+        for &pairs in &arguments.pairs {
+            let size = Size { pairs, value_len };
+            let needed = ROOM * size.raw_bytes();
+            if needed <= free {
+                sizes.push(size);
+                continue;
+            }
+            let name = format!("{pairs} pairs with values of {value_len} B");
+            let why = format!(
+                "they may take {} GiB of the disk, which has {} GiB free",
+                needed >> 30,
+                free >> 30
+            );
+            results.absent.insert(name, why);
         }
-        let opened = start(Task::Open, how);
-        let milliseconds = opened
-            .trim()
-            .strip_prefix("open\t")
-            .expect("the time it took");
-        text += &format!("reopen\t{how}\t{milliseconds}\n");
-        fs::remove_dir_all(path(how)).expect("what a store left can be removed");
     }
-    text
+    sizes
 }
 
-/// Runs this program again for `task`; answers what it printed.
-fn child(kind: Kind, task: Task, size: Size, store: &Path, library: &Path) -> String {
-    let output = Command::new(env::current_exe().expect("the benchmark knows where it is"))
-        .args(["--child", task.name(), "--engines", kind.name])
-        .args(["--pairs", &size.pairs.to_string()])
-        .args(["--value-len", &size.value_len.to_string()])
-        .arg("--directory")
-        .arg(store)
-        .env(engine::FREYJA_LIBRARY, library)
-        .output()
-        .expect("the benchmark can start itself");
-    let killed = task == Task::FillAndDie && output.status.signal() == Some(libc::SIGKILL);
-    assert!(
-        killed || output.status.success(),
-        "{} {}: {}{}",
-        kind.name,
-        task.name(),
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Bytes that the files of a store take on the disk.
-fn disk_bytes(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).expect("the store can be listed");
-    let sizes = entries.map(|entry| {
-        let entry = entry.expect("the store can be listed");
-        let metadata = entry
-            .metadata()
-            .expect("the store's files can be looked at");
-        match metadata.is_dir() {
-            true => disk_bytes(&entry.path()),
-            false => metadata.blocks() * 512,
+fn items(arguments: &Arguments, sizes: &[Size]) -> Vec<Item> {
+    let mut items = Vec::new();
+    for &size in sizes {
+        let same_values = sizes.iter().filter(|it| it.value_len == size.value_len);
+        let smallest = same_values.map(|it| it.pairs).min();
+        for round in 0..arguments.rounds {
+            // Each goes first as often as any other.
+            for turn in 0..arguments.kinds.len() {
+                let kind = arguments.kinds[(turn + round) % arguments.kinds.len()];
+                let durable = smallest == Some(size.pairs);
+                items.extend(Part::all(kind, durable).into_iter().map(|part| Item {
+                    kind,
+                    size,
+                    part,
+                    round,
+                }));
+            }
         }
-    });
-    sizes.sum()
+    }
+    items
 }

@@ -1,7 +1,7 @@
 //! What the stores have to do, drawn before the clock runs.
 
 use freyja_peers::engine::Session;
-use freyja_peers::pairs::{Pairs, mix};
+use freyja_peers::pairs::{Pairs, fold, mix};
 use freyja_peers::zipf::Zipf;
 
 /// One kind of work.
@@ -79,7 +79,7 @@ pub const MOST_PAIRS: u64 = 1 << 29;
 /// The state of the pairs, as the store must have them.
 pub struct Books {
     pairs: Pairs,
-    /// How often each pair has been put, by number; pairs beyond the end are not there.
+    /// How often each pair has been put, beginning anew at 1, by number; pairs beyond the end are not there.
     versions: Vec<u16>,
     /// Whether answers must be right.
     answers: bool,
@@ -103,6 +103,53 @@ impl Books {
         let filled = self.filled as usize;
         self.versions[..filled].fill(1);
         self
+    }
+
+    /// The keys and values.
+    pub fn pairs(&self) -> &Pairs {
+        &self.pairs
+    }
+
+    /// The value that pair `number` has now.
+    #[inline]
+    pub fn value(&self, number: u64) -> &[u8] {
+        let version = self.versions[number as usize];
+        self.pairs.value(number, u64::from(version))
+    }
+
+    /// Notes that pair `number` is put, with what [`value`](Self::value) is from now on.
+    #[inline]
+    pub fn put(&mut self, number: u64) {
+        let version = &mut self.versions[number as usize];
+        // The most popular pairs are put more often than can be counted; 0 is none of their versions.
+        *version = version.checked_add(1).unwrap_or(1);
+    }
+
+    /// Whether the store gives back what pair `number` was last put with.
+    #[inline]
+    pub fn is_right(&self, number: u64, session: &mut dyn Session) -> bool {
+        let expected = self.value(number);
+        let mut same = false;
+        let key = self.pairs.key(number);
+        session.get(&key, &mut |value| same = value == expected);
+        same
+    }
+
+    /// How many pairs there are, and the sum of what [`fold`] says of them.
+    pub fn fold(&self) -> (u64, u64) {
+        let there = (0..self.versions.len() as u64).filter(|at| self.versions[*at as usize] > 0);
+        there.fold((0, 0), |(count, sum), number| {
+            let fold = fold(&self.pairs.key(number), self.value(number));
+            (count + 1, u64::wrapping_add(sum, fold))
+        })
+    }
+
+    /// Ends the process if a store that should answer has given `wrong` answers.
+    pub fn judge(&self, doing: &str, wrong: u64) {
+        assert!(
+            wrong == 0 || !self.answers,
+            "{doing}: {wrong} answers are not what was put"
+        );
     }
 
     /// The steps of `work`.
@@ -167,43 +214,35 @@ impl Plan {
         self.steps.len()
     }
 
-    /// Does step `at`, and checks what the store answers.
+    /// The number of the pair that step `at` is about.
     #[inline]
-    pub fn step(&self, at: usize, session: &mut dyn Session, books: &mut Books) {
-        let step = self.steps[at];
-        let number = step.number();
-        let key = books.pairs.key(number);
-        match step.action() {
-            Action::Get => self.get(number, &key, session, books),
-            Action::Put => put(number, &key, session, books),
-            Action::Change => {
-                self.get(number, &key, session, books);
-                put(number, &key, session, books);
-            }
-        }
+    pub fn number(&self, at: usize) -> u64 {
+        self.steps[at].number()
     }
 
+    /// Does step `at`; answers whether the store told what it should.
     #[inline]
-    fn get(&self, number: u64, key: &[u8], session: &mut dyn Session, books: &Books) {
-        if !self.is_there {
-            let found = session.get(key, &mut |_| {});
-            assert!(!found || !books.answers, "pair {number} was never put");
-            return;
+    pub fn step(&self, at: usize, session: &mut dyn Session, books: &mut Books) -> bool {
+        let step = self.steps[at];
+        let number = step.number();
+        match step.action() {
+            Action::Get if self.is_there => books.is_right(number, session),
+            Action::Get => !session.get(&books.pairs.key(number), &mut |_| {}),
+            Action::Put => {
+                put(number, session, books);
+                true
+            }
+            Action::Change => {
+                let is_right = books.is_right(number, session);
+                put(number, session, books);
+                is_right
+            }
         }
-        let version = books.versions[number as usize];
-        let expected = books.pairs.value(number, u64::from(version));
-        let mut same = false;
-        session.get(key, &mut |value| same = value == expected);
-        assert!(
-            same || !books.answers,
-            "pair {number}: not the value that was put"
-        );
     }
 }
 
 #[inline]
-fn put(number: u64, key: &[u8], session: &mut dyn Session, books: &mut Books) {
-    books.versions[number as usize] += 1;
-    let version = books.versions[number as usize];
-    session.put(key, books.pairs.value(number, u64::from(version)));
+fn put(number: u64, session: &mut dyn Session, books: &mut Books) {
+    books.put(number);
+    session.put(&books.pairs.key(number), books.value(number));
 }

@@ -1,0 +1,143 @@
+//! Freyja with a million pairs.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use freyja_peers::engine::{Calls, Durability, Engine, KINDS, Opening};
+use freyja_peers::pairs::{KEY_LEN, Pairs, mix};
+use tempfile::TempDir;
+
+use crate::Step;
+
+const PAIRS: u64 = 1_000_000;
+const VALUE_LEN: usize = 100;
+/// How many keys are asked for by one call.
+const TOGETHER: usize = 64;
+
+/// An open store.
+pub struct Store {
+    engine: Box<dyn Engine>,
+    pairs: Pairs,
+    /// How many pairs it has.
+    count: Cell<u64>,
+    /// Keeps its files until it is dropped.
+    _place: TempDir,
+}
+
+impl Store {
+    /// Makes one in `directory`. All pairs have the values of their first version for ever.
+    pub fn fill(directory: &Path) -> Self {
+        let place = tempfile::tempdir_in(directory).expect("a temporary directory");
+        let freyja = KINDS.into_iter().find(|kind| kind.name == "Freyja");
+        let opening = Opening::new(Durability::Cached, PAIRS, VALUE_LEN);
+        let opened = freyja.map(|kind| kind.open(&place.path().join("store"), &opening));
+        let Some(Ok(engine)) = opened else {
+            panic!("Freyja cannot be opened");
+        };
+        let store = Self {
+            engine,
+            pairs: Pairs::new(VALUE_LEN),
+            count: Cell::new(0),
+            _place: place,
+        };
+        store.add(PAIRS);
+        store
+    }
+
+    fn add(&self, times: u64) {
+        let mut session = self.engine.session();
+        let first = self.count.get();
+        for number in first..first + times {
+            session.put(&self.pairs.key(number), self.pairs.value(number, 0));
+        }
+        self.count.set(first + times);
+    }
+
+    /// Ways to read from it, each so many times.
+    pub fn reads(&self, times: u64) -> [(&'static str, Step<'_>); 5] {
+        [
+            (
+                "Freyja, a million pairs of 16 B and 100 B: freyja_get_into, hit",
+                Box::new(move |first| self.get(None, first, times)),
+            ),
+            (
+                "freyja_get and freyja_free_buf, hit",
+                Box::new(move |first| self.get(Some(Calls::Owned), first, times)),
+            ),
+            (
+                "freyja_get_pinned and freyja_unpin, hit",
+                Box::new(move |first| self.get(Some(Calls::Pinned), first, times)),
+            ),
+            (
+                "freyja_get_many of 64, a key",
+                Box::new(move |first| self.get_many(first, times)),
+            ),
+            (
+                "freyja_get_into, miss",
+                Box::new(move |first| self.miss(first, times)),
+            ),
+        ]
+    }
+
+    /// Ways to write to it, each so many times.
+    pub fn writes(&self, times: u64) -> [(&'static str, Step<'_>); 2] {
+        [
+            (
+                "freyja_put of a key that is there",
+                Box::new(move |first| self.put(first, times)),
+            ),
+            (
+                "freyja_put of a new key",
+                Box::new(move |_| self.add(times)),
+            ),
+        ]
+    }
+
+    fn number(&self, draw: u64) -> u64 {
+        mix(draw) % PAIRS
+    }
+
+    fn get(&self, calls: Option<Calls>, first: u64, times: u64) {
+        let by = calls.and_then(|calls| self.engine.session_by(calls));
+        let mut session = by.unwrap_or_else(|| self.engine.session());
+        for draw in first..first + times {
+            let number = self.number(draw);
+            let expected = self.pairs.value(number, 0);
+            let mut same = false;
+            session.get(&self.pairs.key(number), &mut |value| {
+                same = value == expected
+            });
+            assert!(same, "pair {number} is not as it was put");
+        }
+    }
+
+    fn get_many(&self, first: u64, times: u64) {
+        let mut session = self.engine.session();
+        let mut right = 0;
+        for first in (first..first + times).step_by(TOGETHER) {
+            let numbers: [u64; TOGETHER] =
+                std::array::from_fn(|place| self.number(first + place as u64));
+            let keys: [[u8; KEY_LEN]; TOGETHER] = numbers.map(|number| self.pairs.key(number));
+            session.get_many(&keys, &mut |place, value| {
+                right += u64::from(value == self.pairs.value(numbers[place], 0));
+            });
+        }
+        assert_eq!(right, times, "values are not as they were put");
+    }
+
+    fn miss(&self, first: u64, times: u64) {
+        let mut session = self.engine.session();
+        for draw in first..first + times {
+            let found = session.get(&self.pairs.key(draw | 1 << 40), &mut |_| {});
+            assert!(!found, "pair {draw} was never put");
+        }
+    }
+
+    fn put(&self, first: u64, times: u64) {
+        let mut session = self.engine.session();
+        for draw in first..first + times {
+            let number = self.number(draw);
+            session.put(&self.pairs.key(number), self.pairs.value(number, 0));
+        }
+    }
+}
