@@ -55,7 +55,7 @@ fn fill(batch: &mut Batch, size: usize, value: usize) -> u64 {
 
 /// So that the process does not expect batches of the size that comes next.
 fn expect_others() {
-    for _ in 0..3000 {
+    for _ in 0..200 {
         fill(&mut Batch::new(), 1000, 100);
     }
 }
@@ -68,7 +68,7 @@ fn row(size: usize, value: usize) -> Vec<String> {
     let first = batch.memory_bytes();
     drop(batch);
     // What is expected is what there was most of.
-    for _ in 0..1100 {
+    for _ in 0..100 {
         fill(&mut Batch::new(), size, value);
     }
     let rounds = (20_000_000 / size).clamp(20, 500);

@@ -135,7 +135,8 @@ impl<'b> PackedOperations<'b> {
             }
             check_lengths(operation.key, operation.value.unwrap_or_default())
                 .map_err(|error| Error::new(error.kind(), at(error.message())))?;
-            totals = totals.with(&operation, MAX_BATCH_BYTES)?;
+            totals.check(&operation, MAX_BATCH_BYTES)?;
+            totals.count(&operation);
             rest = behind;
         }
         let operations = Operations::OfCaller(packed);

@@ -46,20 +46,23 @@ pub struct End {
 }
 
 impl End {
-    /// With one more operation; [`ErrorKind::TooLarge`] if they count more than `limit_bytes` then.
+    /// Fails with [`ErrorKind::TooLarge`] if one operation more would count more than `limit_bytes` with the others.
     #[inline]
-    pub fn with(self, operation: &Operation<'_>, limit_bytes: u64) -> Result<Self> {
+    pub fn check(&self, operation: &Operation<'_>, limit_bytes: u64) -> Result<()> {
         let counted_bytes = self.counted_bytes + operation.counted_bytes();
-        if counted_bytes > limit_bytes {
-            return Err(too_large(counted_bytes, limit_bytes));
+        match counted_bytes <= limit_bytes {
+            true => Ok(()),
+            false => Err(too_large(counted_bytes, limit_bytes)),
         }
-        Ok(Self {
-            position: self.position,
-            count: self.count + 1,
-            puts: self.puts + u32::from(operation.value.is_some()),
-            expiring: self.expiring | operation.expires_at_ms.is_some(),
-            counted_bytes,
-        })
+    }
+
+    /// Counts one operation more.
+    #[inline]
+    pub fn count(&mut self, operation: &Operation<'_>) {
+        self.count += 1;
+        self.puts += u32::from(operation.value.is_some());
+        self.expiring |= operation.expires_at_ms.is_some();
+        self.counted_bytes += operation.counted_bytes();
     }
 }
 
@@ -84,10 +87,10 @@ impl Packing {
     pub fn add(&mut self, operation: &Operation<'_>) -> Result<()> {
         let (key, value) = (operation.key, operation.value.unwrap_or_default());
         check_lengths(key, value)?;
-        let end = self.end.with(operation, self.limit_bytes)?;
+        self.end.check(operation, self.limit_bytes)?;
         let (head, head_len) = encode_head(operation);
-        self.arena.append(&head, head_len, [key, value])?;
-        self.end = end;
+        self.arena.append(head, head_len, [key, value])?;
+        self.end.count(operation);
         Ok(())
     }
 
@@ -122,21 +125,36 @@ impl Packing {
     }
 }
 
+/// The head of an operation in the lowest bytes of a number, and how many they are. No array, as the usual head has 2 or 3 bytes.
 #[inline]
-fn encode_head(operation: &Operation<'_>) -> ([u8; PREFIX_BYTES], usize) {
-    let (mut head, mut len) = ([0; PREFIX_BYTES], 0);
-    let deletes = [0, DELETES][usize::from(operation.value.is_none())];
-    let expires = [0, EXPIRES][usize::from(operation.expires_at_ms.is_some())];
+fn encode_head(operation: &Operation<'_>) -> (u128, usize) {
+    let deletes = u64::from(operation.value.is_none()) * DELETES;
+    let expires = u64::from(operation.expires_at_ms.is_some()) * EXPIRES;
     let key_len = (operation.key.len() as u64) << KEY_SHIFT;
-    varint::write(&mut head, &mut len, key_len | deletes | expires);
+    let (mut head, mut len) = encode(key_len | deletes | expires);
     if let Some(value) = operation.value {
-        varint::write(&mut head, &mut len, value.len() as u64);
+        let (value_len, more) = encode(value.len() as u64);
+        head |= value_len << (8 * len);
+        len += more;
     }
+    let mut head = u128::from(head);
     if let Some(moment) = operation.expires_at_ms {
-        head[len..len + EXPIRY].copy_from_slice(&moment.to_le_bytes());
+        head |= u128::from(moment) << (8 * len);
         len += EXPIRY;
     }
     (head, len)
+}
+
+/// A number below 2^35 as a varint in the lowest bytes, and how many they are.
+#[inline]
+fn encode(mut number: u64) -> (u64, usize) {
+    let (mut encoded, mut len) = (0, 0);
+    while number >= 0x80 {
+        encoded |= (number & 0x7f | 0x80) << (8 * len);
+        number >>= 7;
+        len += 1;
+    }
+    (encoded | number << (8 * len), len + 1)
 }
 
 /// The first operation of a block's rest, and what follows it.

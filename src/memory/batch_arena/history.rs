@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use super::Profile;
 
 /// When so many batches have been counted all counts are halved, so that what was long ago counts less and less.
-const MOST_COUNTED: u32 = 1024;
+const MOST_COUNTED: u32 = 64;
 
 /// The batches of this process.
 pub static HISTORY: History = History::new();

@@ -1,8 +1,8 @@
 //! The memory of a batch: bytes are appended piece by piece, each lies in one block, and none ever moves.
 //!
 //! Blocks come from the buffer pool of the process, and wait there for other batches when they are given back. The first one is
-//! as long as the [profile](Profile) says, later ones add a 24th part of what there is; so of a long batch little is unused,
-//! and the first block of the next one is as long as a whole batch of that kind was.
+//! as long as the [profile](Profile) says, or as the batch itself was before, or as most batches of the process were; later ones
+//! add a 24th part of what there is. So of a batch like others little is unused.
 //!
 //! What was appended since some [position](Position) is taken out by going back there. That touches one block's length, whatever
 //! is dropped, and keeps the blocks behind for what comes next.
@@ -52,6 +52,8 @@ pub struct BatchArena {
     current: usize,
     /// `None` if batches of the past decide.
     profile: Option<Profile>,
+    /// How long all pieces were before it was last emptied; 0 if there were none yet.
+    earlier_bytes: usize,
     /// Bytes of all blocks.
     room: usize,
 }
@@ -77,17 +79,12 @@ impl BatchArena {
         arena
     }
 
-    /// Appends a piece: the first `prefix_len` bytes of `prefix`, 16 at most, and then `parts`, without a gap.
+    /// Appends a piece: the lowest `prefix_len` bytes of `prefix`, the lowest first, 16 at most, and then `parts`, without a gap.
     ///
     /// # Errors
     /// `Memory` if there is no more; then the arena is as it was.
     #[inline]
-    pub fn append(
-        &mut self,
-        prefix: &[u8; PREFIX_BYTES],
-        prefix_len: usize,
-        parts: [&[u8]; 2],
-    ) -> Result<()> {
+    pub fn append(&mut self, prefix: u128, prefix_len: usize, parts: [&[u8]; 2]) -> Result<()> {
         assert!(prefix_len <= PREFIX_BYTES);
         let [one, other] = parts;
         // No overflow: slices are shorter than half of all addresses, and their sum is checked below.
@@ -102,7 +99,9 @@ impl BatchArena {
         // The slices cannot overlap it, as nobody can borrow a piece while the arena changes.
         unsafe {
             let place = part.block.address().as_ptr().add(part.used);
-            place.cast::<[u8; PREFIX_BYTES]>().write_unaligned(*prefix);
+            place
+                .cast::<[u8; PREFIX_BYTES]>()
+                .write_unaligned(prefix.to_le_bytes());
             let place = place.add(prefix_len);
             std::ptr::copy_nonoverlapping(one.as_ptr(), place, one.len());
             std::ptr::copy_nonoverlapping(other.as_ptr(), place.add(one.len()), other.len());
@@ -133,10 +132,13 @@ impl BatchArena {
     /// How long the next block is to be, for a piece of `needed` bytes to begin with.
     fn block_length(&self, needed: usize) -> usize {
         if self.parts.is_empty() {
-            let first_bytes = self.profile.map(Profile::first_bytes);
-            return first_bytes
-                .unwrap_or_else(|| HISTORY.first_bytes())
-                .max(needed);
+            let first_bytes = match (self.earlier_bytes, self.profile) {
+                (0, Some(profile)) => profile.first_bytes(),
+                (0, None) => HISTORY.first_bytes(),
+                // Used again for much the same, most likely.
+                (earlier, _) => earlier.min(Profile::Huge.first_bytes()),
+            };
+            return first_bytes.max(needed);
         }
         let growth = (self.room / GROWTH_PART).max(LEAST_BYTES);
         match growth / needed {
@@ -185,10 +187,11 @@ impl BatchArena {
         self.cut(Position::default());
     }
 
-    fn note_past(&self) {
+    fn note_past(&mut self) {
         let used = self.in_use().iter().map(|part| part.used).sum();
         if used > 0 {
             HISTORY.note(used);
+            self.earlier_bytes = used;
         }
     }
 

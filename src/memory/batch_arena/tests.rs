@@ -12,7 +12,8 @@ fn append(arena: &mut BatchArena, piece: &[u8]) -> Result<()> {
     let (one, other) = rest.split_at(rest.len() / 3);
     let mut padded = [0xee; PREFIX_BYTES];
     padded[..prefix.len()].copy_from_slice(prefix);
-    arena.append(&padded, prefix.len(), [one, other])
+    let padded = u128::from_le_bytes(padded);
+    arena.append(padded, prefix.len(), [one, other])
 }
 
 fn content(arena: &BatchArena) -> Vec<u8> {
