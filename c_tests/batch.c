@@ -1,6 +1,8 @@
 /* Batches: all of their operations take place or none. */
 #include "check.h"
 
+#include <sys/resource.h>
+
 static freyja_batch *new_batch(void) {
     freyja_batch *batch = NULL;
     CHECK_OK(freyja_batch_new(&batch));
@@ -153,6 +155,40 @@ static void a_limit_is_exact(freyja_db *db) {
     CHECK(batch == NULL);
 }
 
+/* The address space is filled up, so that a batch gets no more memory. */
+static void without_memory_a_batch_keeps_what_it_has(freyja_db *db) {
+    const size_t length = 1 << 20;
+    struct rlimit limit, low;
+    size_t pages = 0;
+    char line[256], *value = calloc(1, length);
+    if (is_slow_run()) { /* such tools need the address space themselves */
+        free(value);
+        return;
+    }
+    CHECK(value != NULL);
+    freyja_batch *batch = new_batch();
+    uint64_t count = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "%zu", &pages) == 1);
+    fclose(file);
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    low = limit;
+    low.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + (32 << 20);
+    CHECK(setrlimit(RLIMIT_AS, &low) == 0);
+    int status = FREYJA_OK;
+    for (; count < 100 && status == FREYJA_OK; count += status == FREYJA_OK)
+        status = freyja_batch_put(batch, &count, sizeof count, value, length);
+    CHECK_STATUS(status, FREYJA_MEMORY);
+    CHECK(count > 5 && operations(batch) == count);
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    CHECK_OK(freyja_batch_put(batch, &count, sizeof count, value, length));
+    CHECK_OK(freyja_write(db, batch));
+    for (uint64_t key = 0; key <= count; key++)
+        check_value(db, &key, sizeof key, value, length);
+    CHECK_OK(freyja_batch_free(batch));
+    free(value);
+}
+
 /* As long as it lives a batch takes about as much as is in it, and nothing afterwards. */
 static void what_batches_take_is_told(freyja_db *db) {
     uint64_t before = stats_of(db).batch_bytes;
@@ -295,6 +331,7 @@ int main(int argc, char **argv) {
     a_batch_is_written_again_and_to_another_store(db, argv[1]);
     savepoints_nest(db);
     a_limit_is_exact(db);
+    without_memory_a_batch_keeps_what_it_has(db);
     what_batches_take_is_told(db);
     operations_in_one_buffer_take_place_in_order(db);
     a_buffer_of_which_one_operation_is_wrong_is_refused_whole(db);

@@ -696,11 +696,11 @@ typedef struct freyja_pool_stats_t {
      */
     uint64_t misses;
     /**
-     * Buffers that callers hold.
+     * Buffers that callers hold, and blocks of batches.
      */
     uint64_t in_use;
     /**
-     * Buffers that wait in magazines, and large ones that wait.
+     * Buffers that wait in magazines, and free memory of large ones that waits, as many pieces as it is in.
      */
     uint64_t pooled;
     /**
@@ -708,7 +708,7 @@ typedef struct freyja_pool_stats_t {
      */
     uint64_t oversize;
     /**
-     * Bytes of the large buffers that callers hold: those of oversize requests.
+     * Bytes of the large buffers that callers hold, those of oversize requests, and of blocks of batches above 32 KiB.
      */
     uint64_t large_bytes;
     /**

@@ -26,13 +26,13 @@ pub struct freyja_pool_stats_t {
     pub hits: u64,
     /// The others.
     pub misses: u64,
-    /// Buffers that callers hold.
+    /// Buffers that callers hold, and blocks of batches.
     pub in_use: u64,
-    /// Buffers that wait in magazines, and large ones that wait.
+    /// Buffers that wait in magazines, and free memory of large ones that waits, as many pieces as it is in.
     pub pooled: u64,
     /// Requests for more than the largest class holds.
     pub oversize: u64,
-    /// Bytes of the large buffers that callers hold: those of oversize requests.
+    /// Bytes of the large buffers that callers hold, those of oversize requests, and of blocks of batches above 32 KiB.
     pub large_bytes: u64,
     /// Pointers that freyja_free_buf refused.
     pub refused: u64,

@@ -82,8 +82,8 @@ pub struct PackedOperations<'b> {
 enum Operations<'b> {
     /// A caller's, with long heads.
     OfCaller(&'b [u8]),
-    /// A batch's: the rest of a block, and the blocks behind.
-    OfBatch(&'b [u8], &'b [Part]),
+    /// A batch's: the rest of a block, the full blocks behind it, and what is in the last one.
+    OfBatch(&'b [u8], &'b [Part], &'b [u8]),
 }
 
 impl<'b> Iterator for Operations<'b> {
@@ -97,10 +97,12 @@ impl<'b> Iterator for Operations<'b> {
                 *rest = behind;
                 Some(operation)
             }
-            Operations::OfBatch(rest, parts) => {
-                while rest.is_empty() {
-                    let (part, behind) = parts.split_first()?;
-                    (*rest, *parts) = (part.bytes(), behind);
+            Operations::OfBatch(rest, full, last) => {
+                if rest.is_empty() {
+                    match full.split_first() {
+                        Some((part, behind)) => (*rest, *full) = (part.bytes(), behind),
+                        None => *rest = std::mem::take(last),
+                    }
                 }
                 let (operation, behind) = packing::split_from(rest)?;
                 *rest = behind;
@@ -135,8 +137,8 @@ impl<'b> PackedOperations<'b> {
             }
             check_lengths(operation.key, operation.value.unwrap_or_default())
                 .map_err(|error| Error::new(error.kind(), at(error.message())))?;
-            totals.check(&operation, MAX_BATCH_BYTES)?;
-            totals.count(&operation);
+            let counted_bytes = totals.counted_with(&operation, MAX_BATCH_BYTES)?;
+            totals.count(&operation, counted_bytes);
             rest = behind;
         }
         let operations = Operations::OfCaller(packed);
@@ -144,8 +146,8 @@ impl<'b> PackedOperations<'b> {
     }
 
     /// Operations of a batch in blocks, of which there are so many.
-    pub(super) fn of_batch(parts: &'b [Part], totals: End) -> Self {
-        let operations = Operations::OfBatch(&[], parts);
+    pub(super) fn of_batch((full, last): (&'b [Part], &'b [u8]), totals: End) -> Self {
+        let operations = Operations::OfBatch(&[], full, last);
         Self { operations, totals }
     }
 

@@ -46,23 +46,23 @@ pub struct End {
 }
 
 impl End {
-    /// Fails with [`ErrorKind::TooLarge`] if one operation more would count more than `limit_bytes` with the others.
+    /// How many bytes count with one operation more; [`ErrorKind::TooLarge`] if they are more than `limit_bytes`.
     #[inline]
-    pub fn check(&self, operation: &Operation<'_>, limit_bytes: u64) -> Result<()> {
+    pub fn counted_with(&self, operation: &Operation<'_>, limit_bytes: u64) -> Result<u64> {
         let counted_bytes = self.counted_bytes + operation.counted_bytes();
         match counted_bytes <= limit_bytes {
-            true => Ok(()),
+            true => Ok(counted_bytes),
             false => Err(too_large(counted_bytes, limit_bytes)),
         }
     }
 
-    /// Counts one operation more.
+    /// Counts one operation more, with which `counted_bytes` count.
     #[inline]
-    pub fn count(&mut self, operation: &Operation<'_>) {
+    pub fn count(&mut self, operation: &Operation<'_>, counted_bytes: u64) {
         self.count += 1;
         self.puts += u32::from(operation.value.is_some());
         self.expiring |= operation.expires_at_ms.is_some();
-        self.counted_bytes += operation.counted_bytes();
+        self.counted_bytes = counted_bytes;
     }
 }
 
@@ -87,10 +87,10 @@ impl Packing {
     pub fn add(&mut self, operation: &Operation<'_>) -> Result<()> {
         let (key, value) = (operation.key, operation.value.unwrap_or_default());
         check_lengths(key, value)?;
-        self.end.check(operation, self.limit_bytes)?;
+        let counted_bytes = self.end.counted_with(operation, self.limit_bytes)?;
         let (head, head_len) = encode_head(operation);
         self.arena.append(head, head_len, [key, value])?;
-        self.end.count(operation);
+        self.end.count(operation, counted_bytes);
         Ok(())
     }
 
@@ -125,9 +125,21 @@ impl Packing {
     }
 }
 
-/// The head of an operation in the lowest bytes of a number, and how many they are. No array, as the usual head has 2 or 3 bytes.
+/// The head of an operation in the lowest bytes of a number, and how many they are.
 #[inline]
 fn encode_head(operation: &Operation<'_>) -> (u128, usize) {
+    let key_len = operation.key.len();
+    match (operation.value, operation.expires_at_ms) {
+        // Most heads: a byte for each length.
+        (Some(value), None) if key_len < 0x80 >> KEY_SHIFT && value.len() < 0x80 => {
+            ((value.len() << 8 | key_len << KEY_SHIFT) as u128, 2)
+        }
+        _ => encode_long_head(operation),
+    }
+}
+
+#[inline(never)]
+fn encode_long_head(operation: &Operation<'_>) -> (u128, usize) {
     let deletes = u64::from(operation.value.is_none()) * DELETES;
     let expires = u64::from(operation.expires_at_ms.is_some()) * EXPIRES;
     let key_len = (operation.key.len() as u64) << KEY_SHIFT;

@@ -50,6 +50,8 @@ pub struct BatchArena {
     /// Those up to `current` hold pieces, later ones are empty.
     parts: Vec<Part>,
     current: usize,
+    /// How much of the current block is in use, if not less. Here, so that going back touches no block's line.
+    used: usize,
     /// `None` if batches of the past decide.
     profile: Option<Profile>,
     /// How long all pieces were before it was last emptied; 0 if there were none yet.
@@ -91,10 +93,13 @@ impl BatchArena {
         let length = prefix_len + one.len();
         let length = length.checked_add(other.len()).ok_or_else(no_memory)?;
         let needed = length.max(PREFIX_BYTES);
+        let used = self.used;
+        let has_room = |part: &Part| part.block.room() - part.used.min(used) >= needed;
         let part = match self.parts.get_mut(self.current) {
-            Some(part) if part.block.room() - part.used >= needed => part,
+            Some(part) if has_room(part) => part,
             _ => self.next_part(needed)?,
         };
+        part.used = part.used.min(used);
         // SAFETY: the block is this arena's alone and has `needed` bytes left, enough for the whole prefix, and for the piece.
         // The slices cannot overlap it, as nobody can borrow a piece while the arena changes.
         unsafe {
@@ -107,14 +112,18 @@ impl BatchArena {
             std::ptr::copy_nonoverlapping(other.as_ptr(), place.add(one.len()), other.len());
         }
         part.used += length;
+        self.used = part.used;
         Ok(())
     }
 
     /// Goes on to a block with room for `needed` bytes.
     #[cold]
     fn next_part(&mut self, needed: usize) -> Result<&mut Part> {
-        let next = match self.parts.get(self.current) {
-            Some(part) if part.used > 0 => self.current + 1,
+        let next = match self.parts.get_mut(self.current) {
+            Some(part) if part.used.min(self.used) > 0 => {
+                part.used = part.used.min(self.used);
+                self.current + 1
+            }
             _ => self.current,
         };
         let has_room = |part: &Part| part.block.room() >= needed;
@@ -163,7 +172,7 @@ impl BatchArena {
     pub fn position(&self) -> Position {
         Position {
             part: self.current,
-            used: self.parts.get(self.current).map_or(0, |part| part.used),
+            used: self.used,
         }
     }
 
@@ -171,11 +180,9 @@ impl BatchArena {
     /// took out itself. Frees nothing.
     pub fn cut(&mut self, position: Position) {
         debug_assert!(position.part <= self.current);
-        if let Some(part) = self.parts.get_mut(position.part) {
-            // Never more than was written.
-            part.used = part.used.min(position.used);
-            self.current = position.part;
-        }
+        self.current = self.current.min(position.part);
+        // Of what was written of the block, if that is less.
+        self.used = position.used;
     }
 
     /// Takes all pieces out. One block that is not too long stays for the next use; all others go back to the pool.
@@ -188,7 +195,8 @@ impl BatchArena {
     }
 
     fn note_past(&mut self) {
-        let used = self.in_use().iter().map(|part| part.used).sum();
+        let (full, last) = self.in_use();
+        let used = full.iter().map(|part| part.used).sum::<usize>() + last.len();
         if used > 0 {
             HISTORY.note(used);
             self.earlier_bytes = used;
@@ -199,6 +207,7 @@ impl BatchArena {
         BYTES.fetch_sub(self.room as u64, Ordering::Relaxed);
         self.room = 0;
         self.current = 0;
+        self.used = 0;
         let pool = process_pool_if_any();
         for part in self.parts.drain(..) {
             // In a forked child another thread of the parent may have left that pool locked for ever.
@@ -208,10 +217,16 @@ impl BatchArena {
         }
     }
 
-    /// Blocks with the pieces, in order.
-    pub fn in_use(&self) -> &[Part] {
-        let count = self.parts.len().min(self.current + 1);
-        &self.parts[..count]
+    /// Where the pieces lie, in order: in blocks that nothing is added to any more, and behind them in the current one.
+    pub fn in_use(&self) -> (&[Part], &[u8]) {
+        match self.parts.get(self.current) {
+            Some(part) => {
+                let written = part.bytes();
+                let last = &written[..written.len().min(self.used)];
+                (&self.parts[..self.current], last)
+            }
+            None => (&[], &[]),
+        }
     }
 
     /// All bytes that the arena takes: of its blocks, and of the list of them.

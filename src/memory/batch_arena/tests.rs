@@ -17,10 +17,9 @@ fn append(arena: &mut BatchArena, piece: &[u8]) -> Result<()> {
 }
 
 fn content(arena: &BatchArena) -> Vec<u8> {
-    let parts = arena.in_use().iter();
-    parts
-        .flat_map(|part| part.bytes().iter().copied())
-        .collect()
+    let (full, last) = arena.in_use();
+    let parts = full.iter().map(Part::bytes).chain([last]);
+    parts.flatten().copied().collect()
 }
 
 /// A deterministic generator (Marsaglia, "Xorshift RNGs", 2003) so that every run is the same.
