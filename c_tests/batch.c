@@ -1,6 +1,8 @@
 /* Batches: all of their operations take place or none. */
 #include "check.h"
 
+#include <sys/resource.h>
+
 static freyja_batch *new_batch(void) {
     freyja_batch *batch = NULL;
     CHECK_OK(freyja_batch_new(&batch));
@@ -112,6 +114,95 @@ static void savepoints_nest(freyja_db *db) {
     CHECK_STATUS(freyja_batch_rollback_to(batch, last), FREYJA_INVALID);
     CHECK_STATUS(freyja_batch_rollback_to(batch, UINT64_MAX), FREYJA_INVALID);
     CHECK_OK(freyja_batch_free(batch));
+}
+
+/* The longest value that fits beside a key of one byte. */
+static size_t longest_value(uint64_t limit) {
+    return (size_t)(limit - FREYJA_OPERATION_BYTES - 1);
+}
+
+static void a_limit_is_exact(freyja_db *db) {
+    const struct {
+        uint32_t profile;
+        uint64_t limit, counts;
+    } cases[] = {
+        {FREYJA_BATCH_ADAPTIVE, 1000, 1000},           {FREYJA_BATCH_HUGE, 5000, 5000},
+        {FREYJA_BATCH_TINY, 0, 64 << 10},              {FREYJA_BATCH_SMALL, 0, 512 << 10},
+        {FREYJA_BATCH_MEDIUM, 0, 4 << 20},             {FREYJA_BATCH_LARGE, 0, 32 << 20},
+        {FREYJA_BATCH_TINY, 1 << 20, 1 << 20},         {FREYJA_BATCH_ADAPTIVE, FREYJA_OPERATION_BYTES + 1, FREYJA_OPERATION_BYTES + 1},
+    };
+    char *value = calloc(1, 32 << 20);
+    CHECK(value != NULL);
+    for (size_t n = 0; n < sizeof cases / sizeof cases[0]; n++) {
+        freyja_batch *batch;
+        size_t longest = longest_value(cases[n].counts);
+        CHECK_OK(freyja_batch_new_ex(cases[n].profile, cases[n].limit, &batch));
+        CHECK_STATUS(freyja_batch_put(batch, "k", 1, value, longest + 1), FREYJA_TOO_LARGE);
+        CHECK(operations(batch) == 0);
+        CHECK_OK(freyja_batch_put(batch, "k", 1, value, longest));
+        CHECK_STATUS(freyja_batch_delete(batch, "", 0), FREYJA_TOO_LARGE);
+        CHECK(operations(batch) == 1);
+        CHECK_OK(freyja_write(db, batch));
+        CHECK_OK(freyja_batch_clear(batch));
+        CHECK_STATUS(freyja_batch_put(batch, "k", 1, value, longest + 1), FREYJA_TOO_LARGE);
+        CHECK_OK(freyja_batch_put(batch, "k", 1, value, longest));
+        CHECK_OK(freyja_batch_free(batch));
+    }
+    free(value);
+    freyja_batch *batch = NULL;
+    CHECK_STATUS(freyja_batch_new_ex(6, 0, &batch), FREYJA_INVALID);
+    CHECK_STATUS(freyja_batch_new_ex(FREYJA_BATCH_TINY, 0, NULL), FREYJA_INVALID);
+    CHECK(batch == NULL);
+}
+
+/* The address space is filled up, so that a batch gets no more memory. */
+static void without_memory_a_batch_keeps_what_it_has(freyja_db *db) {
+    const size_t length = 1 << 20;
+    struct rlimit limit, low;
+    size_t pages = 0;
+    char line[256], *value = calloc(1, length);
+    if (is_slow_run()) { /* such tools need the address space themselves */
+        free(value);
+        return;
+    }
+    CHECK(value != NULL);
+    freyja_batch *batch = new_batch();
+    uint64_t count = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "%zu", &pages) == 1);
+    fclose(file);
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    low = limit;
+    low.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + (32 << 20);
+    CHECK(setrlimit(RLIMIT_AS, &low) == 0);
+    int status = FREYJA_OK;
+    for (; count < 100 && status == FREYJA_OK; count += status == FREYJA_OK)
+        status = freyja_batch_put(batch, &count, sizeof count, value, length);
+    CHECK_STATUS(status, FREYJA_MEMORY);
+    CHECK(count > 5 && operations(batch) == count);
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    CHECK_OK(freyja_batch_put(batch, &count, sizeof count, value, length));
+    CHECK_OK(freyja_write(db, batch));
+    for (uint64_t key = 0; key <= count; key++)
+        check_value(db, &key, sizeof key, value, length);
+    CHECK_OK(freyja_batch_free(batch));
+    free(value);
+}
+
+/* As long as it lives a batch takes about as much as is in it, and nothing afterwards. */
+static void what_batches_take_is_told(freyja_db *db) {
+    uint64_t before = stats_of(db).batch_bytes;
+    freyja_batch *batch = new_batch();
+    char value[1000] = {0};
+    for (int n = 0; n < 3000; n++)
+        CHECK_OK(freyja_batch_put(batch, &n, sizeof n, value, sizeof value));
+    freyja_stats_t stats = stats_of(db);
+    CHECK(stats.batch_bytes - before >= 3000 * 1004 && stats.batch_bytes - before <= 3000 * 1004 * 11 / 10);
+    CHECK(stats.region_allocated_bytes > 0 && stats.region_mapped_bytes >= stats.region_allocated_bytes);
+    CHECK(stats.region_coalesced <= stats.region_free_neighbours);
+    CHECK_OK(freyja_batch_free(batch));
+    CHECK(stats_of(db).batch_bytes == before);
+    CHECK(stats_of(db).region_allocated_bytes < stats.region_allocated_bytes);
 }
 
 static void a_batch_larger_than_a_segment_is_written_too(const char *directory) {
@@ -239,6 +330,9 @@ int main(int argc, char **argv) {
     an_empty_batch_writes_nothing(db);
     a_batch_is_written_again_and_to_another_store(db, argv[1]);
     savepoints_nest(db);
+    a_limit_is_exact(db);
+    without_memory_a_batch_keeps_what_it_has(db);
+    what_batches_take_is_told(db);
     operations_in_one_buffer_take_place_in_order(db);
     a_buffer_of_which_one_operation_is_wrong_is_refused_whole(db);
     CHECK_OK(freyja_close(db));

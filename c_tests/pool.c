@@ -73,6 +73,26 @@ static void counts_tell_what_happened(void) {
     CHECK(pool_stats().in_use == before.in_use && pool_stats().refused == before.refused);
 }
 
+static void large_buffers_are_put_where_the_fit_says(void) {
+    CHECK(freyja_pool_set_fit(3) == FREYJA_INVALID);
+    CHECK_OK(freyja_pool_trim());
+    char *before = filled(300000, 1), *hole = filled(500000, 1), *after = filled(300000, 1);
+    freyja_free_buf(hole);
+    CHECK_OK(freyja_pool_set_fit(FREYJA_FIT_WORST));
+    char *elsewhere = filled(400000, 1);
+    CHECK(elsewhere != hole);
+    for (uint32_t fit = FREYJA_FIT_BEST; fit <= FREYJA_FIT_FIRST; fit++) {
+        CHECK_OK(freyja_pool_set_fit(fit));
+        char *there = filled(400000, 1);
+        CHECK(there == hole);
+        freyja_free_buf(there);
+    }
+    CHECK_OK(freyja_pool_set_fit(FREYJA_FIT_BEST));
+    freyja_free_buf(before);
+    freyja_free_buf(after);
+    freyja_free_buf(elsewhere);
+}
+
 static void zeroed_buffers_are_zero(void) {
     for (size_t size = 0; size < 300000; size = size * 3 + 1) {
         freyja_free_buf(filled(size, 0xff));
@@ -213,6 +233,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 2);
     classes_are_set_before_the_first_buffer_or_not_at_all();
     counts_tell_what_happened();
+    large_buffers_are_put_where_the_fit_says();
     zeroed_buffers_are_zero();
     impossible_buffers_are_refused();
     freyja_db *db = open_store(path_in(argv[1], "store"), NULL);

@@ -488,6 +488,54 @@ typedef enum freyja_memory_trend {
 } freyja_memory_trend;
 
 /**
+ * How large a batch will be.
+ */
+typedef enum freyja_batch_profile {
+    /**
+     * As large as most batches of the process were. Without a limit but FREYJA_MAX_BATCH_BYTES.
+     */
+    FREYJA_BATCH_ADAPTIVE = 0,
+    /**
+     * Less than 10 KiB. Takes 4 KiB at first, and has a limit of 64 KiB unless it is told another.
+     */
+    FREYJA_BATCH_TINY = 1,
+    /**
+     * Less than 100 KiB. Takes 32 KiB at first, limit 512 KiB.
+     */
+    FREYJA_BATCH_SMALL = 2,
+    /**
+     * Less than 1 MiB. Takes 256 KiB at first, limit 4 MiB.
+     */
+    FREYJA_BATCH_MEDIUM = 3,
+    /**
+     * Less than 10 MiB. Takes 2 MiB at first, limit 32 MiB.
+     */
+    FREYJA_BATCH_LARGE = 4,
+    /**
+     * More. Takes 16 MiB at first, limit 256 MiB.
+     */
+    FREYJA_BATCH_HUGE = 5,
+} freyja_batch_profile;
+
+/**
+ * Values for freyja_pool_set_fit.
+ */
+typedef enum freyja_fit {
+    /**
+     * The shortest free memory that is long enough: the default.
+     */
+    FREYJA_FIT_BEST = 0,
+    /**
+     * That with the lowest address which is long enough. Has to look at all before it.
+     */
+    FREYJA_FIT_FIRST = 1,
+    /**
+     * The longest.
+     */
+    FREYJA_FIT_WORST = 2,
+} freyja_fit;
+
+/**
  * Operations to be written together by freyja_write. It belongs to no store. The pointer is a handle, not an
  * address: it is checked at every call, and one that has been freed answers FREYJA_CLOSED. A batch is used by one
  * thread at a time, whichever; a second one that tries meanwhile is answered FREYJA_BUSY.
@@ -648,11 +696,11 @@ typedef struct freyja_pool_stats_t {
      */
     uint64_t misses;
     /**
-     * Buffers that callers hold.
+     * Buffers that callers hold, and blocks of batches.
      */
     uint64_t in_use;
     /**
-     * Buffers that wait in magazines, and large ones that wait.
+     * Buffers that wait in magazines, and free memory of large ones that waits, as many pieces as it is in.
      */
     uint64_t pooled;
     /**
@@ -660,7 +708,7 @@ typedef struct freyja_pool_stats_t {
      */
     uint64_t oversize;
     /**
-     * Bytes of the large buffers that callers hold: those of oversize requests.
+     * Bytes of the large buffers that callers hold, those of oversize requests, and of blocks of batches above 32 KiB.
      */
     uint64_t large_bytes;
     /**
@@ -860,7 +908,7 @@ typedef struct freyja_stats_t {
      */
     uint64_t recovery_microseconds;
     /**
-     * Buffers handed out by freyja_get and not freed yet, in the whole process.
+     * Buffers handed out by freyja_get and not freed yet, and blocks of batches, in the whole process.
      */
     uint64_t buffers_in_use;
     /**
@@ -992,6 +1040,32 @@ typedef struct freyja_stats_t {
      * How often the index was made smaller for that reason where keys had gone.
      */
     uint64_t memory_evacuations;
+    /**
+     * Bytes of addresses of the regions that buffers above the largest class of the buffer pool lie in, and blocks of batches
+     * above 32 KiB, in the whole process.
+     */
+    uint64_t region_mapped_bytes;
+    /**
+     * Of these, bytes of buffers and blocks in use.
+     */
+    uint64_t region_allocated_bytes;
+    /**
+     * Bytes of RAM that wait there for their next use. Over the sum of these and region_allocated_bytes they are the
+     * fragmentation of the regions.
+     */
+    uint64_t region_idle_bytes;
+    /**
+     * Free neighbours that buffers and blocks there had when they were freed.
+     */
+    uint64_t region_free_neighbours;
+    /**
+     * Of these, how many were joined with what was freed: all but those in another region.
+     */
+    uint64_t region_coalesced;
+    /**
+     * RAM of all batches, in the whole process: their blocks, used or not yet.
+     */
+    uint64_t batch_bytes;
 } freyja_stats_t;
 
 /**
@@ -1328,11 +1402,27 @@ FREYJA_API int freyja_close(struct freyja_db *db);
 FREYJA_API FREYJA_MUST_USE int freyja_batch_new(struct freyja_batch **out);
 
 /**
+ * Makes an empty batch of which it is known how large it will be, or that must not be larger.
+ *
+ * @param profile      a value of freyja_batch_profile: how much memory it takes with its first operation. More comes as it is
+ *                     needed, bit by bit.
+ * @param limit_bytes  what the batch may count, as for FREYJA_MAX_BATCH_BYTES, which it never exceeds: an operation that would
+ *                     take it beyond is answered FREYJA_TOO_LARGE, one that just fits is not. 0 for the limit of the profile.
+ * @param[out] out     the batch; free it with freyja_batch_free.
+ * @return FREYJA_OK; FREYJA_INVALID also if the profile has no meaning; FREYJA_MEMORY.
+ */
+FREYJA_API
+FREYJA_MUST_USE
+int freyja_batch_new_ex(uint32_t profile,
+                        uint64_t limit_bytes,
+                        struct freyja_batch **out);
+
+/**
  * Adds a put to a batch: a copy of key and value. If it cannot be added, the batch stays as it was.
  *
  * @param key, key_len  0 to FREYJA_MAX_KEY_LEN bytes.
  * @param val, val_len  0 to FREYJA_MAX_VALUE_LEN bytes.
- * @return FREYJA_OK; FREYJA_TOO_LARGE also if the batch would exceed FREYJA_MAX_BATCH_BYTES; FREYJA_INVALID,
+ * @return FREYJA_OK; FREYJA_TOO_LARGE also if the batch would exceed its limit, at most FREYJA_MAX_BATCH_BYTES; FREYJA_INVALID,
  *         FREYJA_BUSY, FREYJA_CLOSED, FREYJA_FORKED, FREYJA_MEMORY.
  */
 FREYJA_API
@@ -1373,7 +1463,7 @@ int freyja_batch_delete(struct freyja_batch *batch,
                         size_t key_len);
 
 /**
- * Empties a batch and forgets its savepoints. Some of its memory is kept for its next use.
+ * Empties a batch and forgets its savepoints. At most 1 MiB of its memory is kept for its next use.
  *
  * @return FREYJA_OK; FREYJA_INVALID, FREYJA_BUSY, FREYJA_CLOSED, FREYJA_FORKED.
  */
@@ -1801,6 +1891,15 @@ int freyja_pool_set_idle_limit(size_t bytes);
 FREYJA_API
 int freyja_pool_set_classes(const size_t *sizes,
                             size_t count);
+
+/**
+ * Chooses where in its regions the buffer pool puts buffers above its largest class, and blocks of batches above 32 KiB.
+ *
+ * @param fit  a value of freyja_fit.
+ * @return FREYJA_OK; FREYJA_INVALID if it is none; FREYJA_MEMORY.
+ */
+FREYJA_API
+int freyja_pool_set_fit(uint32_t fit);
 
 /**
  * Tells where the newest record of a key lies.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::contestants::Kind;
 use crate::key_sets::KeySet;
+use crate::parts::Part;
 
 /// What a process started by the benchmark itself does with its contestant.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,10 @@ pub struct Arguments {
     /// Whether to write the result to `docs/benchmarks`.
     pub record: bool,
     pub child: Option<Child>,
+    /// What a child measures that has no contestant.
+    pub part: Option<Part>,
+    /// Leaves out everything with contestants.
+    pub only_parts: bool,
     /// The arguments as given, but for the directory part of paths.
     pub given: String,
 }
@@ -81,6 +86,8 @@ impl Arguments {
             directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             record: false,
             child: None,
+            part: None,
+            only_parts: false,
             given: String::new(),
         };
         let (mut task, mut kind) = (None, None);
@@ -94,6 +101,10 @@ impl Arguments {
                 parsed.record = true;
                 continue;
             }
+            if name == "--only-parts" {
+                parsed.only_parts = true;
+                continue;
+            }
             let value = arguments
                 .next()
                 .unwrap_or_else(|| refuse(&format!("{name} needs a value")));
@@ -104,6 +115,7 @@ impl Arguments {
                 "--paths" => parsed.paths = Some(PathBuf::from(&value)),
                 "--directory" => parsed.directory = PathBuf::from(&value),
                 "--task" => task = list(&name, &value, Task::named).pop(),
+                "--part" => parsed.part = list(&name, &value, Part::named).pop(),
                 "--contestant" => kind = list(&name, &value, Kind::named).pop(),
                 _ => refuse(&format!("unknown argument {name}")),
             }
@@ -145,7 +157,7 @@ fn list<T>(name: &str, values: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T
 /// Says what is wrong with the arguments, and ends.
 pub fn refuse(message: &str) -> ! {
     eprintln!(
-        "{message}\nusage: [--keys N,N] [--key-sets 8,16,32,64,mixed,paths] [--fill-only N,N:SET] [--paths FILE] [--directory DIR] [--record]"
+        "{message}\nusage: [--keys N,N] [--key-sets 8,16,32,64,mixed,paths] [--fill-only N,N:SET] [--paths FILE] [--directory DIR] [--only-parts] [--record]"
     );
     std::process::exit(2);
 }

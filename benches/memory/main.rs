@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)] // a benchmark looks at files and clocks from outside the library
 
 mod arguments;
+mod batches;
 mod children;
 #[path = "../shared/clocks.rs"]
 mod clocks;
@@ -18,8 +19,10 @@ mod latency;
 mod life;
 #[path = "../shared/machine.rs"]
 mod machine;
+mod parts;
 mod plot;
 mod real_paths;
+mod regions;
 mod report;
 mod resident;
 mod results;
@@ -31,8 +34,10 @@ mod watch;
 
 fn main() {
     let arguments = arguments::Arguments::parse();
-    match arguments.child {
-        Some(child) => print!("{}", life::live(child, &arguments)),
-        None => run::run(&arguments),
+    match (arguments.child, arguments.part) {
+        (Some(child), _) => print!("{}", life::live(child, &arguments)),
+        (None, Some(part)) => print!("{}", part.section()),
+        (None, None) if arguments.only_parts => print!("{}", parts::sections()),
+        (None, None) => run::run(&arguments),
     }
 }

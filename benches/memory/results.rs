@@ -15,6 +15,8 @@ pub struct Results {
     pub paths: Option<String>,
     /// How many measurements an interrupted run of the same program had made before.
     pub of_earlier_runs: usize,
+    /// What was measured of batches and regions, as sections of the report.
+    pub parts: String,
     /// The commit that was measured.
     pub commit: String,
     /// The arguments that were given.

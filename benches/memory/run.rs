@@ -10,7 +10,7 @@ use crate::finished::Finished;
 use crate::key_sets::KeySet;
 use crate::real_paths::{self, RealPaths};
 use crate::results::{Figures, OtherLives, Results, Row, Skipped, Small};
-use crate::{machine, plot, report};
+use crate::{machine, parts, plot, report};
 
 /// Keys of the larger of the two small stores.
 const FEW_KEYS: u64 = 1000;
@@ -49,6 +49,7 @@ pub fn run(arguments: &Arguments) {
         unsupported: Vec::new(),
         paths: real_paths.as_ref().map(|paths| paths.source.clone()),
         of_earlier_runs: 0,
+        parts: parts::sections(),
         commit,
         given: arguments.given.clone(),
     };

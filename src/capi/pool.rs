@@ -8,7 +8,8 @@ use super::buffer::{answer, pool};
 use super::fork;
 use super::status::freyja_status::*;
 use super::structs::{Growing, Place};
-use crate::memory::buffer_pool::{ClassStatistics, Statistics, set_process_classes};
+use crate::error::{Error, ErrorKind};
+use crate::memory::buffer_pool::{ClassStatistics, Fit, Statistics, set_process_classes};
 
 /// Counts of the buffer pool, which all stores of the process share. While other threads use it the fields may be of
 /// slightly different moments, but none is ever below or above what happened.
@@ -25,13 +26,13 @@ pub struct freyja_pool_stats_t {
     pub hits: u64,
     /// The others.
     pub misses: u64,
-    /// Buffers that callers hold.
+    /// Buffers that callers hold, and blocks of batches.
     pub in_use: u64,
-    /// Buffers that wait in magazines, and large ones that wait.
+    /// Buffers that wait in magazines, and free memory of large ones that waits, as many pieces as it is in.
     pub pooled: u64,
     /// Requests for more than the largest class holds.
     pub oversize: u64,
-    /// Bytes of the large buffers that callers hold: those of oversize requests.
+    /// Bytes of the large buffers that callers hold, those of oversize requests, and of blocks of batches above 32 KiB.
     pub large_bytes: u64,
     /// Pointers that freyja_free_buf refused.
     pub refused: u64,
@@ -163,6 +164,40 @@ pub unsafe extern "C" fn freyja_pool_set_classes(sizes: *const usize, count: usi
         let (sizes, count) = unsafe { arguments::sizes(sizes, count)? };
         fork::watch()?;
         set_process_classes(&sizes[..count])?;
+        Ok(FREYJA_OK)
+    })
+}
+
+/// Values for freyja_pool_set_fit.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub enum freyja_fit {
+    /// The shortest free memory that is long enough: the default.
+    FREYJA_FIT_BEST = 0,
+    /// That with the lowest address which is long enough. Has to look at all before it.
+    FREYJA_FIT_FIRST = 1,
+    /// The longest.
+    FREYJA_FIT_WORST = 2,
+}
+
+/// Chooses where in its regions the buffer pool puts buffers above its largest class, and blocks of batches above 32 KiB.
+///
+/// @param fit  a value of freyja_fit.
+/// @return FREYJA_OK; FREYJA_INVALID if it is none; FREYJA_MEMORY.
+#[unsafe(no_mangle)]
+pub extern "C" fn freyja_pool_set_fit(fit: u32) -> c_int {
+    answer(|| {
+        let fits = [
+            (freyja_fit::FREYJA_FIT_BEST, Fit::Best),
+            (freyja_fit::FREYJA_FIT_FIRST, Fit::First),
+            (freyja_fit::FREYJA_FIT_WORST, Fit::Worst),
+        ];
+        let mut fits = fits.into_iter();
+        let Some((_, fit)) = fits.find(|(number, _)| *number as u32 == fit) else {
+            let message = format!("{fit} is no freyja_fit");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        };
+        pool()?.set_fit(fit);
         Ok(FREYJA_OK)
     })
 }

@@ -6,13 +6,13 @@ use super::batch::freyja_batch;
 use super::exclusive::ExclusiveTable;
 use super::status::freyja_status;
 use crate::error::Result;
-use crate::store::Batch;
+use crate::store::{Batch, BatchProfile};
 
 static BATCHES: ExclusiveTable<Batch, 2> = ExclusiveTable::new("batch");
 
-/// Makes an empty batch and a handle to it.
-pub fn make() -> Result<*mut freyja_batch> {
-    let handle = BATCHES.make(Batch::new())?;
+/// Makes an empty batch and a handle to it. Without a limit it has that of its profile.
+pub fn make(profile: Option<BatchProfile>, limit_bytes: Option<u64>) -> Result<*mut freyja_batch> {
+    let handle = BATCHES.make(Batch::with(profile, limit_bytes))?;
     Ok(std::ptr::without_provenance_mut(handle))
 }
 

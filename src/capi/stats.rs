@@ -8,6 +8,7 @@ use super::db::freyja_db;
 use super::pinned;
 use super::status::freyja_status::*;
 use super::structs::{Growing, Place};
+use crate::memory::batch_arena;
 use crate::memory::buffer_pool::process_pool_if_any;
 use crate::store::{ImageFault, RecoveryWay, Stats};
 use freyja_image_fault::*;
@@ -65,7 +66,7 @@ pub struct freyja_stats_t {
     pub recovery_missing_segments: u64,
     /// Time that reading the files took when the store was opened, in microseconds.
     pub recovery_microseconds: u64,
-    /// Buffers handed out by freyja_get and not freed yet, in the whole process.
+    /// Buffers handed out by freyja_get and not freed yet, and blocks of batches, in the whole process.
     pub buffers_in_use: u64,
     /// Buffers handed out so far, in the whole process.
     pub buffer_gets: u64,
@@ -134,6 +135,20 @@ pub struct freyja_stats_t {
     pub memory_trims: u64,
     /// How often the index was made smaller for that reason where keys had gone.
     pub memory_evacuations: u64,
+    /// Bytes of addresses of the regions that buffers above the largest class of the buffer pool lie in, and blocks of batches
+    /// above 32 KiB, in the whole process.
+    pub region_mapped_bytes: u64,
+    /// Of these, bytes of buffers and blocks in use.
+    pub region_allocated_bytes: u64,
+    /// Bytes of RAM that wait there for their next use. Over the sum of these and region_allocated_bytes they are the
+    /// fragmentation of the regions.
+    pub region_idle_bytes: u64,
+    /// Free neighbours that buffers and blocks there had when they were freed.
+    pub region_free_neighbours: u64,
+    /// Of these, how many were joined with what was freed: all but those in another region.
+    pub region_coalesced: u64,
+    /// RAM of all batches, in the whole process: their blocks, used or not yet.
+    pub batch_bytes: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -166,13 +181,13 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
 }
 
-// SAFETY: two `u32` and 54 `u64` leave no padding.
+// SAFETY: two `u32` and 60 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 440;
+    const FIRST_SIZE: usize = 488;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 440);
+const _: () = assert!(size_of::<freyja_stats_t>() == 488);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -265,18 +280,30 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         memory_refusals: stats.memory_refusals,
         memory_trims: stats.memory_trims,
         memory_evacuations: stats.memory_evacuations,
+        region_mapped_bytes: 0,
+        region_allocated_bytes: 0,
+        region_idle_bytes: 0,
+        region_free_neighbours: 0,
+        region_coalesced: 0,
+        batch_bytes: 0,
     }
 }
 
-/// Adds the counts of the buffer pool and of pins, which are those of the whole process.
+/// Adds the counts of the buffer pool, of batches and of pins, which are those of the whole process.
 fn with_buffers(mut stats: freyja_stats_t) -> freyja_stats_t {
     stats.pins_in_use = pinned::count();
+    stats.batch_bytes = batch_arena::bytes_of_process();
     if let Some(pool) = process_pool_if_any() {
         let pool = pool.statistics();
         stats.buffers_in_use = pool.in_use();
         stats.buffer_gets = pool.gets();
         stats.buffer_hits = pool.hits();
         stats.buffers_refused = pool.refused;
+        stats.region_mapped_bytes = pool.large.mapped_bytes;
+        stats.region_allocated_bytes = pool.large.bytes_in_use;
+        stats.region_idle_bytes = pool.large.idle_bytes;
+        stats.region_free_neighbours = pool.large.free_neighbours;
+        stats.region_coalesced = pool.large.coalesced;
     }
     stats
 }

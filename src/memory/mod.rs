@@ -1,6 +1,7 @@
 //! Memory that Freyja manages itself.
 
 pub mod awaited;
+pub mod batch_arena;
 pub mod budget;
 pub mod buffer_pool;
 pub mod cell_pool;

@@ -59,7 +59,7 @@ unsafe impl Send for Spare {}
 impl Spare {
     /// Maps a region; one with a huge page behind it, which takes the time of clearing 2 MiB, if `huge` and the system has one.
     pub(super) fn map(huge: bool) -> Result<Self> {
-        let base = region::map().ok_or_else(|| Error::memory("a region of pages"))?;
+        let base = region::map(REGION_BYTES).ok_or_else(|| Error::memory("a region of pages"))?;
         // SAFETY: mapped just above, and known to nobody else.
         let huge = huge && unsafe { region::make_huge(base) };
         Ok(Self { base, huge })
@@ -78,7 +78,7 @@ impl Spare {
 impl Drop for Spare {
     fn drop(&mut self) {
         // SAFETY: nobody uses the region. If the system refuses to unmap, it is left the address space.
-        unsafe { region::unmap(self.base) };
+        unsafe { region::unmap(self.base, REGION_BYTES) };
     }
 }
 
@@ -344,7 +344,7 @@ impl Region {
         let runs = self.used.iter_mut().zip(&self.free);
         runs.for_each(|(used, free)| *used |= free);
         // SAFETY: the region is mapped as long as it lives.
-        unsafe { region::advise_huge(self.base, false) };
+        unsafe { region::advise_huge(self.base, REGION_BYTES, false) };
     }
 }
 
@@ -354,7 +354,7 @@ impl Drop for Region {
         // arena, which every owner of a run keeps alive. If the system refuses to unmap, it is left the address
         // space without the memory.
         unsafe {
-            if !region::unmap(self.base) {
+            if !region::unmap(self.base, REGION_BYTES) {
                 region::give_back(self.base, REGION_BYTES);
             }
         }

@@ -1,4 +1,4 @@
-//! Regions: 2 MiB of zeroed memory, aligned to 2 MiB, straight from the operating system.
+//! Regions: zeroed memory straight from the operating system, whole units of 2 MiB, aligned to that.
 //!
 //! On Linux they are anonymous mappings, so that parts can be given back. Elsewhere, and under Miri, they
 //! come from the heap and only a whole region goes back.
@@ -6,7 +6,7 @@
 
 use std::ptr::NonNull;
 
-/// Size and alignment of a region: that of a huge page.
+/// Alignment of a region and unit of its length: the size of a huge page.
 pub(super) const REGION_BYTES: usize = 2 << 20;
 
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -31,24 +31,24 @@ mod system {
         NonNull::new(address.cast())
     }
 
-    /// A region, or `None` if the system has no more memory or address space.
-    pub(in super::super) fn map() -> Option<NonNull<u8>> {
-        let direct = map_bytes(REGION_BYTES)?;
+    /// A region of `bytes`, or `None` if the system has no more memory or address space.
+    pub(in super::super) fn map(bytes: usize) -> Option<NonNull<u8>> {
+        let direct = map_bytes(bytes)?;
         let region = if direct.addr().get().is_multiple_of(REGION_BYTES) {
             direct
         } else {
             // SAFETY: mapped just above, and known to nobody else.
-            unsafe { unmap_bytes(direct, REGION_BYTES) };
-            map_aligned()?
+            unsafe { unmap_bytes(direct, bytes) };
+            map_aligned(bytes)?
         };
         // Where huge pages are the system's default, the first touch would cost a small store 2 MiB.
         // SAFETY: the whole region was just mapped.
-        unsafe { advise_huge(region, false) };
+        unsafe { advise_huge(region, bytes, false) };
         Some(region)
     }
 
-    fn map_aligned() -> Option<NonNull<u8>> {
-        let wide = map_bytes(2 * REGION_BYTES)?;
+    fn map_aligned(bytes: usize) -> Option<NonNull<u8>> {
+        let wide = map_bytes(bytes.checked_add(REGION_BYTES)?)?;
         let head = wide.addr().get().wrapping_neg() % REGION_BYTES;
         // SAFETY: `head` < REGION_BYTES, so the aligned region and the tail lie inside the wide mapping,
         // and the two cuts cover exactly what lies outside the region.
@@ -58,7 +58,7 @@ mod system {
                 unmap_bytes(wide, head);
             }
             if head < REGION_BYTES {
-                unmap_bytes(region.add(REGION_BYTES), REGION_BYTES - head);
+                unmap_bytes(region.add(bytes), REGION_BYTES - head);
             }
             Some(region)
         }
@@ -74,10 +74,10 @@ mod system {
     /// Returns a region to the system; `false` if the system refused and it is still mapped.
     ///
     /// # Safety
-    /// `region` came from [`map`] and nobody uses it any more.
-    pub(in super::super) unsafe fn unmap(region: NonNull<u8>) -> bool {
+    /// `region` came from [`map`] with these `bytes` and nobody uses it any more.
+    pub(in super::super) unsafe fn unmap(region: NonNull<u8>, bytes: usize) -> bool {
         // SAFETY: the caller's promise.
-        unsafe { unmap_bytes(region, REGION_BYTES) }
+        unsafe { unmap_bytes(region, bytes) }
     }
 
     /// Gives the memory behind a range back; if `true`, the range reads as zeros from now on.
@@ -89,21 +89,21 @@ mod system {
         unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0 }
     }
 
-    /// Has the system put a huge page behind a region; answers whether it did. That takes the time of clearing 2 MiB. Else the
-    /// region is as [`map`] made it, but for one page.
+    /// Has the system put a huge page behind a region of 2 MiB; answers whether it did. That takes the time of clearing them.
+    /// Else the region is as [`map`] made it, but for one page.
     ///
     /// # Safety
-    /// `region` came from [`map`], and nobody uses it yet.
+    /// `region` came from [`map`] with [`REGION_BYTES`], and nobody uses it yet.
     pub(in super::super) unsafe fn make_huge(region: NonNull<u8>) -> bool {
         // SAFETY: the caller's promise. The write is a fault, which holds up nobody else's faults, as advice to populate would.
         let resident = unsafe {
-            advise_huge(region, true);
+            advise_huge(region, REGION_BYTES, true);
             region.as_ptr().write_volatile(0);
             is_resident(region.add(REGION_BYTES / 2))
         };
         if !resident {
             // SAFETY: the caller's promise. Nobody is to make the huge page later, and hold up who faults meanwhile.
-            unsafe { advise_huge(region, false) };
+            unsafe { advise_huge(region, REGION_BYTES, false) };
         }
         resident
     }
@@ -117,18 +117,18 @@ mod system {
         told == 0 && resident & 1 == 1
     }
 
-    /// Asks for huge pages, or for none, behind a region. Advice only: a refusal changes nothing but speed.
+    /// Asks for huge pages, or for none, behind whole units of a region. Advice only: a refusal changes nothing but speed.
     ///
     /// # Safety
-    /// `region` came from [`map`] and is still mapped.
-    pub(in super::super) unsafe fn advise_huge(region: NonNull<u8>, huge: bool) {
+    /// The range lies in what [`map`] made and is still mapped.
+    pub(in super::super) unsafe fn advise_huge(start: NonNull<u8>, bytes: usize, huge: bool) {
         let advice = if huge {
             libc::MADV_HUGEPAGE
         } else {
             libc::MADV_NOHUGEPAGE
         };
         // SAFETY: the caller's promise; the advice does not change what the memory holds.
-        unsafe { libc::madvise(region.as_ptr().cast(), REGION_BYTES, advice) };
+        unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) };
     }
 }
 
@@ -137,24 +137,25 @@ mod system {
     use super::{NonNull, REGION_BYTES};
     use std::alloc::Layout;
 
-    fn layout() -> Layout {
-        Layout::from_size_align(REGION_BYTES, REGION_BYTES)
-            .expect("a power of two is a valid size and alignment")
+    fn layout(bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(bytes, REGION_BYTES).ok()
     }
 
-    /// A region, or `None` if the heap has no more memory.
-    pub(in super::super) fn map() -> Option<NonNull<u8>> {
+    /// A region of `bytes`, or `None` if the heap has no more memory.
+    pub(in super::super) fn map(bytes: usize) -> Option<NonNull<u8>> {
         // SAFETY: the layout's size is not zero.
-        NonNull::new(unsafe { std::alloc::alloc_zeroed(layout()) })
+        NonNull::new(unsafe { std::alloc::alloc_zeroed(layout(bytes)?) })
     }
 
     /// Returns a region to the heap.
     ///
     /// # Safety
-    /// `region` came from [`map`] and nobody uses it any more.
-    pub(in super::super) unsafe fn unmap(region: NonNull<u8>) -> bool {
-        // SAFETY: the caller's promise, and the layout is the one it was allocated with.
-        unsafe { std::alloc::dealloc(region.as_ptr(), layout()) };
+    /// `region` came from [`map`] with these `bytes` and nobody uses it any more.
+    pub(in super::super) unsafe fn unmap(region: NonNull<u8>, bytes: usize) -> bool {
+        if let Some(layout) = layout(bytes) {
+            // SAFETY: the caller's promise, and the layout is the one it was allocated with.
+            unsafe { std::alloc::dealloc(region.as_ptr(), layout) };
+        }
         true
     }
 
@@ -178,7 +179,7 @@ mod system {
     ///
     /// # Safety
     /// None needed; the signature is that of the other systems.
-    pub(in super::super) unsafe fn advise_huge(_region: NonNull<u8>, _huge: bool) {}
+    pub(in super::super) unsafe fn advise_huge(_start: NonNull<u8>, _bytes: usize, _huge: bool) {}
 }
 
 pub(super) use system::{advise_huge, give_back, make_huge, map, unmap};

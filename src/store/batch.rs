@@ -1,14 +1,12 @@
 //! Batches: operations that are written together or not at all.
 
-#[cfg(doc)]
-use super::packed::MAX_BATCH_BYTES;
-use super::packed::{End, Operation, PackedOperations, Packing};
+use super::packed::{MAX_BATCH_BYTES, Operation, PackedOperations};
+use super::packing::{End, Packing};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(doc)]
 use crate::log::record::MAX_VALUE_LEN;
 
-/// How much memory an emptied batch keeps for the next use.
-const KEPT: usize = 1 << 20;
+pub use crate::memory::batch_arena::Profile as BatchProfile;
 
 /// Puts and deletes to be written together by [`Store::write`](super::Store::write), in order: of several operations on
 /// one key the last one counts.
@@ -52,15 +50,28 @@ struct Mark {
 }
 
 impl Batch {
-    /// An empty batch, which needs no memory yet.
+    /// An empty batch, which needs no memory yet. Earlier batches of the process tell how much it will take at first, and it may
+    /// grow to [`MAX_BATCH_BYTES`].
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty batch that is expected to be as large as `profile` says, as others were if that is `None`, and may count
+    /// `limit_bytes` as [`MAX_BATCH_BYTES`] counts them. Without a limit that is [`BatchProfile::limit_bytes`] if there is a
+    /// profile, and [`MAX_BATCH_BYTES`], which it never exceeds, if there is none.
+    pub fn with(profile: Option<BatchProfile>, limit_bytes: Option<u64>) -> Self {
+        let limit_bytes = limit_bytes.or(profile.map(BatchProfile::limit_bytes));
+        let limit_bytes = limit_bytes.map_or(MAX_BATCH_BYTES, |it| it.min(MAX_BATCH_BYTES));
+        Self {
+            packing: Packing::new(profile, limit_bytes),
+            ..Self::default()
+        }
     }
 
     /// Adds a put of a copy of `value` under a copy of `key`. Both may be empty.
     ///
     /// Fails with [`ErrorKind::TooLarge`] for a key above [`MAX_KEY_LEN`](crate::log::record::MAX_KEY_LEN) or a value above
-    /// [`MAX_VALUE_LEN`] bytes, and if the batch would exceed [`MAX_BATCH_BYTES`]; with [`ErrorKind::Memory`]. The batch is
+    /// [`MAX_VALUE_LEN`] bytes, and if the batch would exceed its limit; with [`ErrorKind::Memory`]. The batch is
     /// then as it was.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.put_expiring(key, value, 0)
@@ -85,10 +96,9 @@ impl Batch {
         })
     }
 
-    /// Takes out all operations and forgets all savepoints.
+    /// Takes out all operations and forgets all savepoints. Memory for operations of a mebibyte at most is kept.
     pub fn clear(&mut self) {
-        self.packing.cut(End::default());
-        self.packing.shrink_to(KEPT);
+        self.packing.clear();
         self.savepoints.clear();
     }
 
@@ -137,6 +147,11 @@ impl Batch {
     /// The operations in order.
     pub fn operations(&self) -> impl Iterator<Item = Operation<'_>> + Clone {
         self.packed().iter()
+    }
+
+    /// Bytes of memory that the batch takes for its operations, used or not yet, with all that it needs to know of them.
+    pub fn memory_bytes(&self) -> usize {
+        self.packing.bytes()
     }
 
     /// The operations as they lie in memory.

@@ -22,6 +22,7 @@ mod metrics;
 mod open;
 mod options;
 mod packed;
+mod packing;
 mod pinned;
 mod pressure;
 mod publication;
@@ -60,7 +61,7 @@ use publication::Publication;
 use thread::Thread;
 
 pub use backup::Backup;
-pub use batch::{Batch, Savepoint};
+pub use batch::{Batch, BatchProfile, Savepoint};
 pub use compaction::CompactionProgress;
 pub use examination::{
     Finding, FindingKind, Pair, RepairReport, Salvage, Severity, VerifyReport, repair, repair_on,

@@ -1,12 +1,15 @@
-//! Operations packed into one buffer: what a batch keeps, and what a caller who has none writes in one go.
+//! Packed operations: what a batch keeps, and what a caller who has none writes in one go.
 //!
-//! An operation is a head of 8 bytes, in a put that expires 8 more that say when, the key and the value; the next follows at
-//! once. All numbers are little-endian. The head has the key's length in 32 bits, of which the highest says that the
-//! key is deleted and the second highest that the put expires, and the value's length in 32.
+//! An operation is a head, in a put that expires 8 bytes that say when, the key and the value; the next follows at once. All
+//! numbers are little-endian. A caller's head has 8 bytes: the key's length in 32 bits, of which the highest says that the key is
+//! deleted and the second highest that the put expires, and the value's length in 32. That of a batch is
+//! [shorter](super::packing).
 
+use super::packing::{self, End};
 use super::write::check_lengths;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::record::{Fields, Kind, MAX_HEAD_LEN};
+use crate::memory::batch_arena::Part;
 
 /// Most bytes of a batch, where each operation counts [`OPERATION_BYTES`] besides its key and value.
 pub const MAX_BATCH_BYTES: u64 = (1 << 32) - 1;
@@ -38,7 +41,7 @@ pub struct Operation<'b> {
 
 impl<'b> Operation<'b> {
     /// What it adds to the bytes that a batch counts.
-    fn counted_bytes(&self) -> u64 {
+    pub(super) fn counted_bytes(&self) -> u64 {
         (self.key.len() + self.value.map_or(0, <[u8]>::len)) as u64 + OPERATION_BYTES
     }
 
@@ -68,11 +71,45 @@ impl<'b> Operation<'b> {
 }
 
 /// Operations that lie packed in memory of somebody else, looked at and counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct PackedOperations<'b> {
-    packed: &'b [u8],
-    count: u32,
-    counted_bytes: u64,
+    operations: Operations<'b>,
+    totals: End,
+}
+
+/// Where packed operations lie that are still to be seen.
+#[derive(Clone, Copy, Debug)]
+enum Operations<'b> {
+    /// A caller's, with long heads.
+    OfCaller(&'b [u8]),
+    /// A batch's: the rest of a block, the full blocks behind it, and what is in the last one.
+    OfBatch(&'b [u8], &'b [Part], &'b [u8]),
+}
+
+impl<'b> Iterator for Operations<'b> {
+    type Item = Operation<'b>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Operation<'b>> {
+        match self {
+            Operations::OfCaller(rest) => {
+                let (operation, behind) = Operation::split_from(rest)?;
+                *rest = behind;
+                Some(operation)
+            }
+            Operations::OfBatch(rest, full, last) => {
+                if rest.is_empty() {
+                    match full.split_first() {
+                        Some((part, behind)) => (*rest, *full) = (part.bytes(), behind),
+                        None => *rest = std::mem::take(last),
+                    }
+                }
+                let (operation, behind) = packing::split_from(rest)?;
+                *rest = behind;
+                Some(operation)
+            }
+        }
+    }
 }
 
 impl<'b> PackedOperations<'b> {
@@ -84,7 +121,7 @@ impl<'b> PackedOperations<'b> {
     /// [`MAX_VALUE_LEN`](crate::log::record::MAX_VALUE_LEN) bytes, and for all of them if they count more than
     /// [`MAX_BATCH_BYTES`]. The message says at which byte the operation begins.
     pub fn parse(packed: &'b [u8]) -> Result<Self> {
-        let (mut count, mut counted_bytes) = (0, 0);
+        let mut totals = End::default();
         let mut rest = packed;
         while !rest.is_empty() {
             let at = |what: &str| {
@@ -100,47 +137,54 @@ impl<'b> PackedOperations<'b> {
             }
             check_lengths(operation.key, operation.value.unwrap_or_default())
                 .map_err(|error| Error::new(error.kind(), at(error.message())))?;
-            counted_bytes += operation.counted_bytes();
-            check_counted(counted_bytes)?;
-            count += 1;
+            let counted_bytes = totals.counted_with(&operation, MAX_BATCH_BYTES)?;
+            totals.count(&operation, counted_bytes);
             rest = behind;
         }
-        Ok(Self {
-            packed,
-            count,
-            counted_bytes,
-        })
+        let operations = Operations::OfCaller(packed);
+        Ok(Self { operations, totals })
+    }
+
+    /// Operations of a batch in blocks, of which there are so many.
+    pub(super) fn of_batch((full, last): (&'b [Part], &'b [u8]), totals: End) -> Self {
+        let operations = Operations::OfBatch(&[], full, last);
+        Self { operations, totals }
     }
 
     /// Number of operations.
     pub fn len(&self) -> usize {
-        self.count as usize
+        self.totals.count as usize
     }
 
     /// Whether there is no operation.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.totals.count == 0
     }
 
     /// Bytes that the records of the operations take in the log at most.
     pub fn counted_bytes(&self) -> u64 {
-        self.counted_bytes
+        self.totals.counted_bytes
+    }
+
+    /// How many of the operations are puts.
+    pub fn puts(&self) -> usize {
+        self.totals.puts as usize
+    }
+
+    /// Whether a pair expires.
+    pub fn has_expiring(&self) -> bool {
+        self.totals.expiring
     }
 
     /// The operations in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Operation<'b>> + Clone + use<'b> {
-        let mut rest = self.packed;
-        std::iter::from_fn(move || {
-            let (operation, behind) = Operation::split_from(rest)?;
-            rest = behind;
-            Some(operation)
-        })
+        self.operations
     }
 
     /// The records of the operations, each but the last continued by the next; without sequence numbers.
     pub fn records(&self) -> impl Iterator<Item = Fields<'b>> + Clone + use<'b> {
-        let last = self.count;
+        let last = self.totals.count;
         (1..)
             .zip(self.iter())
             .map(move |(number, operation)| Fields {
@@ -156,94 +200,6 @@ impl<'b> PackedOperations<'b> {
                 value: operation.value.unwrap_or_default(),
             })
     }
-}
-
-/// Packed operations that grow, and shrink to what they were.
-#[derive(Debug, Default)]
-pub struct Packing {
-    packed: Vec<u8>,
-    end: End,
-}
-
-/// Where packed operations ended at some time.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct End {
-    length: usize,
-    count: u32,
-    counted_bytes: u64,
-}
-
-impl Packing {
-    /// Adds an operation, or fails as [`PackedOperations::parse`] does, or with [`ErrorKind::Memory`], and is as it was.
-    pub fn add(&mut self, operation: &Operation<'_>) -> Result<()> {
-        let (key, value) = (operation.key, operation.value.unwrap_or_default());
-        check_lengths(key, value)?;
-        let counted_bytes = self.end.counted_bytes + operation.counted_bytes();
-        check_counted(counted_bytes)?;
-        let reserved = self
-            .packed
-            .try_reserve(HEAD + EXPIRY + key.len() + value.len());
-        reserved.map_err(|_| Error::memory("a batch"))?;
-        let deletes = [0, DELETES][usize::from(operation.value.is_none())];
-        let expires = [0, EXPIRES][usize::from(operation.expires_at_ms.is_some())];
-        // No cut: both lengths are below 2^31.
-        let key_len = key.len() as u32 | deletes | expires;
-        self.packed.extend_from_slice(&key_len.to_le_bytes());
-        let value_len = value.len() as u32;
-        self.packed.extend_from_slice(&value_len.to_le_bytes());
-        if let Some(moment) = operation.expires_at_ms {
-            self.packed.extend_from_slice(&moment.to_le_bytes());
-        }
-        self.packed.extend_from_slice(key);
-        self.packed.extend_from_slice(value);
-        self.end = End {
-            length: self.packed.len(),
-            count: self.end.count + 1,
-            counted_bytes,
-        };
-        Ok(())
-    }
-
-    /// Where the operations end now.
-    pub fn end(&self) -> End {
-        self.end
-    }
-
-    /// Takes out what was added since the operations ended at `end`.
-    pub fn cut(&mut self, end: End) {
-        self.packed.truncate(end.length);
-        self.end = end;
-    }
-
-    /// Gives memory back beyond `kept` bytes, if it is not in use.
-    pub fn shrink_to(&mut self, kept: usize) {
-        self.packed.shrink_to(kept);
-    }
-
-    /// How many bytes there is memory for.
-    #[cfg(test)]
-    pub fn capacity(&self) -> usize {
-        self.packed.capacity()
-    }
-
-    /// The operations.
-    pub fn operations(&self) -> PackedOperations<'_> {
-        PackedOperations {
-            packed: &self.packed,
-            count: self.end.count,
-            counted_bytes: self.end.counted_bytes,
-        }
-    }
-}
-
-fn check_counted(counted_bytes: u64) -> Result<()> {
-    if counted_bytes > MAX_BATCH_BYTES {
-        let message = format!(
-            "the batch would count {counted_bytes} bytes; the limit is {MAX_BATCH_BYTES}: write it in parts"
-        );
-        return Err(Error::new(ErrorKind::TooLarge, message));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -97,12 +97,11 @@ impl Store {
         kept::keep(&LOCATIONS, locations);
         kept::keep(&REPLACED, replaced);
         plan.keep();
-        if batch.iter().any(|it| it.expires_at_ms.is_some()) {
+        if batch.has_expiring() {
             shared.compactor.note_expiring();
         }
         self.acknowledge(log, appended)?;
-        let puts = batch.iter().filter(|it| it.value.is_some()).count();
-        shared.counters.add(Operation::Put, puts as u64);
+        shared.counters.add(Operation::Put, batch.puts() as u64);
         shared.counters.add(Operation::Delete, removed);
         Ok(())
     }

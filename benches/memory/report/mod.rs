@@ -30,6 +30,7 @@ pub fn text(results: &Results, picture: bool) -> String {
         slabs::section(results),
         puts::section(results),
         small::section(results),
+        results.parts.clone(),
     ]);
     sections.extend(quoted::section(results));
     let sections: Vec<&str> = sections.iter().map(|section| section.trim_end()).collect();
@@ -97,7 +98,7 @@ fn table(results: &Results, headings: &[&str], cells: impl Fn(&Figures) -> Vec<S
 }
 
 /// Digits in groups of three.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -37,7 +37,14 @@ impl AddressRange {
 impl AddressRange {
     /// Reserves `length` bytes of addresses, a multiple of the page size, without memory behind them.
     pub fn reserve(length: usize) -> Result<Self> {
-        let range = Self::map(length, libc::PROT_NONE, libc::MAP_NORESERVE)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no existing memory.
+        let address =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) };
+        let range = match NonNull::new(address.cast()) {
+            Some(base) if address != libc::MAP_FAILED => Self { base, length },
+            _ => return Err(Error::memory("the buffer pool")),
+        };
         // Small buffers are few at a time: a huge page would cost more memory than it saves time.
         #[cfg(target_os = "linux")]
         // SAFETY: the range has just been mapped and is ours; the advice changes no content.
@@ -45,21 +52,6 @@ impl AddressRange {
             libc::madvise(range.base.as_ptr().cast(), length, libc::MADV_NOHUGEPAGE)
         };
         Ok(range)
-    }
-
-    /// Maps `length` usable bytes, which read as zeros.
-    pub fn usable(length: usize) -> Result<Self> {
-        Self::map(length, libc::PROT_READ | libc::PROT_WRITE, 0)
-    }
-
-    fn map(length: usize, protection: i32, more_flags: i32) -> Result<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | more_flags;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no existing memory.
-        let address = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
-        match NonNull::new(address.cast()) {
-            Some(base) if address != libc::MAP_FAILED => Ok(Self { base, length }),
-            _ => Err(Error::memory("a buffer")),
-        }
     }
 
     /// Makes the bytes `start..end`, both multiples of the page size, usable; they read as zeros.
@@ -119,14 +111,10 @@ mod heap {
 
     impl AddressRange {
         pub fn reserve(length: usize) -> Result<Self> {
-            Self::usable(length)
-        }
-
-        pub fn usable(length: usize) -> Result<Self> {
             // SAFETY: no caller asks for zero bytes.
             match NonNull::new(unsafe { alloc_zeroed(layout(length)) }) {
                 Some(base) => Ok(Self { base, length }),
-                None => Err(Error::memory("a buffer")),
+                None => Err(Error::memory("the buffer pool")),
             }
         }
 

@@ -7,7 +7,7 @@
 //! ```text
 //! BufferPool ─► Shared ─┬─► SpanTable: address ⇄ slot, and for each slot whether a caller holds it
 //!                       ├─► ClassPool, one for each class: the free slots on a shelf, as bitmaps of spans
-//!                       ├─► LargeBuffers: longer ones, mapped one by one, by address
+//!                       ├─► Extents: longer ones, whole pages of mapped regions, by address and by length
 //!                       └─► IdleBudget: how many bytes may wait for their next use
 //! thread ─► ThreadCache ─► Magazine, one for each class: the slots that this thread gave back last
 //! ```
@@ -29,11 +29,12 @@ use std::sync::atomic::Ordering;
 use crate::error::Result;
 
 mod address_range;
+mod block;
 mod budget;
 mod class_pool;
+mod extents;
 mod fence;
 mod kept_copy;
-mod large;
 mod local;
 mod magazine;
 mod owners_lock;
@@ -48,6 +49,8 @@ mod taken_over;
 mod tests;
 mod thread_cache;
 
+pub use block::Block;
+pub use extents::Fit;
 pub use kept_copy::KeptCopy;
 pub use process::{abandon_in_child, process_pool, process_pool_if_any, set_process_classes};
 use shared::Shared;
@@ -211,7 +214,8 @@ impl BufferPool {
                 }
                 Err(Refused::NotInUse)
             }
-            Place::Outside => shared.large.release(address.addr(), shared.budget()),
+            // SAFETY: the caller gave up the memory.
+            Place::Outside => unsafe { shared.large.release(address.addr(), shared.budget()) },
             Place::Interior => Err(Refused::Interior),
         };
         released.inspect_err(|_| self.count_refused())
@@ -247,6 +251,11 @@ impl BufferPool {
         if self.shared.budget().used() > bytes {
             self.trim();
         }
+    }
+
+    /// From now on large buffers are cut out of free memory by `fit`.
+    pub fn set_fit(&self, fit: Fit) {
+        self.shared.large.set_fit(fit);
     }
 
     /// What went through the pool so far.

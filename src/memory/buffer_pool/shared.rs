@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use super::budget::IdleBudget;
 use super::class_pool::ClassPool;
+use super::extents::Extents;
 use super::fence;
-use super::large::LargeBuffers;
 use super::size_class::{Classes, MOST_CLASSES};
 use super::span_table::{SpanTable, largest_table};
 use super::statistics::{ClassStatistics, Statistics};
@@ -26,7 +26,7 @@ pub struct Shared {
     pools: [ClassPool; MOST_CLASSES],
     budget: IdleBudget,
     /// Large buffers.
-    pub large: LargeBuffers,
+    pub large: Extents,
     /// Requests for more than the largest class holds.
     pub oversize: AtomicU64,
     /// Addresses that were to be released and were none of a buffer in use.
@@ -51,7 +51,7 @@ impl Shared {
             classes,
             pools: std::array::from_fn(|_| ClassPool::new()),
             budget: IdleBudget::new(idle_limit),
-            large: LargeBuffers::default(),
+            large: Extents::default(),
             oversize: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             caches: Mutex::new(Vec::new()),

@@ -24,20 +24,39 @@ impl ClassStatistics {
     }
 }
 
-/// Counts of the buffers that were mapped one by one, because no class holds their length or the pool's
-/// address range is used up.
+/// Counts of the buffers that are extents of regions, because no class holds their length or the pool's address range is used
+/// up, and of these regions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LargeStatistics {
     /// Buffers handed out so far.
     pub gets: u64,
-    /// Of these, how many had been used before.
+    /// Of these, how many had all their memory from earlier ones.
     pub hits: u64,
     /// Buffers that callers hold.
     pub in_use: u64,
-    /// Bytes mapped for them.
+    /// Their bytes, whole pages.
     pub bytes_in_use: u64,
-    /// Buffers that wait for reuse.
+    /// Free extents whose memory waits for its next use.
     pub pooled: u64,
+    /// Bytes of addresses that regions have.
+    pub mapped_bytes: u64,
+    /// Bytes of memory that wait in free extents.
+    pub idle_bytes: u64,
+    /// Free neighbours that buffers had when they were released.
+    pub free_neighbours: u64,
+    /// Of these, how many became one free extent with the buffer: all but those in another region.
+    pub coalesced: u64,
+}
+
+impl LargeStatistics {
+    /// Which part of the memory of regions holds nothing, from 0 to 1: 1 − bytes in use ÷ (bytes in use + idle bytes).
+    pub fn fragmentation(&self) -> f64 {
+        let resident = self.bytes_in_use + self.idle_bytes;
+        match resident {
+            0 => 0.0,
+            resident => self.idle_bytes as f64 / resident as f64,
+        }
+    }
 }
 
 /// A snapshot of the pool. While other threads use the pool, counts of different classes are of slightly

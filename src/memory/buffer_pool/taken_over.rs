@@ -67,7 +67,8 @@ impl TakenOver<'_> {
                 let shared = &*self.pool.shared;
                 shared.large.hand_back(self.address.addr());
                 // It is there, so it is not refused.
-                let _ = shared.large.release(self.address.addr(), shared.budget());
+                // SAFETY: its holder gave it up.
+                let _ = unsafe { shared.large.release(self.address.addr(), shared.budget()) };
             }
         }
         std::mem::forget(self);

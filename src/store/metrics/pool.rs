@@ -1,6 +1,7 @@
 //! The buffer pool of the process as metrics.
 
 use super::text::{Metric, Text};
+use crate::memory::batch_arena;
 use crate::memory::buffer_pool::{ClassStatistics, LargeStatistics, Statistics};
 
 type OfClass = fn(&ClassStatistics) -> u64;
@@ -33,6 +34,16 @@ const OF_CLASSES: [(Metric, OfClass); 4] = [
     ),
 ];
 
+const FRAGMENTATION: Metric = Metric::gauge(
+    "region_fragmentation_ratio",
+    "Which part of the memory of regions waits for its next use, from 0 to 1",
+);
+
+const BATCH_BYTES: Metric = Metric::gauge(
+    "batch_bytes",
+    "Bytes of all batches of the process, used or not yet",
+);
+
 /// Writes all counts. The class of what is larger than any is `large`.
 pub(super) fn write(text: &mut Text, statistics: &Statistics) {
     let LargeStatistics {
@@ -41,6 +52,10 @@ pub(super) fn write(text: &mut Text, statistics: &Statistics) {
         in_use,
         bytes_in_use,
         pooled,
+        mapped_bytes,
+        idle_bytes,
+        free_neighbours,
+        coalesced,
     } = statistics.large;
     for ((metric, of_class), large) in OF_CLASSES.iter().zip([gets, hits, in_use, pooled]) {
         text.begin(metric);
@@ -91,8 +106,45 @@ pub(super) fn write(text: &mut Text, statistics: &Statistics) {
             Metric::gauge("pool_threads", "Threads that have magazines"),
             statistics.threads,
         ),
+        (
+            Metric::gauge(
+                "region_mapped_bytes",
+                "Bytes of addresses of the regions that large buffers and blocks of batches lie in",
+            ),
+            mapped_bytes,
+        ),
+        (
+            Metric::gauge(
+                "region_allocated_bytes",
+                "Of these, bytes of buffers and blocks in use",
+            ),
+            bytes_in_use,
+        ),
+        (
+            Metric::gauge(
+                "region_idle_bytes",
+                "Bytes of memory in regions that wait for their next use",
+            ),
+            idle_bytes,
+        ),
+        (
+            Metric::counter(
+                "region_free_neighbours_total",
+                "Free neighbours that buffers and blocks in regions had when they were freed",
+            ),
+            free_neighbours,
+        ),
+        (
+            Metric::counter(
+                "region_coalesced_total",
+                "Of these, how many were joined with what was freed",
+            ),
+            coalesced,
+        ),
     ];
     for (metric, value) in simple {
         text.single(&metric, &[], value);
     }
+    text.single(&FRAGMENTATION, &[], statistics.large.fragmentation());
+    text.single(&BATCH_BYTES, &[], batch_arena::bytes_of_process());
 }

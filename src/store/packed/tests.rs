@@ -22,49 +22,70 @@ fn failure(packed: &[u8]) -> (ErrorKind, String) {
     (error.kind(), error.message().to_owned())
 }
 
-fn some_packing() -> Packing {
-    let mut packing = Packing::default();
+fn some_operations<'b>(long: &'b [u8; 300]) -> [Operation<'b>; 6] {
     let expiring = Operation {
         expires_at_ms: Some(7),
         ..put(b"later", b"gone")
     };
-    let long = [9; 300];
-    for operation in [
+    [
         put(b"", b""),
         deletion(b""),
         expiring,
-        put(&long, b"value"),
+        put(long, b"value"),
         deletion(b"later"),
-        put(b"key", &long),
-    ] {
-        packing.add(&operation).unwrap();
+        put(b"key", long),
+    ]
+}
+
+/// As a caller packs them.
+fn pack(operations: &[Operation<'_>]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for operation in operations {
+        let deletes = [0, DELETES][usize::from(operation.value.is_none())];
+        let expires = [0, EXPIRES][usize::from(operation.expires_at_ms.is_some())];
+        let (key, value) = (operation.key, operation.value.unwrap_or_default());
+        packed.extend((key.len() as u32 | deletes | expires).to_le_bytes());
+        packed.extend((value.len() as u32).to_le_bytes());
+        packed.extend(
+            operation
+                .expires_at_ms
+                .iter()
+                .flat_map(|it| it.to_le_bytes()),
+        );
+        packed.extend(key);
+        packed.extend(value);
     }
-    packing
+    packed
 }
 
 #[test]
-fn what_was_packed_is_found_again_with_the_same_count() {
-    let packing = some_packing();
-    let kept = packing.operations();
-    let parsed = PackedOperations::parse(&packing.packed).unwrap();
-    assert_eq!(parsed.len(), 6);
-    assert_eq!(parsed.counted_bytes(), kept.counted_bytes());
-    assert!(parsed.iter().eq(kept.iter()));
-    assert_eq!(parsed.iter().nth(2).unwrap().expires_at_ms, Some(7));
-    assert!(PackedOperations::parse(&[]).unwrap().is_empty());
+fn what_was_packed_is_found_again_and_counted() {
+    let long = [9; 300];
+    let operations = some_operations(&long);
+    let packed = pack(&operations);
+    let parsed = PackedOperations::parse(&packed).unwrap();
+    assert_eq!((parsed.len(), parsed.puts()), (6, 4));
+    assert!(parsed.has_expiring());
+    let counted: u64 = operations.iter().map(Operation::counted_bytes).sum();
+    assert_eq!(parsed.counted_bytes(), counted);
+    assert!(parsed.iter().eq(operations));
+    let none = PackedOperations::parse(&[]).unwrap();
+    assert!(none.is_empty() && !none.has_expiring());
 }
 
 #[test]
 fn an_end_within_an_operation_is_refused_with_its_place() {
-    let packing = some_packing();
+    let long = [9; 300];
+    let operations = some_operations(&long);
+    let packed = pack(&operations);
     let mut ends = vec![0];
-    for operation in packing.operations().iter() {
+    for operation in operations {
         let expiry = usize::from(operation.expires_at_ms.is_some()) * EXPIRY;
         let length = HEAD + expiry + operation.key.len() + operation.value.map_or(0, <[u8]>::len);
         ends.push(ends.last().unwrap() + length);
     }
-    for length in 0..packing.packed.len() {
-        let cut = &packing.packed[..length];
+    for length in 0..packed.len() {
+        let cut = &packed[..length];
         match ends.binary_search(&length) {
             Ok(count) => assert_eq!(PackedOperations::parse(cut).unwrap().len(), count),
             Err(place) => {
@@ -96,42 +117,18 @@ fn a_pair_that_expires_at_0_never_does() {
 }
 
 #[test]
-fn a_key_that_is_too_long_is_refused_and_changes_nothing() {
-    let long = vec![0; MAX_KEY_LEN + 1];
-    let mut packing = some_packing();
-    let before = packing.packed.clone();
-    assert_eq!(
-        packing.add(&deletion(&long)).unwrap_err().kind(),
-        ErrorKind::TooLarge
-    );
-    assert_eq!(packing.packed, before);
-    let head = [(long.len() as u32).to_le_bytes(), 0_u32.to_le_bytes()];
-    let packed = [&before, head.as_flattened(), &long].concat();
+fn a_key_that_is_too_long_is_refused_with_its_place() {
+    let (long, kept) = (vec![0; MAX_KEY_LEN + 1], [9; 300]);
+    let before = pack(&some_operations(&kept));
+    let packed = [&before[..], &pack(&[deletion(&long)])].concat();
     let (kind, message) = failure(&packed);
     assert_eq!(kind, ErrorKind::TooLarge);
     assert!(message.starts_with(&format!("the operation at byte {} of", before.len())));
 }
 
 #[test]
-fn what_would_exceed_the_limit_is_refused_by_the_operation_that_would() {
-    let mut packing = Packing::default();
-    packing.add(&put(b"key", b"value")).unwrap();
-    // As if operations of so many bytes had been added: to add them takes 4 GiB.
-    packing.end.counted_bytes = MAX_BATCH_BYTES - OPERATION_BYTES - 10;
-    let refused = |packing: &mut Packing, operation: &Operation<'_>| {
-        packing.add(operation).unwrap_err().kind() == ErrorKind::TooLarge
-    };
-    assert!(refused(&mut packing, &put(b"12345", b"123456")));
-    assert_eq!(packing.operations().len(), 1);
-    packing.add(&put(b"12345", b"12345")).unwrap();
-    assert!(refused(&mut packing, &deletion(b"")));
-    packing.cut(End::default());
-    packing.add(&put(b"12345", b"123456")).unwrap();
-}
-
-#[test]
 fn a_byte_that_is_wrong_leads_to_an_answer() {
-    let sound = some_packing().packed;
+    let sound = pack(&some_operations(&[9; 300]));
     for place in 0..sound.len() {
         for wrong in [0, 1, 0x40, 0x7f, 0x80, 0xc0, 0xff] {
             let mut packed = sound.clone();
