@@ -172,6 +172,24 @@ fn encode(mut number: u64) -> (u64, usize) {
 /// The first operation of a block's rest, and what follows it.
 #[inline]
 pub fn split_from(packed: &[u8]) -> Option<(Operation<'_>, &[u8])> {
+    // Most heads, as above.
+    if let [key_len @ ..0x80, value_len @ ..0x80, rest @ ..] = packed
+        && u64::from(*key_len) & (DELETES | EXPIRES) == 0
+    {
+        let (key, rest) = rest.split_at_checked(usize::from(key_len >> KEY_SHIFT))?;
+        let (value, rest) = rest.split_at_checked(usize::from(*value_len))?;
+        let operation = Operation {
+            key,
+            value: Some(value),
+            expires_at_ms: None,
+        };
+        return Some((operation, rest));
+    }
+    split_long_head(packed)
+}
+
+#[inline(never)]
+fn split_long_head(packed: &[u8]) -> Option<(Operation<'_>, &[u8])> {
     let mut len = 0;
     let key_len = varint::read(packed, &mut len)?;
     let value_len = match key_len & DELETES {
