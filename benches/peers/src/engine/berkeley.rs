@@ -14,7 +14,7 @@ use super::{Absent, Durability, Engine, Kind, Opened, Opening, Pair, Session};
 /// Berkeley DB.
 pub const KIND: Kind = Kind {
     name: "Berkeley DB",
-    options: "B-tree in a transactional environment private to the process, cache of twice the raw bytes (256 MiB to 4 GiB), a checkpoint after every 64 MiB of log, which is then removed; \
+    options: "B-tree, with pages of 32 KiB for values above 900 B, in a transactional environment private to the process, cache of twice the raw bytes (256 MiB to 4 GiB), a checkpoint after every 64 MiB of log, which is then removed; \
               synced: the default, else DB_TXN_WRITE_NOSYNC",
     open,
     answers: true,
@@ -36,6 +36,10 @@ const DEFAULT_DETECTION: u32 = 1;
 const BTREE: c_int = 1;
 const NEXT: u32 = 16;
 const USER_MEMORY: u32 = 0x800;
+
+/// A value above this length would lie outside the tree, in pages of its own, if these had the usual 4 KiB.
+const SHORT_VALUE: usize = 900;
+const LARGE_PAGE: u32 = 32 << 10;
 
 /// KiB of log after which a checkpoint is made, and after how many puts that is looked at.
 const CHECKPOINT_KIB: u32 = 64 << 10;
@@ -78,6 +82,7 @@ methods! {
     fn environment_txn_begin at 2040 (parent: Pointer, transaction: *mut Pointer, flags: u32);
     fn environment_txn_checkpoint at 2048 (kib: u32, minutes: u32, flags: u32);
     fn environment_close at 488 (flags: u32);
+    fn database_set_pagesize at 1248 (bytes: u32);
     fn database_open at 1008 (transaction: Pointer, file: *const c_char, name: *const c_char, kind: c_int, flags: u32, mode: c_int);
     fn database_put at 1024 (transaction: Pointer, key: *mut Bytes, value: *mut Bytes, flags: u32);
     fn database_get at 632 (transaction: Pointer, key: *mut Bytes, value: *mut Bytes, flags: u32);
@@ -188,6 +193,10 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
         );
         let created = (functions.db_create)(&mut engine.database, environment, 0);
         engine.check(created, "database");
+        if opening.value_len > SHORT_VALUE {
+            let set = database_set_pagesize(engine.database, LARGE_PAGE);
+            engine.check(set, "page size");
+        }
         let flags = CREATE | THREAD | AUTO_COMMIT;
         let name = c"store.db".as_ptr();
         engine.check(

@@ -221,9 +221,15 @@ mod tests {
 
     #[test]
     fn every_store_shows_each_pair_once_and_takes_and_gives_many_together() {
-        let pairs = Pairs::new(100);
+        for value_len in [100, 4096] {
+            show_take_and_give_many(value_len);
+        }
+    }
+
+    fn show_take_and_give_many(value_len: usize) {
+        let pairs = Pairs::new(value_len);
         let key = |number| pairs.key(number);
-        let opening = Opening::new(Durability::Cached, 1000, 100);
+        let opening = Opening::new(Durability::Cached, 1000, value_len);
         for kind in KINDS.into_iter().filter(|kind| kind.answers) {
             let place = tempfile::tempdir().expect("a directory");
             let Ok(engine) = kind.open(&place.path().join("store"), &opening) else {

@@ -158,7 +158,7 @@ impl Arguments {
         );
         if self.kinds.len() < KINDS.len() {
             text += &format!(
-                " --engines \"{}\"",
+                " --engines '{}'",
                 list(self.kinds.iter().map(|kind| kind.name))
             );
         }

@@ -58,10 +58,12 @@ fn summary(results: &Results, arguments: &Arguments, size: Size, commit: &str) -
     let table = report::table(results, arguments, size, &rows::summary());
     let Size { pairs, value_len } = size;
     let picture = report::picture(size);
+    // The report tells more of it.
+    let commit = commit.split(' ').next().unwrap_or(commit);
     format!(
         "![Freyja beside other embedded stores](docs/benchmarks/peers/{picture})\n\n\
          Thousands of operations a second, {pairs} pairs of 16 B keys and {value_len} B values, one thread unless told otherwise, nothing synced but the durable puts; the ratio is that \
-         to the best other store. {}, {commit}; [options, latencies, memory, other sizes](docs/benchmarks/peers/peers.md), by `make bench-peers`.\n\n{table}",
+         to the best other store. {}, commit {commit}; [options, latencies, memory, other sizes](docs/benchmarks/peers/peers.md), by `make bench-peers`.\n\n{table}",
         machine::date(),
     )
 }

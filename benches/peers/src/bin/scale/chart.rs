@@ -68,7 +68,8 @@ fn lines(
     let numbers = all
         .iter()
         .flat_map(|(_, measured)| names.iter().map(|(name, _)| measured.number(name)));
-    let highest = numbers.fold(1.0, f64::max) * 1.1;
+    // With room above the lines for their names.
+    let highest = numbers.fold(1.0, f64::max) * 1.7;
     let sizes = *first as f64 * 0.9..*last as f64 * 1.1;
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))

@@ -12,10 +12,14 @@ use crate::arguments::{Arguments, Child};
 pub const VALUE_LEN: usize = 8;
 /// Most gets of each kind.
 const GETS: u64 = 5_000_000;
-/// Most overwrites: so few that compaction has hardly anything to do.
+/// Most overwrites.
 const OVERWRITES: u64 = 1_000_000;
-/// How many pairs are put before a kill.
-pub const PUT_BEFORE_KILL: u64 = 100_000;
+/// One pair in so many is overwritten, in all sizes alike: so few that compaction has nothing to do.
+const OVERWRITTEN: u64 = 20;
+/// One pair in so many is put before the kill, but no more than [`MOST_BEFORE_KILL`].
+pub const PUT_BEFORE_KILL: u64 = 100;
+/// Most pairs that are put before the kill.
+pub const MOST_BEFORE_KILL: u64 = 100_000;
 
 /// Does what `child` says, and prints names and numbers.
 pub fn live(child: Child, arguments: &Arguments) {
@@ -115,9 +119,13 @@ fn work(mut run: Run<'_>, before: [u64; 2]) {
         "memory\t{}",
         now[0].saturating_sub(before[0]) as f64 / count as f64
     );
-    run.time("overwrite", OVERWRITES.min(count), |run, draw| {
-        run.put(mix(!draw) % count, 1);
-    });
+    run.time(
+        "overwrite",
+        OVERWRITES.min(count / OVERWRITTEN),
+        |run, draw| {
+            run.put(mix(!draw) % count, 1);
+        },
+    );
 }
 
 /// Prints how long it took to the first answer, and looks at some pairs.
@@ -130,7 +138,7 @@ fn opened(mut run: Run<'_>, began: Instant, child: Child) {
         assert!(run.has(number, 0..=1), "pair {number} is not as it was put");
     }
     if child == Child::OpenAndDie {
-        for draw in 0..PUT_BEFORE_KILL.min(count) {
+        for draw in 0..MOST_BEFORE_KILL.min(count / PUT_BEFORE_KILL) {
             run.put(mix(!draw) % count, 1);
         }
     }

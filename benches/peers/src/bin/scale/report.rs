@@ -7,7 +7,7 @@ use freyja_peers::pairs::KEY_LEN;
 use freyja_peers::table::Table;
 
 use crate::arguments::Arguments;
-use crate::life::VALUE_LEN;
+use crate::life::{MOST_BEFORE_KILL, PUT_BEFORE_KILL, VALUE_LEN};
 use crate::run::Measured;
 
 /// What is measured in nanoseconds an operation.
@@ -21,13 +21,14 @@ pub fn text(all: &[(u64, Measured)], arguments: &Arguments, commit: &str) -> Str
         "{}, {}; files on {}. Measured: {commit}.\n\n\
          `make bench-scale BENCH_ARGUMENTS=\"{}\"`: {KEY_LEN} B keys in no order, {VALUE_LEN} B values, one thread, nothing synced, through the C functions; medians of {} rounds. \
          Nanoseconds are the time until all were done by their number; those in parentheses are what the benchmark itself took, measured with a store that stores nothing, and are contained. RAM is what no file backs, \
-         with the keys, on top of what the process had before. Reopening ends with the first answer; before the kill, {} pairs of the reopened store were overwritten.\n",
+         with the keys, on top of what the process had before. Reopening ends with the first answer; before the kill one pair in {} of the reopened store was overwritten, but at most {}. So little is overwritten that nothing is compacted.\n",
         machine::date(),
         machine::description(),
         machine::file_system(&arguments.directory),
         arguments.given,
         arguments.rounds,
-        crate::life::PUT_BEFORE_KILL,
+        PUT_BEFORE_KILL,
+        MOST_BEFORE_KILL,
     );
     let headings = OPERATIONS.map(|operation| format!("{operation}, ns"));
     let mut table_headings = vec!["pairs"];

@@ -48,10 +48,11 @@ pub fn build() -> PathBuf {
         return path.into();
     }
     let executable = env::current_exe().expect("the benchmark knows where it is");
-    let profile = executable.ancestors().find(|folder| {
-        ["release", "debug", "peers"]
-            .iter()
-            .any(|it| folder.ends_with(it))
+    // Not the program itself, which may be called like a profile.
+    let mut folders = executable.ancestors().skip(1);
+    let profile = folders.find(|folder| {
+        let profiles = ["release", "debug", "peers"];
+        profiles.iter().any(|profile| folder.ends_with(profile))
     });
     let target = profile.and_then(Path::parent);
     let target = target
