@@ -11,6 +11,7 @@ use parking_lot::MutexGuard;
 
 use super::growth::{Newcomer, Shortage};
 use super::hash::{KeyHash, SeededHash};
+use super::probe::Found;
 use super::shard::{KeyPlace, Shard, Writer};
 use super::table::{Position, Table};
 use super::{Index, Location, reserve};
@@ -41,8 +42,8 @@ pub struct Reserved<'i, 'k, H: KeyHash = SeededHash> {
     index: &'i Index<H>,
     guard: &'i Guard,
     changes: &'k [Change<'k>],
-    /// Of each change for which all is ready, where the key's record lies so far.
-    known: Vec<Option<Location>>,
+    /// Of each change for which all is ready, the key's entry as it was found, if it had one.
+    known: Vec<Option<Found>>,
     shards: Vec<Held<'i>>,
     location_bits: u32,
     applied: bool,
@@ -57,7 +58,7 @@ struct Held<'i> {
 }
 
 thread_local! {
-    static KNOWN: Cell<Vec<Option<Location>>> = const { Cell::new(Vec::new()) };
+    static KNOWN: Cell<Vec<Option<Found>>> = const { Cell::new(Vec::new()) };
     static SHARDS: Cell<Vec<Held<'static>>> = const { Cell::new(Vec::new()) };
 }
 
@@ -166,8 +167,8 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                     return Ok(Outcome::Split);
                 }
             };
-            if let Some(location) = found {
-                known(location);
+            if let Some(found) = found {
+                known(found.location);
             }
             self.known.push(found);
             held.changes.end = number + 1;
@@ -186,7 +187,8 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
 
     /// The changes, each with the location that is known of its key and will be replaced.
     pub fn known(&self) -> impl Iterator<Item = (&Change<'_>, Option<Location>)> {
-        self.changes.iter().zip(self.known.iter().copied())
+        let known = self.known.iter().map(|it| it.map(|found| found.location));
+        self.changes.iter().zip(known)
     }
 
     /// Makes all the changes, which cannot fail. `location` says where a key's new record lies, in no more bits than were
@@ -198,7 +200,13 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
             for number in held.changes.clone() {
                 let (change, known) = (&self.changes[number], self.known[number]);
                 let position = match known {
-                    Some(known) => table.position_of(change.hash, |it, _| it == Some(known)),
+                    // Where it was, unless it has moved to make room for a key of a later change.
+                    Some(known) if table.has(known.position, known.location) => {
+                        Some(known.position)
+                    }
+                    Some(known) => {
+                        table.position_of(change.hash, |it, _| it == Some(known.location))
+                    }
                     None if change.inserts => reserved_slot(table, change),
                     None => continue,
                 };
@@ -227,7 +235,7 @@ impl<'i> Held<'i> {
         change: &Change<'_>,
         newcomer: Newcomer,
         guard: &'i Guard,
-    ) -> Result<std::result::Result<Option<Location>, Shortage>> {
+    ) -> Result<std::result::Result<Option<Found>, Shortage>> {
         let Change { hash, key, .. } = *change;
         let table = self.shard.table().load(guard);
         if change.inserts && table.encoding().location_bits() < newcomer.location_bits {
@@ -239,7 +247,7 @@ impl<'i> Held<'i> {
             found => found?,
         };
         if let Some(found) = found {
-            return Ok(Ok(Some(found.location)));
+            return Ok(Ok(Some(found)));
         }
         if !change.inserts {
             return Ok(Ok(None));
@@ -270,7 +278,7 @@ impl<'i> Held<'i> {
     }
 
     /// Gives back what was reserved.
-    fn release(&mut self, table: &Table, changes: &[Change<'_>], known: &[Option<Location>]) {
+    fn release(&mut self, table: &Table, changes: &[Change<'_>], known: &[Option<Found>]) {
         let new = changes.iter().zip(known);
         let new = new.filter(|(change, known)| change.inserts && known.is_none());
         for (change, _) in new {

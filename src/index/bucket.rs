@@ -11,6 +11,7 @@
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
+use crate::memory::lanes::equal_lanes;
 use crate::memory::page_list::WordLine;
 
 /// Slots of a bucket.
@@ -30,12 +31,6 @@ const HEADER_SHIFT: u32 = 32;
 const DISPLACED_SHIFT: u32 = HEADER_SHIFT + SLOTS as u32;
 const OVERFLOW_SHIFT: u32 = DISPLACED_SHIFT + SLOTS as u32;
 const UPPER_FIELD_BITS: u32 = FIELD_BITS - 32;
-
-/// One in each 16-bit lane.
-const LANES: u64 = 0x0001_0001_0001_0001;
-
-/// Multiplying by this brings the lowest bits of the four lanes together in bits 48 to 51.
-const GATHER: u64 = 1 << 48 | 1 << 33 | 1 << 18 | 1 << 3;
 
 /// Where an entry of the home bucket went instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,17 +74,10 @@ impl Lanes {
         (self.0[2] >> DISPLACED_SHIFT) as u32 & ALL_SLOTS
     }
 
-    /// A bit for each occupied slot with this tag: all lanes of a word compared at once.
+    /// A bit for each occupied slot with this tag.
     #[inline]
     pub(super) fn matches(&self, tag: u32) -> u32 {
-        let tags = u64::from(tag) * LANES;
-        let equal = |word: u64| {
-            // Per lane a 12-bit difference; 0x1000 minus it keeps bit 12 only if it is zero, and never borrows.
-            let difference = (word >> UPPER_FIELD_BITS & (LANES * 0xfff)) ^ tags;
-            let zero = (LANES * 0x1000 - difference) >> TAG_BITS & LANES;
-            (zero.wrapping_mul(GATHER) >> 48) as u32
-        };
-        (equal(self.0[0]) | equal(self.0[1]) << 4 | equal(self.0[2]) << 8) & self.occupied()
+        equal_lanes::<{ UPPER_FIELD_BITS as i32 }>(self.0, tag as u16) & self.occupied()
     }
 
     #[inline]
@@ -151,6 +139,36 @@ impl Bucket {
     pub(super) fn field(&self, slot: usize) -> u64 {
         self.lanes.joined(self.fields[slot / 2], slot)
     }
+
+    /// What is in the slots.
+    #[inline]
+    pub(super) fn contents(&self) -> [Content; SLOTS] {
+        std::array::from_fn(|slot| {
+            let lower = self.fields[slot / 2] >> (slot % 2 * 32) & 0xffff_ffff;
+            Content(self.lane(slot) << 32 | lower)
+        })
+    }
+}
+
+/// What is in a slot, in one number: the tag above the field.
+#[derive(Clone, Copy)]
+pub(super) struct Content(u64);
+
+impl Content {
+    #[inline]
+    pub(super) fn new(tag: u32, field: u64) -> Self {
+        Self(u64::from(tag) << FIELD_BITS | field)
+    }
+
+    #[inline]
+    pub(super) fn tag(self) -> u32 {
+        (self.0 >> FIELD_BITS) as u32
+    }
+
+    #[inline]
+    pub(super) fn field(self) -> u64 {
+        self.0 & ((1 << FIELD_BITS) - 1)
+    }
 }
 
 impl Deref for Bucket {
@@ -175,28 +193,41 @@ impl Slots<'_> {
     }
 
     #[inline]
-    pub(super) fn set(self, slot: usize, tag: u32, field: u64, displaced: bool) {
-        self.write(slot, tag, field);
+    pub(super) fn set(self, slot: usize, content: Content, displaced: bool) {
+        self.write(slot, content);
         let bits = 1 << HEADER_SHIFT | u64::from(displaced) << DISPLACED_SHIFT;
         self.update(7, 0, bits << slot);
     }
 
     /// Puts an entry of this home into a free slot that was never occupied.
     #[inline]
-    pub(super) fn put_new(self, slot: usize, tag: u32, field: u64) {
-        let lane = u64::from(tag) << UPPER_FIELD_BITS | field >> 32;
-        self.update(slot / 2, 0, (field & 0xffff_ffff) << (slot % 2 * 32));
+    pub(super) fn put_new(self, slot: usize, content: Content) {
+        let (lane, lower) = (content.0 >> 32, content.0 & 0xffff_ffff);
+        self.update(slot / 2, 0, lower << (slot % 2 * 32));
         self.update(FIRST_LANES + slot / 4, 0, lane << (slot % 4 * 16));
         self.update(7, 0, 1 << (HEADER_SHIFT as usize + slot));
     }
 
-    pub(super) fn set_field(self, slot: usize, field: u64) {
-        let tag = Lanes::load(self.0).tag(slot);
-        self.write(slot, tag, field);
+    #[inline]
+    pub(super) fn content(self, slot: usize) -> Content {
+        let lower = self.word(slot / 2) >> (slot % 2 * 32) & 0xffff_ffff;
+        let lane = self.word(FIRST_LANES + slot / 4) >> (slot % 4 * 16) & 0xffff;
+        Content(lane << 32 | lower)
     }
 
+    /// Replaces what is in an occupied slot.
+    #[inline]
+    pub(super) fn write(self, slot: usize, content: Content) {
+        let (lane, lower) = (content.0 >> 32, content.0 & 0xffff_ffff);
+        let shift = slot % 2 * 32;
+        self.update(slot / 2, 0xffff_ffff << shift, lower << shift);
+        let shift = slot % 4 * 16;
+        self.update(FIRST_LANES + slot / 4, 0xffff << shift, lane << shift);
+    }
+
+    #[inline]
     pub(super) fn clear(self, slot: usize) {
-        self.write(slot, 0, 0);
+        self.write(slot, Content(0));
         self.update(7, (1 << HEADER_SHIFT | 1 << DISPLACED_SHIFT) << slot, 0);
     }
 
@@ -218,19 +249,6 @@ impl Slots<'_> {
 
     fn overflow(self, overflow: Overflow) -> u64 {
         self.word(7) >> overflow.shift() & Overflow::MAXIMUM
-    }
-
-    #[inline]
-    fn write(self, slot: usize, tag: u32, field: u64) {
-        let shift = slot % 2 * 32;
-        self.update(
-            slot / 2,
-            0xffff_ffff << shift,
-            (field & 0xffff_ffff) << shift,
-        );
-        let shift = slot % 4 * 16;
-        let lane = u64::from(tag) << UPPER_FIELD_BITS | field >> 32;
-        self.update(FIRST_LANES + slot / 4, 0xffff << shift, lane << shift);
     }
 
     #[inline]
@@ -258,7 +276,8 @@ mod tests {
         let line = WordLine::default();
         let slots = Slots(&line);
         for slot in [3, 0, 9, 8, 5, 1, 2, 7, 4, 6] {
-            slots.set(slot, 0xfff - slot as u32, field(slot), slot % 3 == 0);
+            let content = Content::new(0xfff - slot as u32, field(slot));
+            slots.set(slot, content, slot % 3 == 0);
         }
         assert_eq!(slots.free(), None);
         let bucket = Bucket::load(&line);
@@ -270,7 +289,11 @@ mod tests {
             assert_eq!(bucket.tag(slot), 0xfff - slot as u32);
             assert_eq!(bucket.field(slot), field(slot));
         }
-        slots.set_field(6, field(60));
+        assert_eq!(
+            (slots.content(6).tag(), slots.content(6).field()),
+            (0xff9, field(6))
+        );
+        slots.write(6, Content::new(0xff9, field(60)));
         slots.clear(9);
         assert_eq!(slots.free(), Some(9));
         let bucket = Bucket::load(&line);
@@ -285,8 +308,8 @@ mod tests {
         for slot in 0..SLOTS {
             let tag = 0xabc ^ (slot as u32 * 0x111);
             assert_eq!(Slots(&put).free(), Some(slot));
-            Slots(&set).set(slot, tag, field(slot), false);
-            Slots(&put).put_new(slot, tag, field(slot));
+            Slots(&set).set(slot, Content::new(tag, field(slot)), false);
+            Slots(&put).put_new(slot, Content::new(tag, field(slot)));
             assert_eq!(Bucket::load(&put), Bucket::load(&set));
         }
         assert_eq!(Slots(&put).free(), None);
@@ -306,7 +329,7 @@ mod tests {
             for slot in 0..SLOTS {
                 let equal = pattern >> slot & 1 == 1;
                 let tag = if equal { tag } else { other[slot % 4] };
-                Slots(&line).set(slot, tag, field(slot), false);
+                Slots(&line).set(slot, Content::new(tag, field(slot)), false);
             }
             assert_eq!(Bucket::load(&line).matches(tag), pattern);
             if pattern != 0 {

@@ -1,10 +1,11 @@
 //! Carrying entries from one table, or two, to another, new one.
 
-use super::displaced::{Displaced, DisplacedList};
+use super::carried::{Carriage, Carried};
+use super::displaced::DisplacedList;
 use super::filling::copy_key;
 use super::hash::KeyHash;
 use super::shard::Totals;
-use super::table::{Half, NO_REFERENCE, Stored, Table};
+use super::table::{Half, NO_REFERENCE, Table};
 use super::{Index, epoch::Guard};
 use crate::error::Result;
 use crate::memory::key_slab::KeyAppender;
@@ -69,16 +70,16 @@ impl Source<'_> {
         }
     }
 
-    /// What is known of an entry's hash below the bits of the new shard, from its `fingerprint` here.
-    #[inline]
-    fn known(&self, fingerprint: u64) -> u64 {
+    /// Which bits of an entry's fingerprint here are not known below those of the new shard, because it has them itself, and
+    /// which are known besides.
+    fn dropped_and_added(&self) -> (u64, u64) {
         let bits = self.table.encoding().fingerprint_bits();
         match self.part {
-            Part::All | Part::Into(Half::Lower) => fingerprint,
+            Part::All | Part::Into(Half::Lower) => (0, 0),
             // The first bit is the shard's now.
-            Part::Half(_) => fingerprint & ((1 << (bits - 1)) - 1),
+            Part::Half(_) => (1 << (bits - 1), 0),
             // The shard's last bit comes before the others.
-            Part::Into(Half::Upper) => fingerprint | 1 << bits,
+            Part::Into(Half::Upper) => (0, 1 << bits),
         }
     }
 }
@@ -141,50 +142,46 @@ impl<'a, H: KeyHash> Copier<'a, H> {
     /// Fingerprints are in the order of the buckets, so that both tables are walked through from one end to the other.
     fn copy_homes(&mut self, source: &Source<'_>, hash_again: bool) -> Result<bool> {
         let Source { table: old, part } = *source;
-        let table = self.table;
-        let dropped_bits = source
+        let (old_encoding, encoding) = (old.encoding(), self.table.encoding());
+        assert!(
+            old_encoding.location_bits() <= encoding.location_bits(),
+            "the new table has room for all locations"
+        );
+        let too_many = source
             .known_bits()
-            .saturating_sub(table.encoding().fingerprint_bits());
-        let mut all_readable = true;
-        let mut bucket = usize::MAX;
-        old.for_each_of(part.half(), |stored| {
-            let fingerprint = old.fingerprint(&stored);
-            // An entry that is only reserved belongs to no half: who reserves it does so again in the half it leads to.
-            let is_wanted = |half| half == old.half(fingerprint) && stored.location.is_some();
-            if !all_readable || !part.half().is_none_or(is_wanted) {
-                return Ok(());
+            .saturating_sub(encoding.fingerprint_bits());
+        let (dropped, added) = source.dropped_and_added();
+        let keys = old.keys().filter(|_| self.appender.is_some());
+        let slab = keys.map(|keys| keys.slab().view()).transpose()?;
+        let mut carriage = Carriage::new();
+        for number in 0..old.stash().end {
+            carriage.load(old, number, part.half());
+            let entries = carriage.entries();
+            self.totals.keys += entries.len() as u64;
+            if hash_again && !self.hash_again(old, entries) {
+                return Ok(false);
             }
-            let fingerprint = if hash_again {
-                let hashed = self.hash_again(old, &stored, fingerprint);
-                all_readable = hashed.is_some();
-                match hashed {
-                    Some(fingerprint) => fingerprint,
-                    None => return Ok(()),
+            if let (Some(appender), Some(slab)) = (&mut self.appender, &slab) {
+                // Of a whole shard it is known.
+                if part.is_half() {
+                    self.totals.missing += missing(entries);
                 }
-            } else {
-                source.known(fingerprint) >> dropped_bits
-            };
-            let mut reference = stored.reference;
-            if let Some(keys) = old.keys() {
-                if self.appender.is_some() && bucket != stored.position.bucket {
-                    bucket = stored.position.bucket;
-                    old.prefetch_keys_ahead(part.half(), bucket);
+                old.prefetch_keys_ahead(part.half(), number, slab);
+                for entry in &mut *entries {
+                    entry.reference = copy_key(slab, entry.reference, appender, &mut self.scratch)?;
                 }
-                self.totals.missing += u64::from(reference == NO_REFERENCE);
-                let appender = self.appender.as_deref_mut();
-                reference = copy_key(keys.slab(), reference, appender, &mut self.scratch)?;
             }
-            self.totals.keys += 1;
-            if !table.put_home(fingerprint, stored.location, reference) {
-                self.displaced.push(Displaced {
-                    fingerprint,
-                    location: stored.location,
-                    reference,
-                })?;
+            for entry in entries {
+                if !hash_again {
+                    let known = entry.fingerprint & !dropped | added;
+                    entry.fingerprint = known.wrapping_shr(too_many);
+                }
+                if !self.table.put_home(entry) {
+                    self.displaced.push(*entry)?;
+                }
             }
-            Ok(())
-        })?;
-        Ok(all_readable)
+        }
+        Ok(true)
     }
 
     /// Places entries whose home is full, and answers for how many there is no place.
@@ -199,15 +196,33 @@ impl<'a, H: KeyHash> Copier<'a, H> {
         homeless
     }
 
-    /// The new fingerprint of an entry of `old` from its key, or `None` if that cannot be read: if it reads, but its hash is
-    /// not the one that is known, it was damaged.
-    fn hash_again(&mut self, old: &Table, stored: &Stored, fingerprint: u64) -> Option<u64> {
-        let key = self
-            .index
-            .key_of(old, self.guard, stored, &mut self.scratch);
-        let hash = self.index.hash(key.ok()?);
-        let known = old.encoding().fingerprint_of(hash);
+    /// Gives `entries` of `old` the fingerprints of their keys' hashes; `false` if one cannot be read, or reads, but has not the
+    /// hash that is known of it: then it was damaged.
+    #[cold]
+    fn hash_again(&mut self, old: &Table, entries: &mut [Carried]) -> bool {
         let encoding = self.table.encoding();
-        (known == fingerprint).then(|| encoding.fingerprint_of(hash))
+        entries.iter_mut().all(|entry| {
+            let (location, reference) = (entry.location, entry.reference);
+            let scratch = &mut self.scratch;
+            let key = self
+                .index
+                .key_of(old, self.guard, location, reference, scratch);
+            let Ok(key) = key else {
+                return false;
+            };
+            let hash = self.index.hash(key);
+            let known = entry.fingerprint;
+            entry.fingerprint = encoding.fingerprint_of(hash);
+            known == old.encoding().fingerprint_of(hash)
+        })
     }
+}
+
+/// How many of `entries` have no key in memory.
+#[inline]
+fn missing(entries: &[Carried]) -> u64 {
+    let missing = entries
+        .iter()
+        .filter(|entry| entry.reference == NO_REFERENCE);
+    missing.count() as u64
 }

@@ -74,7 +74,7 @@ impl Directory {
     #[inline]
     fn entry(&self, hash: u64) -> usize {
         // Two shifts, because one by 64 would not be defined.
-        (hash >> 1 >> (u64::BITS - 1 - self.depth)) as usize
+        (hash >> 1).wrapping_shr(u64::BITS - 1 - self.depth) as usize
     }
 
     /// This directory with `halves` in place of the one shard that `hash` leads to.

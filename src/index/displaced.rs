@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Location;
+use super::carried::Carried;
 use crate::error::Result;
 use crate::memory::page_arena::PageArena;
 use crate::memory::page_list::{LINES, PageList, WordLine};
@@ -13,16 +14,7 @@ const ENTRY_WORDS: usize = 2;
 const ENTRIES_PER_LINE: usize = 8 / ENTRY_WORDS;
 const ENTRIES_PER_PAGE: usize = LINES * ENTRIES_PER_LINE;
 
-/// An entry as the new table will know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Displaced {
-    pub(super) fingerprint: u64,
-    /// `None` for an entry that is reserved and has no location yet.
-    pub(super) location: Option<Location>,
-    pub(super) reference: u32,
-}
-
-/// A list of them, in pages that the index has anyway: on the C library's heap the largest of these lists would leave its length
+/// A list of entries, in pages that the index has anyway: on the C library's heap the largest of these lists would leave its length
 /// behind in every thread.
 pub(super) struct DisplacedList {
     pages: PageList<WordLine, 8>,
@@ -40,7 +32,7 @@ impl DisplacedList {
     ///
     /// # Errors
     /// `Memory`, and the list is as it was.
-    pub(super) fn push(&mut self, entry: Displaced) -> Result<()> {
+    pub(super) fn push(&mut self, entry: Carried) -> Result<()> {
         if self.length == self.pages.count() * ENTRIES_PER_PAGE {
             self.pages.add()?;
         }
@@ -57,12 +49,12 @@ impl DisplacedList {
     }
 
     /// All entries, in the order in which they were appended.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Displaced> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Carried> {
         (0..self.length).map(|number| {
             let words = self.words(number);
             let [fingerprint, packed] =
                 std::array::from_fn(|word| words[word].load(Ordering::Relaxed));
-            Displaced {
+            Carried {
                 fingerprint,
                 location: Location::new(packed & ((1 << Location::BITS) - 1)),
                 reference: (packed >> Location::BITS) as u32,
@@ -87,7 +79,7 @@ mod tests {
     fn entries_come_back_as_they_were_and_in_their_order() {
         let arena = Arc::new(PageArena::new(usize::MAX));
         let mut list = DisplacedList::new(arena.clone()).unwrap();
-        let entry = |number: u64| Displaced {
+        let entry = |number: u64| Carried {
             fingerprint: u64::MAX - number,
             location: Location::new(number * 0x5_1234_5678 % (1 << Location::BITS)),
             reference: [number as u32, NO_REFERENCE][(number % 2) as usize],
@@ -108,7 +100,7 @@ mod tests {
     fn without_a_page_the_list_is_as_it_was() {
         let arena = Arc::new(PageArena::new(2 << 20));
         let mut list = DisplacedList::new(arena.clone()).unwrap();
-        let entry = Displaced {
+        let entry = Carried {
             fingerprint: 1,
             location: Location::new(2),
             reference: 3,

@@ -19,6 +19,9 @@ const LEAST_LOCATION_BITS: u32 = 12;
 const FEW_TAGS: u64 = 1 << (TAG_BITS - 1);
 
 /// How the entries of one table are written down.
+///
+/// Depth and widths are below 64, and a fingerprint has a bit at least, so that shifts by them lose nothing by being the
+/// wrapping ones, which are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Encoding {
     /// Leading hash bits that all keys of the shard share. What a lookup needs lies together.
@@ -95,27 +98,34 @@ impl Encoding {
     /// The fingerprint of `hash`.
     #[inline]
     pub(super) fn fingerprint_of(&self, hash: u64) -> u64 {
-        hash << self.depth >> (u64::BITS - self.fingerprint_bits)
+        let below_shard = hash.wrapping_shl(self.depth);
+        below_shard.wrapping_shr(u64::BITS.wrapping_sub(self.fingerprint_bits))
     }
 
     /// The home bucket and tag of a fingerprint.
     #[inline]
     pub(super) fn home_and_tag(&self, fingerprint: u64) -> (usize, u64) {
         // A fingerprint has 47 bits at most, a number of buckets 12, so nothing is lost.
-        let scaled = fingerprint * u64::from(self.buckets);
-        let rest = scaled & ((1 << self.fingerprint_bits) - 1);
+        let scaled = fingerprint.wrapping_mul(u64::from(self.buckets));
+        let rest = scaled & lowest(self.fingerprint_bits);
         // `rest` divided by the number of buckets. What the reciprocal is too large by does not show in the quotient of a
         // number of at most 47 bits.
         let tag = (u128::from(rest) * u128::from(self.reciprocal)) >> 64;
-        ((scaled >> self.fingerprint_bits) as usize, tag as u64)
+        let home = scaled.wrapping_shr(self.fingerprint_bits);
+        (home as usize, tag as u64)
     }
 
     /// The fingerprint of an entry with this home and tag, in a table with buckets. For a tag that no entry of that home has, another one's.
     #[inline]
     pub(super) fn fingerprint(&self, home: usize, tag: u64) -> u64 {
-        let above = (home as u64) << self.fingerprint_bits;
-        let first = self.quotient(above + u64::from(self.buckets) - 1);
-        first + tag
+        self.first_fingerprint(home).wrapping_add(tag)
+    }
+
+    /// The fingerprint of the entry of this home whose tag is 0.
+    #[inline]
+    pub(super) fn first_fingerprint(&self, home: usize) -> u64 {
+        let above = (home as u64).wrapping_shl(self.fingerprint_bits);
+        self.quotient(above.wrapping_add(u64::from(self.buckets) - 1))
     }
 
     /// `number`, of at most 59 bits, divided by the number of buckets.
@@ -123,16 +133,18 @@ impl Encoding {
     fn quotient(&self, number: u64) -> u64 {
         // The reciprocal is less than 2^-64 too large, so that a quotient is too large by one at most.
         let quotient = ((u128::from(number) * u128::from(self.reciprocal)) >> 64) as u64;
-        quotient - u64::from(quotient * u64::from(self.buckets) > number)
+        let product = quotient.wrapping_mul(u64::from(self.buckets));
+        quotient.wrapping_sub(u64::from(product > number))
     }
 
     /// The tag's bits that stand before the location.
     #[inline]
     pub(super) fn upper_tag(&self, field: u64) -> u64 {
-        field >> self.location_bits
+        field.wrapping_shr(self.location_bits)
     }
 
     /// The whole tag of a slot.
+    #[inline]
     pub(super) fn tag(&self, lane: u32, field: u64) -> u64 {
         self.upper_tag(field) << TAG_BITS | u64::from(lane)
     }
@@ -140,13 +152,19 @@ impl Encoding {
     /// The location in an occupied slot; `None` if the slot is only reserved.
     #[inline]
     pub(super) fn location(&self, field: u64) -> Option<Location> {
-        Location::new(field & ((1 << self.location_bits) - 1))
+        Location::new(field & lowest(self.location_bits))
     }
 
     /// The field of a slot that is only reserved: it has this tag and no location yet.
     #[inline]
     pub(super) fn field_without_location(&self, tag: u64) -> u64 {
-        tag >> TAG_BITS << self.location_bits
+        (tag >> TAG_BITS).wrapping_shl(self.location_bits)
+    }
+
+    /// The field of a slot with this tag, and a location, if it has one, that is known to have few enough bits.
+    #[inline]
+    pub(super) fn field_as_short(&self, tag: u64, location: Option<Location>) -> u64 {
+        self.field_without_location(tag) | location.map_or(0, Location::raw)
     }
 
     /// The field of a slot with this tag and a location that has few enough bits.
@@ -156,7 +174,7 @@ impl Encoding {
             location.bits() <= self.location_bits,
             "the caller asked for fewer bits"
         );
-        tag >> TAG_BITS << self.location_bits | location.raw()
+        self.field_without_location(tag) | location.raw()
     }
 
     /// The field of a slot that had `field` and gets another location.
@@ -166,7 +184,7 @@ impl Encoding {
             location.bits() <= self.location_bits,
             "the caller asked for fewer bits"
         );
-        field >> self.location_bits << self.location_bits | location.raw()
+        field & !lowest(self.location_bits) | location.raw()
     }
 }
 
@@ -174,6 +192,12 @@ impl Encoding {
 #[inline]
 pub(super) fn lane(tag: u64) -> u32 {
     tag as u32 & ((1 << TAG_BITS) - 1)
+}
+
+/// The lowest `bits` bits, of which there are fewer than 64.
+#[inline]
+fn lowest(bits: u32) -> u64 {
+    !u64::MAX.wrapping_shl(bits)
 }
 
 /// The most fingerprint bits of which bucket and tag can tell.

@@ -3,7 +3,7 @@
 use super::Location;
 use super::hash::KeyHash;
 use super::probe::{Comparison, Found};
-use super::table::{NO_REFERENCE, Stored, Table};
+use super::table::{NO_REFERENCE, Table};
 use super::{Index, epoch::Guard};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -61,7 +61,7 @@ impl<H: KeyHash> Index<H> {
         })
     }
 
-    /// The key of an entry, in place or in `scratch`.
+    /// The key of the entry of `table` that has `location` and `reference`, in place or in `scratch`.
     ///
     /// # Errors
     /// Those of [`KeyReader::read`]; `Invalid` for an entry that is only reserved, if keys are on disk.
@@ -69,15 +69,14 @@ impl<H: KeyHash> Index<H> {
         &self,
         table: &'a Table,
         guard: &Guard,
-        stored: &Stored,
+        location: Option<Location>,
+        reference: u32,
         scratch: &'a mut Vec<u8>,
     ) -> Result<&'a [u8]> {
         match table.keys() {
-            Some(keys) if stored.reference != NO_REFERENCE => {
-                keys.slab().key(stored.reference, scratch)
-            }
+            Some(keys) if reference != NO_REFERENCE => keys.slab().key(reference, scratch),
             _ => {
-                let location = stored.location.ok_or_else(|| {
+                let location = location.ok_or_else(|| {
                     Error::new(ErrorKind::Invalid, "a reserved entry's key is not known")
                 })?;
                 self.reader.read(guard, location, scratch)?;

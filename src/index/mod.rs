@@ -31,6 +31,7 @@ use crate::memory::page_arena::PageArena;
 mod batch;
 mod bucket;
 mod bulk;
+mod carried;
 mod copier;
 mod directory;
 mod displaced;
@@ -368,11 +369,14 @@ impl<H: KeyHash> Index<H> {
             // What comes before `first` was visited before the shard was merged with its sibling.
             let least = table.encoding().fingerprint_of(first);
             table.for_each(|stored| {
-                if table.fingerprint(&stored) < least {
+                if stored.fingerprint < least {
                     return Ok(());
                 }
                 if let Some(location) = stored.location {
-                    visit(self.key_of(table, &guard, &stored, &mut scratch)?, location);
+                    let reference = stored.reference;
+                    let key =
+                        self.key_of(table, &guard, stored.location, reference, &mut scratch)?;
+                    visit(key, location);
                 }
                 Ok(())
             })?;
@@ -383,7 +387,7 @@ impl<H: KeyHash> Index<H> {
 }
 
 /// Reserves a slot, and slab bytes where keys are in memory, or tells what is short.
-#[inline]
+#[inline(always)]
 fn reserve(
     table: &Table,
     writer: &mut Writer,

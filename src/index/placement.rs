@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Location;
-use super::bucket::{Bucket, Overflow, Slots};
+use super::bucket::{Bucket, Content, Overflow, Slots};
 use super::encoding::lane;
 use super::table::{Position, Table};
 use crate::memory::prefetch::prefetch;
@@ -65,8 +65,11 @@ impl Table {
         };
         self.change(|| {
             let displaced = overflow == Some(Overflow::Second);
-            self.slots(position.bucket)
-                .set(position.slot, lane(tag), field, displaced);
+            self.slots(position.bucket).set(
+                position.slot,
+                Content::new(lane(tag), field),
+                displaced,
+            );
             self.set_reference(position, reference);
             if overflow == Some(Overflow::Stash) {
                 self.set_stash_home(position, home);
@@ -80,9 +83,11 @@ impl Table {
 
     /// Replaces the location of an entry.
     pub(super) fn set_location(&self, position: Position, location: Location) {
-        let field = Bucket::load(self.line(position.bucket)).field(position.slot);
-        let field = self.encoding().with_location(field, location);
-        self.change(|| self.slots(position.bucket).set_field(position.slot, field));
+        let slots = self.slots(position.bucket);
+        let content = slots.content(position.slot);
+        let field = self.encoding().with_location(content.field(), location);
+        let content = Content::new(content.tag(), field);
+        self.change(|| slots.write(position.slot, content));
     }
 
     /// Notes where in the slab the key of an entry is from now on.
@@ -93,6 +98,11 @@ impl Table {
     /// Removes the entry with `hash` at `position`.
     pub(super) fn clear(&self, hash: u64, position: Position) {
         let (home, _) = self.home(hash);
+        self.clear_at(home, position);
+    }
+
+    /// Removes the entry at `position` that has this home.
+    pub(super) fn clear_at(&self, home: usize, position: Position) {
         let overflow = self.overflow_of(home, position.bucket);
         self.change(|| {
             self.slots(position.bucket).clear(position.slot);
@@ -146,35 +156,39 @@ impl Table {
 
     /// Moves an entry in one of the `slots` of a bucket to its other bucket, if one has room there.
     fn move_one_of(&self, mut slots: u32, bucket: &Bucket, crowded: usize) -> Option<Position> {
+        let mut others = [self.place(crowded); LOOKED_AT_TOGETHER];
         while slots != 0 {
-            let mut candidates = [None; LOOKED_AT_TOGETHER];
-            for candidate in &mut candidates {
-                if slots != 0 {
-                    let slot = slots.trailing_zeros() as usize;
-                    slots &= slots - 1;
-                    let other = self.other(crowded, bucket.tag(slot));
-                    prefetch(self.line(other));
-                    *candidate = Some((slot, other));
-                }
+            let mut ahead = slots;
+            for other in &mut others {
+                // Once there are no more, the crowded bucket itself, which has no room.
+                *other = self.place(match ahead {
+                    0 => crowded,
+                    _ => self.other(crowded, bucket.tag(ahead.trailing_zeros() as usize)),
+                });
+                prefetch(other.line);
+                ahead &= ahead.wrapping_sub(1);
             }
-            for (slot, other) in candidates.into_iter().flatten() {
-                if other != crowded
-                    && let Some(to) = self.free(other)
-                {
+            for other in &others {
+                if let Some(slot) = Slots(other.line).free() {
                     let from = Position {
                         bucket: crowded,
+                        slot: slots.trailing_zeros() as usize,
+                    };
+                    let to = Position {
+                        bucket: other.bucket,
                         slot,
                     };
                     self.relocate(bucket, from, to);
                     return Some(from);
                 }
+                slots &= slots.wrapping_sub(1);
             }
         }
         None
     }
 
     fn relocate(&self, bucket: &Bucket, from: Position, to: Position) {
-        let (tag, field) = (bucket.tag(from.slot), bucket.field(from.slot));
+        let content = Content::new(bucket.tag(from.slot), bucket.field(from.slot));
         let was_displaced = bucket.displaced() >> from.slot & 1 == 1;
         let reference = self.reference(from);
         let home = if was_displaced {
@@ -185,8 +199,7 @@ impl Table {
         self.change(|| {
             let moves = self.moves.load(Ordering::Relaxed);
             self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
-            self.slots(to.bucket)
-                .set(to.slot, tag, field, !was_displaced);
+            self.slots(to.bucket).set(to.slot, content, !was_displaced);
             self.set_reference(to, reference);
             self.slots(from.bucket).clear(from.slot);
             if was_displaced {

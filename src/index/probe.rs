@@ -7,6 +7,7 @@ use super::bucket::{Lanes, Overflow, SLOTS, TAG_BITS};
 use super::encoding::lane;
 use super::table::{NO_REFERENCE, Position, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::page_list::WordLine;
 use crate::memory::prefetch::prefetch;
 
 /// An entry whose key was compared.
@@ -45,6 +46,13 @@ struct Candidate {
     location: Option<Location>,
     /// If asked for.
     reference: u32,
+}
+
+/// A bucket's number, and where it is.
+#[derive(Clone, Copy)]
+pub(super) struct BucketPlace<'a> {
+    pub(super) bucket: usize,
+    pub(super) line: &'a WordLine,
 }
 
 impl Table {
@@ -110,6 +118,19 @@ impl Table {
         })
     }
 
+    /// Whether the entry with `location` is at `position`, which may be of an earlier table.
+    #[inline]
+    pub(super) fn has(&self, position: Position, location: Location) -> bool {
+        let Position { bucket, slot } = position;
+        if bucket >= self.stash().end {
+            return false;
+        }
+        let line = self.line(bucket);
+        let lanes = Lanes::load(line);
+        lanes.occupied() >> slot & 1 != 0
+            && self.encoding().location(lanes.field(line, slot)) == Some(location)
+    }
+
     /// Calls `visit` for every slot whose tag fits `hash`, until it answers. A slot is visited again if an
     /// entry moved meanwhile: an entry that was there throughout is never missed.
     #[inline]
@@ -120,10 +141,11 @@ impl Table {
     ) -> Option<R> {
         let (home, tag) = self.home(hash);
         let second = self.other(home, lane(tag));
+        let (home, second) = (self.place(home), self.place(second));
         // Many lookups need it as well; so it comes at the same time as the first.
-        prefetch(self.line(second));
+        prefetch(second.line);
         if REFERENCES {
-            self.prefetch_references(home);
+            self.prefetch_references(home.bucket);
         }
         loop {
             // Acquired, so that what is seen from now on is no older than this count.
@@ -141,7 +163,7 @@ impl Table {
                 }
             }
             if lanes.overflow(Overflow::Stash) > 0 {
-                let answer = self.probe_stash::<REFERENCES, R>(home, tag, &mut visit);
+                let answer = self.probe_stash::<REFERENCES, R>(home.bucket, tag, &mut visit);
                 if answer.is_some() {
                     return answer;
                 }
@@ -165,8 +187,15 @@ impl Table {
                 let slots = (0..SLOTS).filter(is_of_home);
                 slots.fold(0, |mask, slot| mask | 1 << slot)
             };
-            self.visit::<REFERENCES, R>(bucket, tag, of_home, visit).0
+            let place = self.place(bucket);
+            self.visit::<REFERENCES, R>(place, tag, of_home, visit).0
         })
+    }
+
+    #[inline]
+    pub(super) fn place(&self, bucket: usize) -> BucketPlace<'_> {
+        let line = self.line(bucket);
+        BucketPlace { bucket, line }
     }
 
     /// Calls `visit` for the slots of a bucket with `tag`, of those that `among` answers. Answers the lanes as well. There is
@@ -174,7 +203,7 @@ impl Table {
     #[inline(always)]
     fn visit<const REFERENCES: bool, R>(
         &self,
-        bucket: usize,
+        place: BucketPlace<'_>,
         tag: u64,
         among: impl Fn(&Lanes) -> u32,
         visit: &mut impl FnMut(Candidate) -> Option<R>,
@@ -182,9 +211,9 @@ impl Table {
         let mut unseen = u32::MAX;
         loop {
             let (lanes, candidate) = self.stable(|| {
-                let lanes = Lanes::load(self.line(bucket));
+                let lanes = Lanes::load(place.line);
                 let slots = lanes.matches(lane(tag)) & unseen & among(&lanes);
-                let candidate = self.candidate::<REFERENCES>(bucket, tag, &lanes, slots);
+                let candidate = self.candidate::<REFERENCES>(place, tag, &lanes, slots);
                 (lanes, candidate)
             });
             let Some(candidate) = candidate else {
@@ -201,7 +230,7 @@ impl Table {
     #[inline(always)]
     fn candidate<const REFERENCES: bool>(
         &self,
-        bucket: usize,
+        place: BucketPlace<'_>,
         tag: u64,
         lanes: &Lanes,
         mut slots: u32,
@@ -209,9 +238,10 @@ impl Table {
         while slots != 0 {
             let slot = slots.trailing_zeros() as usize;
             slots &= slots - 1;
-            let position = Position { bucket, slot };
-            let field = lanes.field(self.line(bucket), slot);
+            let field = lanes.field(place.line, slot);
             if self.encoding().upper_tag(field) == tag >> TAG_BITS {
+                let bucket = place.bucket;
+                let position = Position { bucket, slot };
                 return Some(Candidate {
                     position,
                     location: self.encoding().location(field),

@@ -98,7 +98,7 @@ impl<H: KeyHash> Index<H> {
 }
 
 /// A shape to try after one in which `homeless` of the entries found no place.
-fn roomier(shape: Shape, table: &Table, placed: u64, homeless: u64) -> Shape {
+pub(super) fn roomier(shape: Shape, table: &Table, placed: u64, homeless: u64) -> Shape {
     let in_stash = table.stash_entries();
     let larger = shape
         .larger()

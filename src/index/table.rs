@@ -14,20 +14,23 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Location;
-use super::bucket::{Bucket, SLOTS};
+use super::bucket::{Bucket, Lanes, SLOTS};
 use super::encoding::Encoding;
 use super::shape::{MAX_PAGES, Shape};
 use crate::error::{Error, Result};
 use crate::memory::budget::HeapCharge;
 use crate::memory::key_slab::KeySlab;
 use crate::memory::page_arena::{PAGE_BYTES, PageArena};
-use crate::memory::page_list::{ByteLine, LINES, PageList, WordLine};
+use crate::memory::page_list::{ByteLine, LINE_BYTES, LINES, PageList, WordLine};
 use crate::memory::prefetch::prefetch;
 use crate::memory::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 use crate::memory::sync::{hint, thread};
 
 /// A reference is 24 bits, the lowest byte first; the ten of a bucket share half a line.
 const REFERENCE_BYTES: usize = 3;
+
+/// Ten references, and two bytes that are left.
+pub(super) type References = [AtomicU8; LINE_BYTES / 2];
 
 /// The reference of an entry whose key is not in memory.
 pub(super) const NO_REFERENCE: u32 = 0xff_ffff;
@@ -51,6 +54,8 @@ pub(super) struct Stored {
     pub(super) position: Position,
     pub(super) home: usize,
     pub(super) tag: u64,
+    /// What home and tag tell of the entry's hash.
+    pub(super) fingerprint: u64,
 }
 
 /// References to keys in memory, ten beside each bucket, and the slab they lead to.
@@ -79,13 +84,9 @@ impl KeyMemory {
 
     /// The bytes of the ten references beside `bucket`.
     #[inline]
-    pub(super) fn references(&self, bucket: usize) -> &[AtomicU8] {
-        let (lower, upper) = self.line(bucket).0.split_at(32);
-        if bucket.is_multiple_of(2) {
-            lower
-        } else {
-            upper
-        }
+    pub(super) fn references(&self, bucket: usize) -> &References {
+        let (halves, _) = self.line(bucket).0.as_chunks();
+        &halves[bucket % 2]
     }
 }
 
@@ -196,35 +197,29 @@ impl Table {
 
     /// Calls `visit` with every entry, in the order of the buckets, until it fails.
     /// For the writer, or on a table that has no writer any more.
-    pub(super) fn for_each(&self, visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
-        self.for_each_of(None, visit)
-    }
-
-    /// The same, but of a half it is enough to visit its own entries.
-    #[inline]
-    pub(super) fn for_each_of(
-        &self,
-        half: Option<Half>,
-        mut visit: impl FnMut(Stored) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn for_each(&self, mut visit: impl FnMut(Stored) -> Result<()>) -> Result<()> {
         for number in 0..self.stash().end {
             let bucket = Bucket::load(self.line(number));
             let references = self.keys.as_ref().map(|keys| keys.references(number));
-            let mut slots = self.slots_of(half, number, &bucket);
+            let contents = bucket.contents();
+            let mut slots = bucket.occupied();
             while slots != 0 {
                 let slot = slots.trailing_zeros() as usize;
                 slots &= slots - 1;
-                let field = bucket.field(slot);
+                let content = contents[slot];
                 let position = Position {
                     bucket: number,
                     slot,
                 };
+                let tag = self.encoding.tag(content.tag(), content.field());
+                let home = self.home_of(&bucket, position);
                 visit(Stored {
-                    location: self.encoding.location(field),
+                    location: self.encoding.location(content.field()),
                     reference: references.map_or(NO_REFERENCE, |bytes| load_reference(bytes, slot)),
                     position,
-                    home: self.home_of(&bucket, position),
-                    tag: self.encoding.tag(bucket.tag(slot), field),
+                    home,
+                    tag,
+                    fingerprint: self.encoding.fingerprint(home, tag),
                 })?;
             }
         }
@@ -238,12 +233,7 @@ impl Table {
         let mut homes = [0; 2];
         for number in 0..self.stash().end {
             let bucket = Bucket::load(self.line(number));
-            let is_stash = number >= self.stash().start;
-            let displaced = if is_stash {
-                bucket.occupied()
-            } else {
-                bucket.displaced()
-            };
+            let displaced = self.homed_elsewhere(number, &bucket);
             let natives = bucket.occupied() & !displaced;
             homes[usize::from(number >= middle)] += u64::from(natives.count_ones());
             let mut slots = displaced;
@@ -275,9 +265,19 @@ impl Table {
         }
     }
 
+    /// The slots of bucket `number` whose entries have their homes elsewhere.
+    #[inline]
+    pub(super) fn homed_elsewhere(&self, number: usize, lanes: &Lanes) -> u32 {
+        if number >= self.stash().start {
+            lanes.occupied()
+        } else {
+            lanes.displaced()
+        }
+    }
+
     /// The slots of bucket `number` in which entries of a half may be; all that are occupied, if it is of none.
     #[inline]
-    pub(super) fn slots_of(&self, half: Option<Half>, number: usize, bucket: &Bucket) -> u32 {
+    pub(super) fn slots_of(&self, half: Option<Half>, number: usize, lanes: &Lanes) -> u32 {
         // Fingerprints are in the order of the buckets. That in the middle may be home to both halves.
         let middle = self.shape.main as usize / 2;
         let has_natives = number >= self.stash().start
@@ -287,15 +287,9 @@ impl Table {
                 Some(Half::Upper) => number >= middle,
             };
         match has_natives {
-            true => bucket.occupied(),
-            false => bucket.occupied() & bucket.displaced(),
+            true => lanes.occupied(),
+            false => lanes.occupied() & lanes.displaced(),
         }
-    }
-
-    /// What is known of the entry's hash.
-    #[inline]
-    pub(super) fn fingerprint(&self, stored: &Stored) -> u64 {
-        self.encoding.fingerprint(stored.home, stored.tag)
     }
 
     /// The half of the shard that a fingerprint belongs to.
@@ -368,8 +362,8 @@ impl Table {
         let Some(keys) = &self.keys else {
             return;
         };
-        let bytes = &keys.references(position.bucket)[position.slot * REFERENCE_BYTES..];
-        for (byte, value) in bytes[..REFERENCE_BYTES].iter().zip(reference.to_le_bytes()) {
+        let bytes = reference_bytes(keys.references(position.bucket), position.slot);
+        for (byte, value) in bytes.iter().zip(reference.to_le_bytes()) {
             byte.store(value, Ordering::Relaxed);
         }
     }
@@ -436,9 +430,15 @@ impl Table {
 }
 
 #[inline]
-pub(super) fn load_reference(bytes: &[AtomicU8], slot: usize) -> u32 {
-    let bytes = &bytes[slot * REFERENCE_BYTES..][..REFERENCE_BYTES];
-    let [low, middle, high] = std::array::from_fn(|byte| bytes[byte].load(Ordering::Relaxed));
+fn reference_bytes(references: &References, slot: usize) -> &[AtomicU8; REFERENCE_BYTES] {
+    &references.as_chunks().0[slot]
+}
+
+#[inline]
+pub(super) fn load_reference(references: &References, slot: usize) -> u32 {
+    let [low, middle, high] = reference_bytes(references, slot)
+        .each_ref()
+        .map(|byte| byte.load(Ordering::Relaxed));
     u32::from_le_bytes([low, middle, high, 0])
 }
 

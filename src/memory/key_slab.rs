@@ -4,6 +4,7 @@
 //! one appender adds to the end while any number of threads read.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -43,12 +44,29 @@ pub struct KeySlab {
     _charge: HeapCharge,
 }
 
+/// What a slab held when this was made, for who reads many of its records: finding their pages takes fewer steps.
+pub struct KeySlabView<'a> {
+    slab: &'a KeySlab,
+    /// The published bytes of each page.
+    pages: Vec<&'a [u8]>,
+}
+
 /// The one writer of a slab.
 pub struct KeyAppender {
     slab: Arc<KeySlab>,
     /// End of the prepared record, or of the published ones if none is prepared.
     prepared_end: u32,
+    /// The page that was added last, in which most records are written; it dangles while there is none.
+    newest: NonNull<u8>,
+    /// Which bytes of the slab it holds, or may hold; none while there is no page.
+    newest_bytes: Range<u32>,
 }
+
+// SAFETY: the page is the slab's, which the appender owns a share of; through this address only the appender writes, where nobody
+// else looks yet.
+unsafe impl Send for KeyAppender {}
+// SAFETY: all that changes the page takes the appender by `&mut`.
+unsafe impl Sync for KeyAppender {}
 
 /// Refuses a key that is too long.
 ///
@@ -69,7 +87,7 @@ pub fn check_key_length(key: &[u8]) -> Result<()> {
 /// Bytes that a key of `key_length` bytes, at most [`MAX_KEY_BYTES`], takes in a slab.
 #[inline]
 pub fn record_bytes(key_length: usize) -> usize {
-    key_length + varint(key_length).1
+    key_length + 1 + usize::from(key_length >= 0x80) + usize::from(key_length >= 0x4000)
 }
 
 /// The LEB128 encoding of `value`, which is below 2^21, and its length.
@@ -109,6 +127,8 @@ impl KeySlab {
         let appender = KeyAppender {
             slab: slab.clone(),
             prepared_end: 0,
+            newest: NonNull::dangling(),
+            newest_bytes: 0..0,
         };
         Ok((slab, appender))
     }
@@ -161,6 +181,22 @@ impl KeySlab {
         }
     }
 
+    /// What is published now.
+    ///
+    /// # Errors
+    /// `Memory`.
+    pub fn view(&self) -> Result<KeySlabView<'_>> {
+        let mut pages = Vec::new();
+        let published = self.published_bytes();
+        let reserved = pages.try_reserve_exact(published.div_ceil(self.page_bytes()));
+        reserved.map_err(|_| Error::memory("the pages of a slab"))?;
+        pages.extend((0..published).step_by(self.page_bytes()).map(|start| {
+            let tail = self.tail(start);
+            &tail[..tail.len().min(published - start)]
+        }));
+        Ok(KeySlabView { slab: self, pages })
+    }
+
     /// Appends all published bytes to `bytes`, which should have room for them.
     pub fn copy_to(&self, bytes: &mut Vec<u8>) {
         let end = self.published_bytes();
@@ -181,20 +217,16 @@ impl KeySlab {
         }
     }
 
+    #[inline]
+    fn page_bytes(&self) -> usize {
+        // The shift is 20 at most; this one is not checked.
+        1_usize.wrapping_shl(self.page_shift)
+    }
+
     /// The key at `reference` if it is short, as most are, and lies in one page.
     #[inline]
     fn short_key(&self, reference: u32) -> Option<&[u8]> {
-        self.short_record(reference)?.get(1..)
-    }
-
-    /// The record at `reference` if its key is short, as most are, and it lies in one page. One byte of it is the length.
-    #[inline]
-    fn short_record(&self, reference: u32) -> Option<&[u8]> {
-        let tail = self.tail(reference as usize);
-        match tail.first() {
-            Some(&length) if length < 0x80 => tail.get(..=usize::from(length)),
-            _ => None,
-        }
+        short_record(self.tail(reference as usize))?.get(1..)
     }
 
     fn key_in_parts<'a>(&'a self, reference: u32, scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
@@ -259,10 +291,9 @@ impl KeySlab {
         if start >= published {
             return &[];
         }
-        let page_bytes = 1 << self.page_shift;
-        let offset = start & (page_bytes - 1);
-        let length = (published - start).min(page_bytes - offset);
-        let page = self.page_pointer(start >> self.page_shift);
+        let offset = start & (self.page_bytes() - 1);
+        let length = (published - start).min(self.page_bytes() - offset);
+        let page = self.page_pointer(start.wrapping_shr(self.page_shift));
         // SAFETY: the range is published, so its page is in the list, it was written before the publishing
         // store that the load above acquired, and no one writes there again; it ends inside the page, which
         // the slab owns as long as `self` is borrowed.
@@ -294,6 +325,34 @@ impl KeySlab {
     }
 }
 
+/// The record that `bytes` begin with if its key is short, as most are, and it ends in them. One byte of it is the length.
+#[inline]
+fn short_record(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.first() {
+        Some(&length) if length < 0x80 => bytes.get(..=usize::from(length)),
+        _ => None,
+    }
+}
+
+impl<'a> KeySlabView<'a> {
+    /// [`KeySlab::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, reference: u32) {
+        if let Some(byte) = self.tail(reference).first() {
+            prefetch(byte);
+        }
+    }
+
+    /// The bytes from `reference` to the end of their page; none if they were not published.
+    #[inline]
+    fn tail(&self, reference: u32) -> &'a [u8] {
+        let start = reference as usize;
+        let page = self.pages.get(start.wrapping_shr(self.slab.page_shift));
+        let tail = page.and_then(|page| page.get(start & (self.slab.page_bytes() - 1)..));
+        tail.unwrap_or_default()
+    }
+}
+
 impl Drop for KeySlab {
     fn drop(&mut self) {
         let bytes = 1 << self.page_shift;
@@ -317,8 +376,36 @@ impl KeyAppender {
     ///
     /// # Errors
     /// `TooLarge` if the key is longer than [`MAX_KEY_BYTES`] or the slab is full; `Memory` if no page can be had.
+    #[inline]
     pub fn prepare(&mut self, key: &[u8]) -> Result<u32> {
         let start = self.slab.published_bytes();
+        if key.len() >= 0x80 {
+            return self.prepare_in_parts(start, key);
+        }
+        let Some(place) = self.place_in_newest(start, 1 + key.len()) else {
+            return self.prepare_in_parts(start, key);
+        };
+        // SAFETY: as in `write`; the record is a byte, the length, and the key.
+        unsafe {
+            place.write(key.len() as u8);
+            ptr::copy_nonoverlapping(key.as_ptr(), place.add(1).as_ptr(), key.len());
+        }
+        self.prepared_end = (start + 1 + key.len()) as u32;
+        Ok(start as u32)
+    }
+
+    /// Where the bytes are to be written that begin at `start`, which must not lie before the published end, if they lie in the
+    /// newest page.
+    #[inline]
+    fn place_in_newest(&self, start: usize, length: usize) -> Option<NonNull<u8>> {
+        let Range { start: first, end } = self.newest_bytes;
+        let offset = start.checked_sub(first as usize)?;
+        // SAFETY: the range lies in the page.
+        (start + length <= end as usize).then(|| unsafe { self.newest.add(offset) })
+    }
+
+    #[inline(never)]
+    fn prepare_in_parts(&mut self, start: usize, key: &[u8]) -> Result<u32> {
         self.prepared_end = start as u32;
         check_key_length(key)?;
         let (length, length_bytes) = varint(key.len());
@@ -340,6 +427,7 @@ impl KeyAppender {
     }
 
     /// Shows the prepared record to readers.
+    #[inline]
     pub fn publish(&mut self) {
         self.slab
             .published
@@ -363,39 +451,29 @@ impl KeyAppender {
     #[inline]
     pub fn append_copy(
         &mut self,
-        source: &KeySlab,
+        source: &KeySlabView<'_>,
         reference: u32,
         scratch: &mut Vec<u8>,
     ) -> Result<u32> {
-        match source.short_record(reference) {
+        match short_record(source.tail(reference)) {
             Some(record) => {
                 let start = self.slab.published_bytes();
-                if !self.append_in_page(start, record) {
-                    self.extend(record)?;
+                match self.place_in_newest(start, record.len()) {
+                    Some(place) => {
+                        let length = record.len();
+                        // SAFETY: as in `write`.
+                        unsafe {
+                            ptr::copy_nonoverlapping(record.as_ptr(), place.as_ptr(), length);
+                        }
+                        self.prepared_end = (start + length) as u32;
+                        self.publish();
+                    }
+                    None => self.extend(record)?,
                 }
                 Ok(start as u32)
             }
-            None => self.append(source.key(reference, scratch)?),
+            None => self.append(source.slab.key(reference, scratch)?),
         }
-    }
-
-    /// Appends and publishes `record` if it fits into the page in which the published records end, at `start`.
-    #[inline]
-    fn append_in_page(&mut self, start: usize, record: &[u8]) -> bool {
-        let page_bytes = 1 << self.slab.page_shift;
-        let offset = start & (page_bytes - 1);
-        let end = start + record.len();
-        // At the beginning of a page there may be none yet.
-        if offset == 0 || offset + record.len() > page_bytes || end > MAX_SLAB_BYTES {
-            return false;
-        }
-        debug_assert_eq!(start, self.slab.published_bytes());
-        let page = self.slab.page_pointer(start >> self.slab.page_shift);
-        // SAFETY: as in `write`: the range lies in the page that holds the byte before `start`, behind the published end.
-        unsafe { ptr::copy_nonoverlapping(record.as_ptr(), page.add(offset), record.len()) };
-        self.prepared_end = end as u32;
-        self.publish();
-        true
     }
 
     /// Appends and publishes `records` as [`KeySlab::copy_to`] gave them. References to them are as they were in that
@@ -443,6 +521,10 @@ impl KeyAppender {
         let block = block.expect("filled just above");
         block.entries[entry].store(pointer.as_ptr(), Ordering::Relaxed);
         self.slab.pages.store(page as u32 + 1, Ordering::Relaxed);
+        let first = page << self.slab.page_shift;
+        let end = (first + self.slab.page_bytes()).min(MAX_SLAB_BYTES);
+        self.newest = pointer;
+        self.newest_bytes = first as u32..end as u32;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ pub mod epoch;
 pub mod epoch_table;
 pub mod kept;
 pub mod key_slab;
+pub mod lanes;
 pub mod page_arena;
 pub mod page_list;
 pub mod placed;

@@ -152,14 +152,20 @@ impl<L: Line, const INLINE: usize> PageList<L, INLINE> {
     /// The lines of page `page`, which must be below [`PageList::count`]; beyond it panics.
     #[inline]
     pub fn lines(&self, page: usize) -> &[L; LINES] {
-        assert!(page < self.count, "a page beyond the end of the list");
         let pointer = match self.inline.get(page) {
-            Some(inline) => *inline,
-            None => self.more[page - INLINE],
+            Some(inline) if page < self.count => *inline,
+            _ => self.beyond_inline(page),
         };
         // SAFETY: entries below `count` are zeroed pages of PAGE_BYTES bytes aligned to as much, which the
         // list owns until it is dropped; `Line` says that they are valid and may be shared.
         unsafe { pointer.as_ref() }
+    }
+
+    /// The page of that number, which is not among the inline ones.
+    #[cold]
+    fn beyond_inline(&self, page: usize) -> NonNull<[L; LINES]> {
+        assert!(page < self.count, "a page beyond the end of the list");
+        self.more[page - INLINE]
     }
 }
 

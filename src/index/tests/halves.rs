@@ -1,4 +1,5 @@
 use super::*;
+use crate::index::carried::Carriage;
 use crate::index::table::Half;
 
 #[test]
@@ -23,18 +24,20 @@ fn each_entry_of_a_half_is_met_once_on_the_way_through_it() {
     let table = index.table(&guard, 0);
     let mut of_halves = Vec::new();
     for half in [Half::Lower, Half::Upper] {
-        let visited = |all: Option<Half>| {
-            let mut locations = Vec::new();
-            let result = table.for_each_of(all, |stored| {
-                if table.half(table.fingerprint(&stored)) == half {
-                    locations.extend(stored.location);
-                }
-                Ok(())
-            });
-            result.map(|()| locations)
+        let met = |of: Option<Half>| {
+            let mut carriage = Carriage::new();
+            let mut met = Vec::new();
+            for bucket in 0..table.stash().end {
+                carriage.load(table, bucket, of);
+                met.extend_from_slice(carriage.entries());
+            }
+            met
         };
-        let of_half = visited(Some(half)).unwrap();
-        assert_eq!(of_half, visited(None).unwrap());
+        let of_half = met(Some(half));
+        let mut of_all = met(None);
+        of_all.retain(|entry| table.half(entry.fingerprint) == half);
+        assert_eq!(of_half, of_all);
+        let of_half = of_half.iter().filter_map(|entry| entry.location);
         of_halves.extend(of_half);
     }
     of_halves.sort_unstable_by_key(|location| location.raw());

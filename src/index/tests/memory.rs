@@ -191,9 +191,9 @@ fn memory_falls_after_a_mass_of_removals_and_churn_adds_little() {
         "{} of {churned} left",
         total(&index)
     );
-    settle();
-    let arena = index.memory.arena.statistics();
-    assert!(arena.idle_bytes <= 1 << 20, "{arena:?}");
+    // What other tests still keep from being freed counts as used, of which more may be idle.
+    let arena = || index.memory.arena.statistics();
+    settle_until(|| arena().idle_bytes <= 1 << 20, "idle pages are kept");
     (0..count)
         .filter(|number| number % 10 == 0)
         .for_each(|number| remove(&index, number));
@@ -301,7 +301,7 @@ fn a_million_keys_stay_reachable_and_small() {
 }
 
 #[test]
-#[ignore = "takes 300 MB and some ten seconds with optimisation"]
+#[ignore = "takes 300 MB: cargo test --release --lib ten_million_keys -- --ignored"]
 fn ten_million_keys_stay_reachable_and_small() {
     many_keys_stay_reachable_and_small(10_000_000);
 }

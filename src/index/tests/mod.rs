@@ -269,10 +269,13 @@ impl<H: KeyHash> Model<H> {
             let (shard, _writer) = self.index.lock(&guard, first);
             let table = shard.table().load(&guard);
             let each = table.for_each(|stored| {
-                let key = self.index.key_of(table, &guard, &stored, &mut scratch)?;
+                let (location, reference) = (stored.location, stored.reference);
+                let key = self
+                    .index
+                    .key_of(table, &guard, location, reference, &mut scratch)?;
                 let hash = self.index.hash(key);
                 let known = table.encoding().fingerprint_of(hash);
-                assert_eq!(table.fingerprint(&stored), known);
+                assert_eq!(stored.fingerprint, known);
                 Ok(())
             });
             each.unwrap();

@@ -42,8 +42,7 @@ impl History {
     }
 
     /// How long the first block of a batch is: as long as the latest batch of the most frequent profile, so that another one
-    /// like it lies in a single block; 4 KiB at least, 16 MiB
-    /// at most.
+    /// like it lies in a single block; 4 KiB at least, 16 MiB at most.
     pub fn first_bytes(&self) -> usize {
         let most_frequent = Profile::ALL.into_iter().max_by_key(|profile| {
             // Of several the smallest.

@@ -23,14 +23,14 @@ fn a_copy_of_a_key_is_the_key_wherever_it_lay() {
         let key = key(number, lengths(number));
         let reference = source_appender.append(&key).unwrap();
         let copied = appender
-            .append_copy(&source, reference, &mut scratch)
+            .append_copy(&source.view().unwrap(), reference, &mut scratch)
             .unwrap();
         assert_eq!(copied, reference, "records lie back to back");
         assert_eq!(copy.key(copied, &mut scratch).unwrap(), key);
     }
     assert_eq!(copy.published_bytes(), source.published_bytes());
     let beyond = source.published_bytes() as u32;
-    let result = appender.append_copy(&source, beyond, &mut scratch);
+    let result = appender.append_copy(&source.view().unwrap(), beyond, &mut scratch);
     assert_eq!(kind(result), Some(ErrorKind::Invalid));
     assert_eq!(copy.published_bytes(), source.published_bytes());
 }
