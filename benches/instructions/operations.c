@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY = 16, VALUE = 100 };
+enum { KEY = 16, VALUE = 100, BATCH = 100 };
 
 static freyja_db *db;
 static unsigned count;
@@ -91,6 +91,20 @@ MEASURED measured_delete(void) {
         CHECK(freyja_delete(db, key(step, 'k'), KEY) == FREYJA_OK);
 }
 
+/* A batch of 100 at a time, the putting into the batch included. */
+MEASURED measured_put_in_batch(void) {
+    freyja_batch *batch;
+    CHECK(freyja_batch_new(&batch) == FREYJA_OK);
+    for (unsigned step = 0; step < count; step++) {
+        CHECK(freyja_batch_put(batch, key(step, 'k'), KEY, value, VALUE) == FREYJA_OK);
+        if ((step + 1) % BATCH == 0) {
+            CHECK(freyja_write(db, batch) == FREYJA_OK);
+            CHECK(freyja_batch_clear(batch) == FREYJA_OK);
+        }
+    }
+    CHECK(freyja_batch_free(batch) == FREYJA_OK);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 4);
     count = (unsigned)strtoul(argv[3], NULL, 10);
@@ -109,6 +123,7 @@ int main(int argc, char **argv) {
     measured_harness();
     measured_insert();
     measured_overwrite();
+    measured_put_in_batch();
     measured_get_hit();
     measured_get_into_hit();
     measured_get_miss();

@@ -26,6 +26,9 @@ pub const MAX_HEAD_LEN: usize = CHECKSUM_LEN + 1 + 3 + 5 + varint::MAX_LEN + EXP
 /// Bytes on disk of a mark.
 pub const MARK_LEN: u64 = ALIGNMENT;
 
+/// What stands between a record's end and the next one's beginning, at most.
+pub const PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+
 const CHECKSUM_LEN: usize = 4;
 const EXPIRY_LEN: usize = 8;
 const KIND_MASK: u8 = 0x0f;
@@ -133,7 +136,14 @@ pub fn padded(len: u64) -> u64 {
     len.next_multiple_of(ALIGNMENT)
 }
 
+/// What a record of `fields` takes on disk at most, in bytes, padding included.
+#[inline]
+pub fn most_encoded(fields: &Fields<'_>) -> u64 {
+    (MAX_HEAD_LEN + fields.key.len() + fields.value.len() + PADDING.len()) as u64
+}
+
 /// Bytes on disk, padding included, of a record of `fields` in a segment that begins with `base_sequence`.
+#[inline]
 pub fn encoded_len(fields: &Fields<'_>, base_sequence: u64) -> u64 {
     let head_len = CHECKSUM_LEN
         + 1
@@ -156,6 +166,33 @@ fn stored_sequence(fields: &Fields<'_>, base_sequence: u64) -> u64 {
     }
 }
 
+/// Appends to `bytes` the whole record of `fields` at `offset`, padding included. Errors: those of [`encode_head`], and
+/// `Memory`; then `bytes` is as it was.
+pub fn encode(
+    fields: &Fields<'_>,
+    offset: u64,
+    context: &SegmentContext,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
+    check_fields(fields, context)?;
+    bytes
+        .try_reserve(most_encoded(fields) as usize)
+        .map_err(|_| Error::memory("writing a record"))?;
+    let begin = bytes.len();
+    if push_usual_head(fields, context, bytes).is_none() {
+        bytes.extend_from_slice(any_head(fields, context).as_bytes());
+    }
+    bytes.extend_from_slice(fields.key);
+    bytes.extend_from_slice(fields.value);
+    let len = bytes.len() - begin;
+    let record = &mut bytes[begin..];
+    let mut hasher = start_checksum(context.salt, offset);
+    hasher.update(&record[CHECKED_FROM..]);
+    write_u32(record, 0, hasher.finalize());
+    bytes.extend_from_slice(&PADDING[..padded(len as u64) as usize - len]);
+    Ok(())
+}
+
 /// Encodes what stands before the key of a record at `offset`, checksum included, so that the record can be written
 /// as the parts head, key, value and padding without being assembled first.
 /// Errors: `TooLarge` for a key or value beyond its limit, `Invalid` for fields that no record can have.
@@ -165,6 +202,45 @@ pub fn encode_head(
     context: &SegmentContext,
 ) -> Result<EncodedHead> {
     check_fields(fields, context)?;
+    let mut head = any_head(fields, context);
+    let mut hasher = start_checksum(context.salt, offset);
+    hasher.update(&head.as_bytes()[CHECKED_FROM..]);
+    hasher.update(fields.key);
+    hasher.update(fields.value);
+    write_u32(&mut head.bytes, 0, hasher.finalize());
+    Ok(head)
+}
+
+/// Appends the head, with zeros in the place of the checksum, to `bytes`; `None`, and nothing, if the record expires, or has lengths
+/// or a sequence number of more than 28 bits.
+#[inline(always)]
+fn push_usual_head(
+    fields: &Fields<'_>,
+    context: &SegmentContext,
+    bytes: &mut Vec<u8>,
+) -> Option<()> {
+    if fields.expires_at_ms.is_some() {
+        return None;
+    }
+    let (key_len, key_len_len) = varint::short(fields.key.len() as u64)?;
+    let (value_len, value_len_len) = varint::short(fields.value.len() as u64)?;
+    let (sequence, sequence_len) = varint::short(stored_sequence(fields, context.base_sequence))?;
+    // Each number's word overwrites the zeros behind the number before.
+    let mut head = [0; 24];
+    head[CHECKSUM_LEN] = kind_and_flags(fields);
+    let mut len = CHECKSUM_LEN + 1;
+    write_u32(&mut head, len, key_len);
+    len += key_len_len;
+    write_u32(&mut head, len, value_len);
+    len += value_len_len;
+    write_u32(&mut head, len, sequence);
+    len += sequence_len;
+    bytes.extend_from_slice(&head[..len]);
+    Some(())
+}
+
+/// Every head, with zeros in the place of the checksum.
+fn any_head(fields: &Fields<'_>, context: &SegmentContext) -> EncodedHead {
     let mut bytes = [0; MAX_HEAD_LEN];
     let mut len = CHECKSUM_LEN + 1;
     bytes[CHECKSUM_LEN] = kind_and_flags(fields);
@@ -179,12 +255,7 @@ pub fn encode_head(
         write_u64(&mut bytes, len, expiry);
         len += EXPIRY_LEN;
     }
-    let mut hasher = start_checksum(context.salt, offset);
-    hasher.update(&bytes[CHECKSUM_LEN..len]);
-    hasher.update(fields.key);
-    hasher.update(fields.value);
-    write_u32(&mut bytes, 0, hasher.finalize());
-    Ok(EncodedHead { bytes, len })
+    EncodedHead { bytes, len }
 }
 
 fn check_fields(fields: &Fields<'_>, context: &SegmentContext) -> Result<()> {

@@ -515,6 +515,14 @@ impl Segment {
         }
     }
 
+    /// The mapping of a mapped segment. Who holds it keeps no file open.
+    pub fn mapping(&self) -> Option<Arc<Mapping>> {
+        match &self.content {
+            Content::Mapped(mapping) => Some(mapping.clone()),
+            Content::File(_) => None,
+        }
+    }
+
     fn shared_file(&self) -> &Arc<dyn File> {
         let file = self.file.as_ref();
         file.expect("a segment has its file until it is dropped")

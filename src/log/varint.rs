@@ -6,13 +6,32 @@
 pub const MAX_LEN: usize = 10;
 
 /// Bytes that [`write()`] needs for `number`: 1 to [`MAX_LEN`].
+#[inline]
 pub fn len(number: u64) -> usize {
     let significant_bits = 64 - (number | 1).leading_zeros() as usize;
-    significant_bits.div_ceil(7)
+    // As the seventh part rounded up, for 1 to 64.
+    (significant_bits * 9 + 64) / 64
+}
+
+/// The encoding of `number` as a word, the lowest byte first, and its length; `None` if it takes more than four bytes.
+#[inline]
+pub fn short(number: u64) -> Option<(u32, usize)> {
+    if number < 0x80 {
+        return Some((number as u32, 1));
+    }
+    let len = len(number);
+    let spread = number & 0x7f
+        | (number & 0x3f80) << 1
+        | (number & 0x1f_c000) << 2
+        | (number & 0xfe0_0000) << 3;
+    // All bytes but the last say that another one follows.
+    let continued = 0x80_8080 & (1_u32 << (8 * (len - 1) % 32)).wrapping_sub(1);
+    (len <= 4).then_some((spread as u32 | continued, len))
 }
 
 /// Writes `number` at `*position` and moves `*position` behind it. Panics if `bytes` ends before: callers size
 /// their array by the sum of the greatest lengths.
+#[inline]
 pub fn write(bytes: &mut [u8], position: &mut usize, mut number: u64) {
     while number >= 0x80 {
         bytes[*position] = number as u8 | 0x80;
@@ -92,6 +111,18 @@ mod tests {
             let mut position = 0;
             assert_eq!(read(&bytes[..end], &mut position), Some(number));
             assert_eq!(position, end);
+        }
+    }
+
+    #[test]
+    fn what_is_a_word_has_the_bytes_that_are_written() {
+        for number in edges() {
+            let mut bytes = [0; MAX_LEN];
+            let mut end = 0;
+            write(&mut bytes, &mut end, number);
+            let word = [bytes[0], bytes[1], bytes[2], bytes[3]];
+            let expected = (end <= 4).then_some((u32::from_le_bytes(word), end));
+            assert_eq!(short(number), expected, "{number}");
         }
     }
 

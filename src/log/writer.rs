@@ -9,27 +9,26 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::{FOOTER_LEN, Footer, Totals};
 use crate::log::hints;
 use crate::log::manifest::Manifest;
-use crate::log::record::{self, ALIGNMENT, EncodedHead, Fields, Kind, MARK_LEN};
+use crate::log::record::{self, Fields, Kind, MARK_LEN, PADDING};
 use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::segment_name;
 use crate::memory::budget::MemoryBudget;
-use crate::vfs::{Access, Allocation, File, MappingWriter, Vfs};
+use crate::vfs::{Access, File, Vfs};
 
 mod chain;
+mod output;
+mod space;
 
-const FIRST_STEP: u64 = 256 << 10;
-// What a segment begins with where there is no room for the first step.
-const SMALLEST_STEP: u64 = 4 << 10;
-const LARGEST_STEP: u64 = 8 << 20;
-// A record up to this long is assembled and written by one call; a longer one is worth several calls, not a copy.
-const LARGEST_ASSEMBLED: usize = 64 << 10;
-const PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+use output::Output;
+use space::{Space, is_full};
 
 /// Appends records to a segment, which readers see as soon as they are complete.
 pub struct SegmentWriter {
     segment: Arc<Segment>,
     output: Output,
+    /// The last records of the chain that is being written, as far as they are in no file yet.
+    assembly: Vec<u8>,
     /// Where the next record begins.
     end: u64,
     /// What the file may grow to, footer included.
@@ -41,26 +40,6 @@ pub struct SegmentWriter {
     failed: bool,
     /// What is needed to seal comes from it.
     budget: Arc<MemoryBudget>,
-}
-
-enum Output {
-    Mapped {
-        writer: MappingWriter,
-        space: Space,
-    },
-    File {
-        /// Set where the file system reserves space.
-        space: Option<Space>,
-        assembly: Vec<u8>,
-        /// Set where readers read through a mapping: it tells them how far.
-        readers: Option<MappingWriter>,
-    },
-}
-
-/// Space that the file system has reserved for the file, and how much more to ask for next time.
-struct Space {
-    allocated: u64,
-    step: u64,
 }
 
 /// The size, in bytes, of a segment that holds one record of `record_len` bytes on disk and no more.
@@ -80,8 +59,8 @@ impl SegmentWriter {
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
         let created = Self::create_unnamed(vfs, directory, header, size, read_mode)?;
-        let new_path = directory.join(segment_name::new_file_name(header.segment_id));
         sabotage!(RenamedBeforeSync, {
+            let new_path = directory.join(segment_name::new_file_name(header.segment_id));
             let path = directory.join(segment_name::file_name(header.segment_id));
             let _ = (vfs.rename(&new_path, &path), vfs.sync_directory(directory));
             return Ok(created);
@@ -91,8 +70,8 @@ impl SegmentWriter {
             .sync()
             .and_then(|()| give_name(vfs, directory, header.segment_id));
         if let Err(error) = named {
-            // The first failure is the one to report; recovery removes what stays behind.
-            let _ = vfs.remove(&new_path);
+            // The first failure is the one to report.
+            remove_unnamed(vfs, directory, header.segment_id);
             return Err(error);
         }
         Ok(created)
@@ -150,17 +129,13 @@ impl SegmentWriter {
                     .write(0, &[&header_bytes])
                     .map_err(|error| failed("write", error))?;
                 writer.publish(HEADER_LEN);
-                (Output::Mapped { writer, space }, Content::Mapped(mapping))
+                (Output::mapped(writer, space), Content::Mapped(mapping))
             }
             space => {
                 file.write_all_at(&header_bytes, 0)
                     .map_err(|error| failed("write", error))?;
-                let output = Output::File {
-                    space,
-                    assembly: Vec::new(),
-                    readers: None,
-                };
-                (output, Content::File(AtomicU64::new(end)))
+                let content = Content::File(AtomicU64::new(end));
+                (Output::of_file(space), content)
             }
         };
         let segment = Segment::with_content(
@@ -174,6 +149,7 @@ impl SegmentWriter {
         let writer = Self {
             segment: segment.clone(),
             output,
+            assembly: Vec::new(),
             end,
             size,
             totals: Totals::default(),
@@ -187,16 +163,9 @@ impl SegmentWriter {
     /// The same writer, but one that writes by calls, even where readers read through a mapping: for segments that are
     /// synced after few records. A page dirtied through a mapping is written back with all of its folio, which may be
     /// 128 KiB, and has to be protected and faulted in once more for every sync; a call dirties the blocks it writes.
-    pub fn writing_by_calls(self) -> Self {
-        let output = match self.output {
-            Output::Mapped { writer, space } => Output::File {
-                space: Some(space),
-                assembly: Vec::new(),
-                readers: Some(writer),
-            },
-            file => file,
-        };
-        Self { output, ..self }
+    pub fn writing_by_calls(mut self) -> Self {
+        self.output.write_by_calls();
+        self
     }
 
     /// The same writer, but one that takes the memory for [sealing](Self::seal) from `budget`.
@@ -206,7 +175,18 @@ impl SegmentWriter {
 
     /// Whether the file system reserves space for the file: then there is always room for the footer.
     pub fn reserves_space(&self) -> bool {
-        !matches!(self.output, Output::File { space: None, .. })
+        self.output.reserves_space()
+    }
+
+    /// Up to where, in bytes from the beginning of the file, space is reserved for what is written through a mapping; `None` if
+    /// records are written by calls.
+    pub fn mapped_space(&self) -> Option<u64> {
+        self.output.mapped_space()
+    }
+
+    /// What the file may grow to, footer included, in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The segment that is being written.
@@ -243,33 +223,19 @@ impl SegmentWriter {
     /// `Invalid` for a record that this segment cannot hold, `Io` for a full disk, `Memory`. After any other error
     /// [`Self::failed`] is true.
     pub fn append(&mut self, fields: &Fields<'_>) -> Result<u64> {
-        self.check_not_failed()?;
-        self.check_sequence(fields, &self.totals)?;
-        let context = *self.segment.context();
-        let head = record::encode_head(fields, self.end, &context)?;
-        let len = record::encoded_len(fields, context.base_sequence);
-        self.reserve(len)?;
-        if fields.expires_at_ms.is_some() {
-            self.segment.note_expiring();
-        }
-        self.write(&head, fields, len)?;
         let offset = self.end;
-        self.totals.add(fields.kind, fields.sequence);
-        self.publish_up_to(offset + len);
+        let mut most = record::most_encoded(fields);
+        if !self.fits(most) {
+            most = record::encoded_len(fields, self.segment.context().base_sequence);
+        }
+        self.append_chain(std::iter::once(*fields), most, |_| {})?;
         Ok(offset)
     }
 
     fn publish_up_to(&mut self, end: u64) {
         self.end = end;
-        match &mut self.output {
-            Output::Mapped {
-                writer: readers, ..
-            }
-            | Output::File {
-                readers: Some(readers),
-                ..
-            } => readers.publish(end as usize),
-            Output::File { readers: None, .. } => self.segment.publish(end),
+        if !self.output.publish(end) {
+            self.segment.publish(end);
         }
     }
 
@@ -350,49 +316,8 @@ impl SegmentWriter {
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         let needed = self.end + len + FOOTER_LEN as u64;
-        let space = match &mut self.output {
-            Output::Mapped { space, .. } => space,
-            Output::File {
-                space: Some(space), ..
-            } => space,
-            Output::File { space: None, .. } => return Ok(()),
-        };
-        if needed <= space.allocated {
-            return Ok(());
-        }
-        space
-            .grow(self.segment.file(), needed, self.size)
-            .map_err(|error| Error::io("allocate", path, &error))?;
-        if let Output::Mapped { writer, space }
-        | Output::File {
-            readers: Some(writer),
-            space: Some(space),
-            ..
-        } = &mut self.output
-        {
-            writer.set_limit(space.allocated as usize);
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, head: &EncodedHead, fields: &Fields<'_>, len: u64) -> Result<()> {
-        let unpadded_len = head.as_bytes().len() + fields.key.len() + fields.value.len();
-        let padding = &PADDING[..len as usize - unpadded_len];
-        let parts = [head.as_bytes(), fields.key, fields.value, padding];
-        let written = match &mut self.output {
-            Output::Mapped { writer, .. } => writer.write(self.end as usize, &parts),
-            Output::File { assembly, .. } => {
-                let assembled = if len as usize <= LARGEST_ASSEMBLED {
-                    parts.len()
-                } else {
-                    2
-                };
-                assembly.clear();
-                assemble(assembly, &parts[..assembled])?;
-                write_parts(self.segment.file(), self.end, assembly, &parts[assembled..])
-            }
-        };
-        written.map_err(|error| self.write_failed(&error))
+        let reserved = self.output.reserve(self.segment.file(), needed, self.size);
+        reserved.map_err(|error| Error::io("allocate", path, &error))
     }
 
     // A full disk, or a limit on the size of files, leaves at most a part of the record behind; cut off again, it never was there.
@@ -403,8 +328,7 @@ impl SegmentWriter {
 
     // Takes away what was written behind the last record, where that is possible: a file with reserved space keeps it.
     fn cut_back(&self) -> bool {
-        let plain = matches!(self.output, Output::File { space: None, .. });
-        plain && self.segment.file().set_len(self.end).is_ok()
+        !self.output.reserves_space() && self.segment.file().set_len(self.end).is_ok()
     }
 
     /// Lets the footer say that pairs with an expiry up to this moment, in milliseconds since 1970-01-01 UTC, have expired for
@@ -450,12 +374,8 @@ impl SegmentWriter {
         let head = record::encode_head(&fields, self.end, context)?;
         let len = record::encoded_len(&fields, context.base_sequence);
         let padding = &PADDING[..len as usize - head.as_bytes().len() - hints.len()];
-        let written = write_parts(
-            self.segment.file(),
-            self.end,
-            head.as_bytes(),
-            &[hints, padding],
-        );
+        let parts = [head.as_bytes(), hints, padding];
+        let written = output::write_parts(self.segment.file(), self.end, &parts);
         written.map_err(|error| Error::io("write the hints", self.segment.path(), &error))?;
         Ok(self.end + len)
     }
@@ -469,6 +389,11 @@ pub fn rename_to_final(vfs: &dyn Vfs, directory: &Path, id: u64) -> Result<()> {
     refuse_taken_name(vfs, &path)?;
     vfs.rename(&new_path, &path)
         .map_err(|error| Error::io("rename", &new_path, &error))
+}
+
+/// Removes the file of segment `id` that has not got its name, if there is one. If it stays, the next open removes it.
+pub fn remove_unnamed(vfs: &dyn Vfs, directory: &Path, id: u64) {
+    let _ = vfs.remove(&directory.join(segment_name::new_file_name(id)));
 }
 
 /// As [`rename_to_final`], and makes the name durable. After an error the file may have either name, or, after a crash, any.
@@ -529,79 +454,6 @@ fn put_footer(segment: &Segment, file: &dyn File, footer: Footer) -> Result<Foot
     file.set_len(end + FOOTER_LEN as u64)
         .map_err(|error| failed("cut to length", error))?;
     Ok(footer)
-}
-
-impl Space {
-    // `None` where the file system reserves nothing.
-    fn begin(file: &dyn File, size: u64) -> io::Result<Option<Self>> {
-        let first = FIRST_STEP.min(size);
-        let (allocated, allocation) = match file.allocate(first) {
-            Err(error) if is_full(&error) && first > SMALLEST_STEP => {
-                (SMALLEST_STEP, file.allocate(SMALLEST_STEP)?)
-            }
-            allocation => (first, allocation?),
-        };
-        Ok(match allocation {
-            Allocation::Reserved => Some(Self {
-                allocated,
-                step: FIRST_STEP,
-            }),
-            Allocation::Unsupported => None,
-        })
-    }
-
-    // To at least `needed` bytes: by a whole step if the disk has room for it, else by what is needed.
-    fn grow(&mut self, file: &dyn File, needed: u64, size: u64) -> io::Result<()> {
-        let step = (self.step * 2).min(LARGEST_STEP);
-        let wanted = (self.allocated + step).min(size).max(needed);
-        let allocated = match allocate(file, wanted) {
-            Err(error) if is_full(&error) && wanted > needed => {
-                allocate(file, needed).map(|()| needed)
-            }
-            answer => answer.map(|()| wanted),
-        };
-        self.allocated = allocated?;
-        self.step = step;
-        Ok(())
-    }
-}
-
-/// Whether `error` says that there is no room: on the disk, for this user, or in a file of limited size.
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
-}
-
-fn allocate(file: &dyn File, len: u64) -> io::Result<()> {
-    match file.allocate(len)? {
-        Allocation::Reserved => Ok(()),
-        Allocation::Unsupported => Err(io::ErrorKind::Unsupported.into()),
-    }
-}
-
-fn assemble(assembly: &mut Vec<u8>, parts: &[&[u8]]) -> Result<()> {
-    let len = parts.iter().map(|part| part.len()).sum();
-    assembly
-        .try_reserve(len)
-        .map_err(|_| Error::memory("writing a record"))?;
-    for part in parts {
-        assembly.extend_from_slice(part);
-    }
-    Ok(())
-}
-
-fn write_parts(file: &dyn File, offset: u64, assembled: &[u8], rest: &[&[u8]]) -> io::Result<()> {
-    file.write_all_at(assembled, offset)?;
-    let mut offset = offset + assembled.len() as u64;
-    for part in rest {
-        if !part.is_empty() {
-            file.write_all_at(part, offset)?;
-            offset += part.len() as u64;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

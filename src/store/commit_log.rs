@@ -16,7 +16,7 @@ use super::segment_set::{SegmentSet, location_limit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, Location};
 use crate::log::record::Fields;
-use crate::log::record::{MAX_SEQUENCE, encoded_len};
+use crate::log::record::{MAX_SEQUENCE, encoded_len, most_encoded};
 use crate::log::segment_header::{Origin, SegmentHeader};
 use crate::log::writer::exact_size;
 use crate::log::{Segment, SegmentWriter};
@@ -83,8 +83,6 @@ struct OpenSegment {
     proven: u64,
     /// What it counts for when it is sealed.
     share: u64,
-    /// What it may grow to, in bytes.
-    size: u64,
     /// Whether the file's name is durable.
     is_named: bool,
 }
@@ -231,7 +229,8 @@ impl CommitLog {
         fields.sequence = tail.next_sequence;
         // Costs nothing and saves a mark: with one writer at a time each record says it of all before.
         fields.follows_durable = self.commit.durable() >= tail.last_sequence;
-        let active = self.make_room(&mut tail, |base| encoded_len(&fields, base))?;
+        let most = most_encoded(&fields);
+        let active = self.make_room(&mut tail, most, |base| encoded_len(&fields, base))?;
         // Known before anything is written, so that nothing can fail afterwards.
         let location = active.live.location(active.writer.end())?;
         if !self.is_within(location, location_bits) {
@@ -293,14 +292,17 @@ impl CommitLog {
         Ok(tail)
     }
 
-    /// The active segment, which has room for what takes `len` bytes in a segment of a given base sequence: a new one
-    /// if need be.
+    /// The active segment, which has room for what takes `len` bytes in a segment of a given base sequence, and nowhere more than
+    /// `most`: a new one if need be.
     fn make_room<'t>(
         &self,
         tail: &'t mut Tail,
+        most: u64,
         len: impl Fn(u64) -> u64,
     ) -> Result<&'t mut OpenSegment> {
-        let fits = |active: &OpenSegment| active.writer.fits(len(active.base_sequence()));
+        let fits = |active: &OpenSegment| {
+            active.writer.fits(most) || active.writer.fits(len(active.base_sequence()))
+        };
         if !tail.active.as_ref().is_some_and(fits) || tail.successor.is_due(tail.next_sequence) {
             let len = len(tail.next_sequence);
             self.rotate(tail, len)?;
@@ -388,9 +390,9 @@ impl CommitLog {
         } = &self.place;
         let size = exact_size(len).max(self.usual_size());
         let created = SegmentWriter::create(&**vfs, directory, header, size, options.read_mode);
-        let (writer, segment) = created.map_err(|error| self.stop_unless_short(error))?;
+        let (writer, _) = created.map_err(|error| self.stop_unless_short(error))?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.begin_segment(header, writer, &segment, size, true)
+        self.begin_segment(writer, true)
     }
 
     /// What a new segment usually grows to, in bytes.
@@ -407,27 +409,24 @@ impl CommitLog {
     }
 
     /// Makes a segment that has its final name part of the store.
-    fn begin_segment(
-        &self,
-        header: &SegmentHeader,
-        writer: SegmentWriter,
-        segment: &Arc<Segment>,
-        size: u64,
-        is_named: bool,
-    ) -> Result<OpenSegment> {
+    fn begin_segment(&self, writer: SegmentWriter, is_named: bool) -> Result<OpenSegment> {
+        let segment = writer.segment().clone();
+        let header = segment.header();
         let writer = writer.within(self.segments.budget().clone());
         let writer = match self.place.options.sync_mode {
             SyncMode::Always => writer.writing_by_calls(),
             SyncMode::Interval | SyncMode::None => writer,
         };
-        match self.segments.add(segment.clone(), size, &epoch::pin()) {
+        match self
+            .segments
+            .add(segment.clone(), writer.size(), &epoch::pin())
+        {
             Ok(live) => {
                 self.place.clock.recorded(header.expired_until_ms);
                 Ok(OpenSegment {
                     proven: header.durable_sequence,
                     last_sequence: header.predecessor_sequence,
                     share: sealed_share(self.usual_size(), &self.place.options),
-                    size,
                     is_named,
                     writer,
                     live,
@@ -636,7 +635,7 @@ impl CommitLog {
             }
             tail.successor.forget()
         };
-        self.remove_successor(given_up);
+        self.remove_successor(given_up.as_deref());
         // Whoever opens the store next finds no file that comes or goes.
         drop(self.making.lock());
         self.commit.sync_now(|| {
@@ -697,7 +696,7 @@ impl CommitLog {
         tail.next_segment_id += 1;
         let id = tail.next_segment_id - 1;
         drop(tail);
-        self.remove_successor(given_up);
+        self.remove_successor(given_up.as_deref());
         id
     }
 

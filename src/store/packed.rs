@@ -203,4 +203,4 @@ impl<'b> PackedOperations<'b> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

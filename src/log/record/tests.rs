@@ -14,6 +14,10 @@ fn encode(fields: &Fields<'_>, offset: u64, context: &SegmentContext) -> Vec<u8>
         bytes.len() as u64,
         encoded_len(fields, context.base_sequence)
     );
+    assert!(bytes.len() as u64 <= most_encoded(fields));
+    let mut assembled = b"before".to_vec();
+    super::encode(fields, offset, context, &mut assembled).unwrap();
+    assert_eq!(assembled[6..], bytes);
     bytes
 }
 

@@ -1,11 +1,9 @@
 //! Appending the records of an atomic batch as one.
 
-use std::io;
-
-use super::{LARGEST_ASSEMBLED, Output, PADDING, SegmentWriter, assemble, write_parts};
-use crate::error::{ErrorKind, Result};
+use super::SegmentWriter;
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::footer::Totals;
-use crate::log::record::{self, Fields};
+use crate::log::record::{self, Fields, PADDING};
 
 /// How far the writing of a chain has come. Nobody sees any of it before it is complete.
 struct Progress {
@@ -32,9 +30,7 @@ impl SegmentWriter {
             end: self.end,
             totals: self.totals,
         };
-        if let Output::File { assembly, .. } = &mut self.output {
-            assembly.clear();
-        }
+        self.assembly.clear();
         for fields in records {
             placed(progress.end);
             if let Err(error) = self.append_link(&fields, &mut progress) {
@@ -46,8 +42,7 @@ impl SegmentWriter {
                 return Err(error);
             }
         }
-        self.flush(progress.end)
-            .map_err(|error| self.write_failed(&error))?;
+        self.flush(progress.end, [&[], &[]])?;
         debug_assert!(progress.end <= self.end + most);
         self.totals = progress.totals;
         self.publish_up_to(progress.end);
@@ -56,47 +51,48 @@ impl SegmentWriter {
 
     fn append_link(&mut self, fields: &Fields<'_>, progress: &mut Progress) -> Result<()> {
         self.check_sequence(fields, &progress.totals)?;
-        let context = *self.segment.context();
-        let head = record::encode_head(fields, progress.end, &context)?;
-        let len = record::encoded_len(fields, context.base_sequence);
-        let unpadded_len = head.as_bytes().len() + fields.key.len() + fields.value.len();
-        let padding = &PADDING[..len as usize - unpadded_len];
         if fields.expires_at_ms.is_some() {
             self.segment.note_expiring();
         }
-        let parts = [head.as_bytes(), fields.key, fields.value, padding];
-        let written = match &mut self.output {
-            Output::Mapped { writer, .. } => writer.write(progress.end as usize, &parts),
-            Output::File { assembly, .. } => {
-                let all = len as usize <= LARGEST_ASSEMBLED;
-                let (assembled, rest) = parts.split_at(if all { parts.len() } else { 2 });
-                assemble(assembly, assembled)?;
-                if all && assembly.len() < LARGEST_ASSEMBLED {
-                    Ok(())
-                } else {
-                    let rest_len: usize = rest.iter().map(|part| part.len()).sum();
-                    let start = progress.end + len - (assembly.len() + rest_len) as u64;
-                    let written = write_parts(self.segment.file(), start, assembly, rest);
-                    assembly.clear();
-                    written
-                }
+        let begin = progress.end;
+        let most = self.output.most_assembled();
+        let context = self.segment.context();
+        if fields.key.len() + fields.value.len() <= most {
+            let before = self.assembly.len();
+            record::encode(fields, begin, context, &mut self.assembly)?;
+            progress.end += (self.assembly.len() - before) as u64;
+            if self.assembly.len() >= most {
+                self.flush(progress.end, [&[], &[]])?;
             }
-        };
-        written.map_err(|error| self.write_failed(&error))?;
-        progress.end += len;
+        } else {
+            let head = record::encode_head(fields, begin, context)?;
+            let head = head.as_bytes();
+            let room = self.assembly.try_reserve(head.len() + fields.key.len());
+            room.map_err(|_| Error::memory("writing a record"))?;
+            self.assembly.extend_from_slice(head);
+            self.assembly.extend_from_slice(fields.key);
+            let unpadded_len = (head.len() + fields.key.len() + fields.value.len()) as u64;
+            let len = record::padded(unpadded_len);
+            progress.end += len;
+            let padding = &PADDING[..(len - unpadded_len) as usize];
+            self.flush(progress.end, [fields.value, padding])?;
+        }
         progress.totals.add(fields.kind, fields.sequence);
         Ok(())
     }
 
-    /// Writes what is still assembled, which ends at `end`.
-    fn flush(&mut self, end: u64) -> io::Result<()> {
-        match &self.output {
-            Output::File { assembly, .. } if !assembly.is_empty() => {
-                let start = end - assembly.len() as u64;
-                self.segment.file().write_all_at(assembly, start)
-            }
-            _ => Ok(()),
-        }
+    /// Writes what is still assembled, and behind it `rest`, which ends at `end`.
+    fn flush(&mut self, end: u64, rest: [&[u8]; 2]) -> Result<()> {
+        let [value, padding] = rest;
+        let len = (self.assembly.len() + value.len() + padding.len()) as u64;
+        let parts: &[&[u8]] = match value.is_empty() && padding.is_empty() {
+            true => &[&self.assembly],
+            false => &[&self.assembly, value, padding],
+        };
+        let file = self.segment.file();
+        let written = self.output.write(file, end - len, parts);
+        self.assembly.clear();
+        written.map_err(|error| self.write_failed(&error))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Appending the records of a batch in one piece.
 
-use super::{Appended, CommitLog, OpenSegment};
+use super::{Appended, CommitLog};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::record::{ALIGNMENT, Fields, encoded_len};
@@ -36,20 +36,10 @@ impl CommitLog {
         // What it will take exactly matters only where a segment is full, or is made for it.
         let most = batch.counted_bytes();
         let exactly = |base| numbered.clone().map(|it| encoded_len(&it, base)).sum();
-        let fits = |active: &OpenSegment| active.writer.fits(most);
-        let is_due = tail.successor.is_due(first);
-        let len = match !is_due && tail.active.as_ref().is_some_and(fits) {
+        let active = self.make_room(&mut tail, most, exactly)?;
+        let len = match active.writer.fits(most) {
             true => most,
-            false => {
-                let base = self.make_room(&mut tail, exactly)?.base_sequence();
-                exactly(base)
-            }
-        };
-        let Some(active) = tail.active.as_mut() else {
-            return Err(Error::new(
-                ErrorKind::Closed,
-                "the store has no active segment",
-            ));
+            false => exactly(active.base_sequence()),
         };
         // Known before anything is written, so that nothing can fail afterwards.
         let begin = active.writer.end();

@@ -7,15 +7,15 @@
 //! room for more, or its footer might not find any. The successor's file has the name of one that is being created until the log comes to it; a sync makes the final name
 //! durable before it says of any record in the segment that it is.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 
 use super::{CommitLog, OpenSegment, Place, Tail};
 use crate::error::Result;
+use crate::log::SegmentWriter;
 use crate::log::footer::FOOTER_LEN;
 use crate::log::segment_header::{HEADER_LEN, SegmentHeader};
-use crate::log::writer::{self, exact_size};
-use crate::log::{Segment, SegmentWriter, segment_name};
+use crate::log::writer;
 
 /// Wakes whoever calls [`CommitLog::prepare_successor`].
 pub type Ask = OnceLock<Box<dyn Fn() + Send + Sync>>;
@@ -30,27 +30,18 @@ pub enum Successor {
     Wanted,
     /// It is being made, under this id.
     BeingMade(u64),
-    /// It is there, under its temporary name.
-    Ready(Box<Prepared>),
+    /// It is there, durable, but under its temporary name.
+    Ready(Box<SegmentWriter>),
     /// There will be none.
     GivenUp,
-}
-
-/// A segment that is durable but for its name.
-pub struct Prepared {
-    header: SegmentHeader,
-    writer: SegmentWriter,
-    segment: Arc<Segment>,
-    /// What it may grow to, and what is usual, in bytes.
-    size: u64,
 }
 
 impl Successor {
     /// Gives it up, until it is asked for again. What there is of it is to be [removed](CommitLog::remove_successor), after the
     /// lock is released, as that may take a while.
-    pub fn forget(&mut self) -> Option<Prepared> {
+    pub fn forget(&mut self) -> Option<Box<SegmentWriter>> {
         match std::mem::take(self) {
-            Self::Ready(prepared) => Some(*prepared),
+            Self::Ready(prepared) => Some(prepared),
             _ => None,
         }
     }
@@ -58,7 +49,7 @@ impl Successor {
     /// Whether the log comes to it with the record `next_sequence`.
     #[inline]
     pub fn is_due(&self, next_sequence: u64) -> bool {
-        matches!(self, Self::Ready(it) if it.header.base_sequence == next_sequence)
+        matches!(self, Self::Ready(it) if base_of(it) == next_sequence)
     }
 }
 
@@ -70,7 +61,7 @@ impl Tail {
         let end = active.writer.end();
         let records = active.writer.totals().records;
         let each = (end - HEADER_LEN as u64).div_ceil(records.max(1)).max(1);
-        let room = (active.size - FOOTER_LEN as u64).saturating_sub(end);
+        let room = (active.writer.size() - FOOTER_LEN as u64).saturating_sub(end);
         // Records that are a little longer than those so far have to fit as well.
         let more = room / each * 7 / 8;
         // Batches of one length, one after the other, come to their end there.
@@ -85,7 +76,7 @@ impl Tail {
             && self
                 .active
                 .as_ref()
-                .is_some_and(|active| active.writer.end() >= active.size / 2)
+                .is_some_and(|active| active.writer.end() >= active.writer.size() / 2)
     }
 }
 
@@ -117,11 +108,11 @@ impl CommitLog {
             return;
         };
         let id = header.segment_id;
-        let prepared = self.make_successor(header, size);
+        let prepared = self.make_successor(&header, size);
         let mut tail = self.tail.lock();
         let is_expected = matches!(tail.successor, Successor::BeingMade(it) if it == id);
         let unneeded = match prepared {
-            Ok(prepared) if is_expected && tail.next_sequence <= prepared.header.base_sequence => {
+            Ok(prepared) if is_expected && tail.next_sequence <= base_of(&prepared) => {
                 tail.successor = Successor::Ready(Box::new(prepared));
                 None
             }
@@ -132,7 +123,7 @@ impl CommitLog {
             tail.successor = Successor::GivenUp;
         }
         drop(tail);
-        self.remove_successor(unneeded);
+        self.remove_successor(unneeded.as_ref());
     }
 
     fn begin_successor(&self) -> Option<(SegmentHeader, u64)> {
@@ -156,24 +147,18 @@ impl CommitLog {
         Some((header, self.usual_size()))
     }
 
-    fn make_successor(&self, header: SegmentHeader, size: u64) -> Result<Prepared> {
+    fn make_successor(&self, header: &SegmentHeader, size: u64) -> Result<SegmentWriter> {
         let place = &self.place;
         let (vfs, read_mode) = (&*place.vfs, place.options.read_mode);
         let (writer, segment) =
-            SegmentWriter::create_unnamed(vfs, &place.directory, &header, size, read_mode)?;
-        let prepared = Prepared {
-            header,
-            writer,
-            segment,
-            size,
-        };
+            SegmentWriter::create_unnamed(vfs, &place.directory, header, size, read_mode)?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        sabotage!(SuccessorUnsynced, return Ok(prepared));
-        if let Err(error) = prepared.segment.sync() {
-            self.remove_successor(Some(prepared));
+        sabotage!(SuccessorUnsynced, return Ok(writer));
+        if let Err(error) = segment.sync() {
+            self.remove_successor(Some(&writer));
             return Err(error);
         }
-        Ok(prepared)
+        Ok(writer)
     }
 
     /// The successor, if records that take `len` bytes are to begin with it, with its final name, which is not durable yet. Any
@@ -183,32 +168,29 @@ impl CommitLog {
         let Some(prepared) = tail.successor.forget() else {
             return Ok(None);
         };
-        if !is_due || exact_size(len) > prepared.size {
-            self.remove_successor(Some(prepared));
+        if !is_due || !prepared.fits(len) {
+            self.remove_successor(Some(&prepared));
             return Ok(None);
         }
         let place = &self.place;
-        let id = prepared.header.segment_id;
+        let id = prepared.segment().id();
         if let Err(error) = writer::rename_to_final(&*place.vfs, &place.directory, id) {
-            self.remove_successor(Some(prepared));
+            self.remove_successor(Some(&prepared));
             return Err(self.stop_unless_short(error));
         }
-        let Prepared {
-            header,
-            writer,
-            segment,
-            size,
-        } = prepared;
-        self.begin_segment(&header, writer, &segment, size, false)
-            .map(Some)
+        self.begin_segment(*prepared, false).map(Some)
     }
 
-    /// Removes the file of a successor that is given up. If it stays, the next open removes it.
-    pub(super) fn remove_successor(&self, given_up: Option<Prepared>) {
+    /// Removes the file of a successor that is given up.
+    pub(super) fn remove_successor(&self, given_up: Option<&SegmentWriter>) {
         if let Some(prepared) = given_up {
             let Place { vfs, directory, .. } = &self.place;
-            let name = segment_name::new_file_name(prepared.header.segment_id);
-            let _ = vfs.remove(&directory.join(name));
+            writer::remove_unnamed(&**vfs, directory, prepared.segment().id());
         }
     }
+}
+
+/// The sequence number that a segment begins with.
+fn base_of(prepared: &SegmentWriter) -> u64 {
+    prepared.segment().header().base_sequence
 }

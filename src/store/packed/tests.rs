@@ -1,7 +1,7 @@
 use super::*;
 use crate::log::record::MAX_KEY_LEN;
 
-fn put<'b>(key: &'b [u8], value: &'b [u8]) -> Operation<'b> {
+pub(in crate::store) fn put<'b>(key: &'b [u8], value: &'b [u8]) -> Operation<'b> {
     Operation {
         key,
         value: Some(value),
@@ -9,7 +9,7 @@ fn put<'b>(key: &'b [u8], value: &'b [u8]) -> Operation<'b> {
     }
 }
 
-fn deletion(key: &[u8]) -> Operation<'_> {
+pub(in crate::store) fn deletion(key: &[u8]) -> Operation<'_> {
     Operation {
         key,
         value: None,

@@ -1,21 +1,6 @@
 use super::*;
 use crate::store::packed::OPERATION_BYTES;
-
-fn put<'b>(key: &'b [u8], value: &'b [u8]) -> Operation<'b> {
-    Operation {
-        key,
-        value: Some(value),
-        expires_at_ms: None,
-    }
-}
-
-fn deletion(key: &[u8]) -> Operation<'_> {
-    Operation {
-        key,
-        value: None,
-        expires_at_ms: None,
-    }
-}
+use crate::store::packed::tests::{deletion, put};
 
 fn refusal(result: Result<()>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())

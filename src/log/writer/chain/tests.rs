@@ -67,7 +67,8 @@ fn chains_of_any_lengths_read_back_as_they_were_written() {
             let count = 1 + random.below(if round % 10 == 0 { 300 } else { 6 });
             let parts: Vec<(Vec<u8>, Vec<u8>)> = (0..count)
                 .map(|_| {
-                    let key_len = random.below(40);
+                    let longest = [40, 4_000][usize::from(random.below(20) == 0)];
+                    let key_len = random.below(longest);
                     let longest = [900, 200_000][usize::from(random.below(20) == 0)];
                     let value_len = random.below(longest);
                     (

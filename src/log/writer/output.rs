@@ -1,0 +1,116 @@
+//! How records get into a segment's file: through a mapping or by calls.
+
+use std::io;
+
+use super::space::Space;
+use crate::vfs::{File, MappingWriter};
+
+// Up to this many bytes are assembled before they are written. A call is dear, a copy is cheap; but a mapping takes the parts of a
+// long record without either.
+const MOST_FOR_A_CALL: usize = 64 << 10;
+const MOST_FOR_A_MAPPING: usize = 1 << 10;
+
+/// The writing end of a segment's file.
+pub(super) struct Output {
+    /// Set where the file system reserves space.
+    space: Option<Space>,
+    /// Set where readers read through a mapping: it tells them how far.
+    mapping: Option<MappingWriter>,
+    /// Whether bytes are written by calls.
+    by_calls: bool,
+}
+
+impl Output {
+    /// Writing through a mapping, in reserved space.
+    pub fn mapped(mapping: MappingWriter, space: Space) -> Self {
+        Self {
+            space: Some(space),
+            mapping: Some(mapping),
+            by_calls: false,
+        }
+    }
+
+    /// Writing by calls to a file that readers read by calls.
+    pub fn of_file(space: Option<Space>) -> Self {
+        Self {
+            space,
+            mapping: None,
+            by_calls: true,
+        }
+    }
+
+    /// From now on writes by calls, even where readers read through a mapping.
+    pub fn write_by_calls(&mut self) {
+        self.by_calls = true;
+    }
+
+    /// Whether the file system reserves space for the file.
+    pub fn reserves_space(&self) -> bool {
+        self.space.is_some()
+    }
+
+    /// Up to where space is reserved for what is written through a mapping.
+    pub fn mapped_space(&self) -> Option<u64> {
+        let space = self.space.as_ref().filter(|_| !self.by_calls);
+        space.map(|space| space.allocated)
+    }
+
+    /// Up to this many bytes are worth a copy.
+    #[inline]
+    pub fn most_assembled(&self) -> usize {
+        match self.by_calls {
+            true => MOST_FOR_A_CALL,
+            false => MOST_FOR_A_MAPPING,
+        }
+    }
+
+    /// Sees to it that the first `needed` bytes of `file`, which is to grow to `size` bytes, have space, where space is reserved.
+    #[inline]
+    pub fn reserve(&mut self, file: &dyn File, needed: u64, size: u64) -> io::Result<()> {
+        match &self.space {
+            Some(space) if needed > space.allocated => self.grow(file, needed, size),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, file: &dyn File, needed: u64, size: u64) -> io::Result<()> {
+        let Some(space) = &mut self.space else {
+            return Ok(());
+        };
+        space.grow(file, needed, size)?;
+        if let Some(mapping) = &mut self.mapping {
+            mapping.set_limit(space.allocated as usize);
+        }
+        Ok(())
+    }
+
+    /// Writes `parts` back to back from `offset` on. Nobody sees them before they are published.
+    #[inline]
+    pub fn write(&mut self, file: &dyn File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        match &mut self.mapping {
+            Some(mapping) if !self.by_calls => mapping.write(offset as usize, parts),
+            _ => write_parts(file, offset, parts),
+        }
+    }
+
+    /// Lets readers see everything below `end`, if they read through a mapping; answers whether they do.
+    #[inline]
+    pub fn publish(&mut self, end: u64) -> bool {
+        let Some(mapping) = &mut self.mapping else {
+            return false;
+        };
+        mapping.publish(end as usize);
+        true
+    }
+}
+
+/// Writes `parts` back to back from `offset` on, by a call for each that is not empty.
+pub(super) fn write_parts(file: &dyn File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+    let mut offset = offset;
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        file.write_all_at(part, offset)?;
+        offset += part.len() as u64;
+    }
+    Ok(())
+}
