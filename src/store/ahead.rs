@@ -1,5 +1,5 @@
-//! Makes ready what puts will need next: memory for the index, and the next segment of the log. A thread of its own does: the one
-//! that syncs may be long at that, and a put does not wait for either.
+//! Makes ready what puts will need next: pages of the active segment, memory for the index, and the next segment of the log. A
+//! thread of its own does: the one that syncs may be long at that, and a put does not wait for either.
 
 use std::sync::Arc;
 
@@ -68,6 +68,9 @@ fn run(shared: &Shared, signal: &Awaited<State>) {
         }
         state.asked = false;
         drop(state);
+        if let Some(log) = &shared.log {
+            log.prepare_pages();
+        }
         let index = shared.contents(&epoch::pin()).index.clone();
         index.prepare_memory();
         if let Some(log) = &shared.log {

@@ -24,8 +24,10 @@ use crate::memory::epoch;
 use crate::vfs::Vfs;
 
 mod batch;
+mod pages;
 mod successor;
 
+use pages::PagesAhead;
 use successor::{Ask, Successor};
 
 /// Where a store's files are and how they are made.
@@ -103,6 +105,7 @@ struct Tail {
     active: Option<OpenSegment>,
     full: Vec<OpenSegment>,
     successor: Successor,
+    pages: PagesAhead,
     /// How many records were appended last, together.
     last_count: u64,
     /// A segment was begun, and no append has told of it yet.
@@ -187,6 +190,7 @@ impl CommitLog {
                 active: None,
                 full: Vec::new(),
                 successor: Successor::None,
+                pages: PagesAhead::default(),
                 last_count: 1,
                 has_rotated: false,
                 last_sequence: resume.last_sequence,
@@ -250,7 +254,7 @@ impl CommitLog {
         )))
     }
 
-    /// As [`Tail::count`]; asks for a successor of the active segment when it is time.
+    /// As [`Tail::count`]; asks for pages, and for a successor of the active segment, when it is time.
     fn count(
         &self,
         tail: &mut Tail,
@@ -262,6 +266,9 @@ impl CommitLog {
         let appended = tail.count(records, bytes, follows_durable, location);
         if tail.wants_successor() {
             self.want_successor(tail);
+        }
+        if tail.wants_pages() {
+            self.want_pages(tail);
         }
         appended
     }
@@ -350,6 +357,7 @@ impl CommitLog {
             }
         };
         let full = tail.active.replace(active);
+        tail.pages.begin_segment();
         tail.has_rotated |= full.is_some();
         tail.full.extend(full);
         Ok(())

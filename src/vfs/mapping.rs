@@ -19,6 +19,8 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 
@@ -63,6 +65,23 @@ impl Mapping {
         // and `HeapRegion::write`/`zero`, which refuse such offsets, and the acquire load above orders this
         // read after the writes that came before the publication.
         Some(unsafe { slice::from_raw_parts(self.base.as_ptr().add(offset), length) })
+    }
+
+    /// Lets the system see to it that `length` bytes at `offset`, of a mapping for appending, are in memory and ready to be written,
+    /// which the first write to each page would else wait for. Changes nothing, and whether it was possible shows in nothing but
+    /// time.
+    pub fn make_ready(&self, offset: usize, length: usize) {
+        let within = offset
+            .checked_add(length)
+            .is_some_and(|end| end <= self.capacity);
+        #[cfg(target_os = "linux")]
+        if let Memory::File(map) = &self.memory
+            && within
+        {
+            let _ = map.advise_range(Advice::PopulateWrite, offset, length);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = within;
     }
 
     /// Maps the first `length` bytes of `file`, which has at least that many, for reading.

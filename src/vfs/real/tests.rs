@@ -141,3 +141,50 @@ fn a_mapping_sees_what_happens_to_the_file_on_the_disk() {
     outside.write_all_at(b"bad!", 0).unwrap();
     assert_eq!(mapping.bytes(0, 4), Some(&b"bad!"[..]));
 }
+
+/// How often this thread had to wait for a page of memory.
+#[cfg(target_os = "linux")]
+fn page_faults() -> u64 {
+    let statistics = fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let behind_name = statistics.rsplit(')').next().unwrap();
+    behind_name
+        .split_whitespace()
+        .nth(7)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[cfg_attr(miri, ignore = "maps files")]
+fn writes_to_pages_that_were_made_ready_do_not_wait_for_them() {
+    const LENGTH: usize = 4 << 20;
+    const PAGE: usize = 4096;
+    let directory = tempfile::tempdir().unwrap();
+    let file = RealVfs.create_new(&directory.path().join("file")).unwrap();
+    if file.allocate(2 * LENGTH as u64).unwrap() != Allocation::Reserved {
+        return; // nothing is written through mappings here
+    }
+    let (mapping, mut writer) = file.map_append(0, 2 * LENGTH).unwrap();
+    writer.set_limit(2 * LENGTH);
+    mapping.make_ready(LENGTH, LENGTH);
+    mapping.make_ready(LENGTH, usize::MAX);
+    let mut faults_at = |begin: usize| {
+        let before = page_faults();
+        for page in (begin..begin + LENGTH).step_by(PAGE) {
+            writer.write(page, &[b"written"]).unwrap();
+        }
+        page_faults() - before
+    };
+    let unprepared = faults_at(0);
+    let prepared = faults_at(LENGTH);
+    // Kernels before 5.14 cannot make pages ready; then both are the same.
+    let is_possible = unprepared > 0 && prepared < unprepared;
+    assert!(
+        !is_possible || prepared * 10 < unprepared,
+        "{prepared} of {unprepared}"
+    );
+    writer.publish(2 * LENGTH);
+    assert_eq!(mapping.bytes(LENGTH, 8), Some(&b"written\0"[..]));
+}
