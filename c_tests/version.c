@@ -60,7 +60,7 @@ static void structs_have_their_layout(void) {
     CHECK(offsetof(freyja_options, background_threads) == 24);
     CHECK(offsetof(freyja_options, expected_keys) == 56 && offsetof(freyja_options, compaction) == 64);
     CHECK(offsetof(freyja_options, compaction_bytes_per_second) == 72);
-    CHECK(sizeof(freyja_stats_t) == 488 && offsetof(freyja_stats_t, keys) == 8);
+    CHECK(sizeof(freyja_stats_t) == 496 && offsetof(freyja_stats_t, keys) == 8);
     CHECK(offsetof(freyja_stats_t, recovery_microseconds) == 176);
     CHECK(offsetof(freyja_stats_t, buffers_refused) == 208);
     CHECK(offsetof(freyja_stats_t, shards_rebuilt) == 256);

@@ -288,6 +288,10 @@ typedef enum freyja_image_fault {
      * There are older records of which it does not know.
      */
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
+    /**
+     * Compaction has replaced segment files to which it refers, and not all lists of what was moved are there.
+     */
+    FREYJA_IMAGE_MOVES_MISSING = 8,
 } freyja_image_fault;
 
 /**
@@ -1066,6 +1070,10 @@ typedef struct freyja_stats_t {
      * RAM of all batches, in the whole process: their blocks, used or not yet.
      */
     uint64_t batch_bytes;
+    /**
+     * Merges since the image was written, whose lists of moved records were followed when the store was opened.
+     */
+    uint64_t merges_followed;
 } freyja_stats_t;
 
 /**

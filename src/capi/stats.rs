@@ -149,6 +149,8 @@ pub struct freyja_stats_t {
     pub region_coalesced: u64,
     /// RAM of all batches, in the whole process: their blocks, used or not yet.
     pub batch_bytes: u64,
+    /// Merges since the image was written, whose lists of moved records were followed when the store was opened.
+    pub merges_followed: u64,
 }
 
 /// Values of freyja_stats_t.recovery_way.
@@ -179,15 +181,17 @@ pub enum freyja_image_fault {
     FREYJA_IMAGE_NEWER = 6,
     /// There are older records of which it does not know.
     FREYJA_IMAGE_SEGMENT_UNKNOWN = 7,
+    /// Compaction has replaced segment files to which it refers, and not all lists of what was moved are there.
+    FREYJA_IMAGE_MOVES_MISSING = 8,
 }
 
-// SAFETY: two `u32` and 60 `u64` leave no padding.
+// SAFETY: two `u32` and 61 `u64` leave no padding.
 unsafe impl Growing for freyja_stats_t {
-    const FIRST_SIZE: usize = 488;
+    const FIRST_SIZE: usize = 496;
     const NAME: &'static str = "freyja_stats_t";
 }
 
-const _: () = assert!(size_of::<freyja_stats_t>() == 488);
+const _: () = assert!(size_of::<freyja_stats_t>() == 496);
 
 // The store's numbers are those of the header.
 const _: () = {
@@ -201,6 +205,7 @@ const _: () = {
     assert!(ImageFault::SegmentMissing as u64 == FREYJA_IMAGE_SEGMENT_MISSING as u64);
     assert!(ImageFault::NewerThanLog as u64 == FREYJA_IMAGE_NEWER as u64);
     assert!(ImageFault::SegmentUnknown as u64 == FREYJA_IMAGE_SEGMENT_UNKNOWN as u64);
+    assert!(ImageFault::MovesMissing as u64 == FREYJA_IMAGE_MOVES_MISSING as u64);
 };
 
 /// Tells what a store holds and what it has done.
@@ -286,6 +291,7 @@ fn of_store(stats: &Stats) -> freyja_stats_t {
         region_free_neighbours: 0,
         region_coalesced: 0,
         batch_bytes: 0,
+        merges_followed: stats.merges_followed,
     }
 }
 

@@ -13,11 +13,13 @@ use parking_lot::Mutex;
 
 use super::bucket::{Bucket, Overflow, SLOTS};
 use super::bulk::BulkIndex;
+use super::copier::{Copier, Filled, Part, Source};
 use super::directory::Directory;
 use super::encoding::Encoding;
 use super::hash::KeyHash;
 use super::keys::{KeyReader, KeyStorage};
 use super::pending::PendingShards;
+use super::rebuild::roomier;
 use super::shape::Shape;
 use super::shard::{KeyPlace, Shard, Totals, Writer};
 use super::table::{NO_REFERENCE, Position, Table};
@@ -53,6 +55,20 @@ pub struct ShardSummary {
     pub key_bytes: u64,
 }
 
+/// Where a record is to which an exported entry refers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Where it was.
+    Here,
+    /// It has been moved there.
+    Moved(Location),
+    /// Nowhere, so that there is no entry for it any more. Its key has so many bytes.
+    Gone {
+        /// The length.
+        key_length: usize,
+    },
+}
+
 /// Where the content of a shard comes from that is not loaded yet. Calls may come from any thread, each under the
 /// lock of the shard that is wanted.
 pub trait ShardSource: Send + Sync {
@@ -63,6 +79,9 @@ pub trait ShardSource: Send + Sync {
     fn bytes(&self, shard: &ShardSummary) -> Result<Option<Vec<u8>>>;
     /// Whether a record may lie at `location`.
     fn may_hold(&self, guard: &Guard, location: Location) -> bool;
+    /// Where the record is now to which an exported entry with `location` refers; `None` if there never was one. Of what is
+    /// [`Whereabouts::Here`] nothing more is claimed.
+    fn whereabouts(&self, location: Location) -> Option<Whereabouts>;
     /// All keys that `belongs` accepts, with their locations, from the truth that the index is a view of.
     ///
     /// # Errors
@@ -273,11 +292,45 @@ impl<H: KeyHash> Index<H> {
         let parts = Parts::new(bytes, summary.depth)?;
         let (table, appender) = self.memory.table(parts.shape, parts.encoding)?;
         parts.fill(&table);
-        if check(&table, source, guard)? != summary.keys {
+        let checked = check(&table, source, guard)?;
+        if checked.keys != summary.keys {
             return Err(wrong("it has more or fewer keys than the directory says"));
         }
-        let totals = totals_without_keys(summary, self.memory.key_storage);
+        let mut totals = totals_without_keys(summary, self.memory.key_storage);
+        if checked.elsewhere == 0 {
+            return Ok((table, appender, totals));
+        }
+        let (table, appender) = match checked.location_bits > table.encoding().location_bits() {
+            true => self.with_wider_locations(&table, checked.location_bits, guard)?,
+            false => (table, appender),
+        };
+        move_entries(&table, source, &mut totals)?;
         Ok((table, appender, totals))
+    }
+
+    /// A table with the entries of `table`, which has no keys in memory, and room for locations of so many bits.
+    fn with_wider_locations(
+        &self,
+        table: &Table,
+        location_bits: u32,
+        guard: &Guard,
+    ) -> Result<(Placed<Table>, Option<KeyAppender>)> {
+        let known = Some(table.encoding().fingerprint_bits());
+        let part = Part::All;
+        let mut shape = table.shape();
+        loop {
+            let encoding = Encoding::new(shape.main, table.depth(), location_bits, known);
+            let (wider, mut appender) = self.memory.table(shape, encoding)?;
+            let copier = Copier::new(self, &wider, appender.as_mut(), guard)?;
+            // No key is hashed again: where the records are is not in the entries yet.
+            match copier.copy(&[Source { table, part }], false)? {
+                Filled::Placed { homeless: 0, .. } => return Ok((wider, appender)),
+                Filled::Placed { totals, homeless } => {
+                    shape = roomier(shape, &wider, totals.keys, homeless);
+                }
+                Filled::KeyUnreadable => return Err(wrong("its keys were to be read")),
+            }
+        }
     }
 
     fn rebuild_shard(
@@ -464,10 +517,36 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Lets the entries of `table`, which nobody else sees yet, refer to where their records are now, and takes those out whose
+/// records are nowhere.
+fn move_entries(table: &Table, source: &dyn ShardSource, totals: &mut Totals) -> Result<()> {
+    let place = KeyPlace::of(table, NO_REFERENCE);
+    table.for_each(|stored| {
+        match stored.location.and_then(|it| source.whereabouts(it)) {
+            Some(Whereabouts::Here) | None => {}
+            Some(Whereabouts::Moved(to)) => table.set_location(stored.position, to),
+            Some(Whereabouts::Gone { key_length }) => {
+                table.clear_at(stored.home, stored.position);
+                totals.remove(key_length, place);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What [`check`] found.
+#[derive(Default)]
+struct Checked {
+    keys: u64,
+    /// Of these, how many have their records elsewhere now, or nowhere.
+    elsewhere: u64,
+    /// How many bits the locations take where the records are now.
+    location_bits: u32,
+}
+
 /// Checks everything on which the table's own code relies, so that bytes that are wrong can make no more of it than a
-/// wrong location or tag, which every reader of a record notices. Sets the count of the stash; answers how many keys there
-/// are.
-fn check(table: &Table, source: &dyn ShardSource, guard: &Guard) -> Result<u64> {
+/// wrong location or tag, which every reader of a record notices. Sets the count of the stash.
+fn check(table: &Table, source: &dyn ShardSource, guard: &Guard) -> Result<Checked> {
     let (buckets, main) = (table.stash().end, table.stash().start);
     let mut in_second = Vec::new();
     let mut in_stash = Vec::new();
@@ -490,15 +569,24 @@ fn check(table: &Table, source: &dyn ShardSource, guard: &Guard) -> Result<u64> 
             return Err(wrong("an entry has no location"));
         }
     }
-    let mut keys = 0;
+    let mut checked = Checked::default();
     table.for_each(|stored| {
-        keys += 1;
-        let possible = |location| source.may_hold(guard, location);
-        if !stored.location.is_some_and(possible) {
+        checked.keys += 1;
+        let location = match stored.location.and_then(|it| source.whereabouts(it)) {
+            Some(Whereabouts::Here) => stored.location,
+            Some(Whereabouts::Moved(to)) => {
+                checked.location_bits = checked.location_bits.max(to.bits());
+                Some(to)
+            }
+            Some(Whereabouts::Gone { .. }) => None,
+            None => return Err(wrong("a location is in no segment")),
+        };
+        checked.elsewhere += u64::from(location != stored.location);
+        if location.is_some_and(|it| !source.may_hold(guard, it)) {
             return Err(wrong("a location is in no segment"));
         }
         let encoding = table.encoding();
-        let fingerprint = encoding.fingerprint(stored.home, stored.tag);
+        let fingerprint = stored.fingerprint;
         if stored.home >= main
             || fingerprint >> encoding.fingerprint_bits() != 0
             || encoding.home_and_tag(fingerprint) != (stored.home, stored.tag)
@@ -527,5 +615,5 @@ fn check(table: &Table, source: &dyn ShardSource, guard: &Guard) -> Result<u64> 
     let in_stash: u64 = in_stash.iter().sum();
     let in_stash = u32::try_from(in_stash).map_err(|_| wrong("its stash is too large"))?;
     table.stash_entries.store(in_stash, Ordering::Relaxed);
-    Ok(keys)
+    Ok(checked)
 }

@@ -35,7 +35,8 @@ pub struct Sealed {
 }
 
 /// Records of a segment that the index does not refer to, counted exactly: each is counted once, when it dies, and
-/// tombstones are dead from the beginning.
+/// tombstones are dead from the beginning. After a kill while others wrote beside an image of the index, some may count
+/// twice, so that puts are never too few.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dead {
     /// Bytes of dead puts.
@@ -124,6 +125,16 @@ impl Usage {
                 self.puts.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Counts so many bytes of tombstones.
+    pub(super) fn add_tombstones(&self, bytes: u64) {
+        self.tombstone_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Forgets all tombstones, before they are counted anew.
+    pub(super) fn forget_tombstones(&self) {
+        self.tombstone_bytes.store(0, Ordering::Relaxed);
     }
 
     /// Whether damage keeps the segment from being compacted.

@@ -272,6 +272,7 @@ impl Store {
             memory_refusals: shared.budget.refusals(),
             memory_trims: pressure.trims,
             memory_evacuations: pressure.evacuations,
+            merges_followed: report.merges_followed,
         }
     }
 

@@ -46,7 +46,7 @@ pub struct RecoveryReport {
     pub way: RecoveryWay,
     /// Why the newest image was not used.
     pub image_fault: ImageFault,
-    /// Segments of which the image showed everything.
+    /// Segments of which the image showed everything, also after following what merges have moved since.
     pub segments_from_image: u64,
     /// Segments of which the hints were read instead of the records. Damage to these is told to who reads them.
     pub segments_from_hints: u64,
@@ -54,6 +54,8 @@ pub struct RecoveryReport {
     pub segments_scanned: u64,
     /// Segments, among those scanned, whose hints were damaged or could not be read.
     pub hints_unusable: u64,
+    /// Merges since the image was written, whose lists of moves were followed.
+    pub merges_followed: u64,
     /// Puts and deletes read back from the log.
     pub records: u64,
     /// Sequence number of the last record kept.

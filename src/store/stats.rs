@@ -56,7 +56,7 @@ pub struct Stats {
     pub recovery_way: u64,
     /// Why no image of the index, or not the newest, was used: a [`super::ImageFault`] as a number.
     pub recovery_image_fault: u64,
-    /// Segments of which the image showed everything when the store was opened.
+    /// Segments of which the image showed everything when the store was opened, also after following what merges had moved.
     pub segments_from_image: u64,
     /// Segments of which the hints were read then, instead of the records.
     pub segments_from_hints: u64,
@@ -106,4 +106,6 @@ pub struct Stats {
     pub memory_trims: u64,
     /// How often the index was made smaller for that reason where keys had gone.
     pub memory_evacuations: u64,
+    /// Merges since the image was written whose lists of moved records were followed when the store was opened.
+    pub merges_followed: u64,
 }

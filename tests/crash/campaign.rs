@@ -58,7 +58,7 @@ fn readers_agree_on_new_stores() {
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour: make reader-test"]
+#[ignore = "takes three quarters of an hour: make reader-test"]
 fn readers_agree_on_used_stores() {
     read_every_short_sequence(Start::Used);
 }

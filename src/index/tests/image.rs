@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::image::{ShardSource, ShardSummary, following};
+use super::super::image::{ShardSource, ShardSummary, Whereabouts, following};
 use super::{Log, Model, OPTIONS, Random, Record, STORAGES, location, options};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{BulkIndex, Entry, Index, KeyReader, KeyStorage, Location, SeededHash};
@@ -15,6 +15,10 @@ struct Source {
     shards: HashMap<u64, Vec<u8>>,
     truth: HashMap<Vec<u8>, Location>,
     asked: AtomicU64,
+    /// No record lies there, or behind.
+    end: u64,
+    /// What has become of records since the shards were exported.
+    moves: Box<dyn Fn(Location) -> Whereabouts + Send + Sync>,
 }
 
 impl ShardSource for Source {
@@ -24,7 +28,11 @@ impl ShardSource for Source {
     }
 
     fn may_hold(&self, _: &epoch::Guard, location: Location) -> bool {
-        location.raw() < 1 << 30
+        location.raw() < self.end
+    }
+
+    fn whereabouts(&self, location: Location) -> Option<Whereabouts> {
+        Some((self.moves)(location))
     }
 
     fn rebuild(&self, belongs: &dyn Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Location>> {
@@ -64,6 +72,8 @@ fn export(model: &Model) -> (Vec<ShardSummary>, Source) {
         shards,
         truth: model.map.clone(),
         asked: AtomicU64::new(0),
+        end: 1 << 30,
+        moves: Box::new(|_| Whereabouts::Here),
     };
     (summaries, source)
 }
@@ -107,6 +117,56 @@ fn put(index: &Index, log: &Log, key: &[u8], place: Location) {
     match index.entry(&guard, hash, key, place.bits()).unwrap() {
         Entry::Occupied(entry) => entry.replace(place),
         Entry::Vacant(entry) => entry.insert(place),
+    }
+}
+
+/// Records were moved, or are gone, since the shards were exported: their entries follow them when they are loaded.
+#[test]
+fn entries_follow_their_records_wherever_these_have_been_moved() {
+    for key_storage in STORAGES {
+        for (keys, bits) in [(1, 30), (700, 30), (700, 36), (40_000, 30), (40_000, 36)] {
+            let mut random = Random::new(keys + u64::from(bits));
+            let model = model(keys, key_storage, &mut random);
+            let (summaries, mut source) = export(&model);
+            let mut truth = HashMap::new();
+            let mut moves = HashMap::new();
+            for (key, place) in &model.map {
+                let now = match random.below(3) {
+                    0 => Whereabouts::Here,
+                    1 => Whereabouts::Gone {
+                        key_length: key.len(),
+                    },
+                    _ => Whereabouts::Moved(model.fresh_location(&mut random, bits)),
+                };
+                // Nothing is left where they were.
+                match now {
+                    Whereabouts::Here => drop(truth.insert(key.clone(), *place)),
+                    Whereabouts::Gone { .. } => model.log.write(*place, Record::Unreadable),
+                    Whereabouts::Moved(to) => {
+                        model.log.write(*place, Record::Unreadable);
+                        model.log.write(to, Record::Intact(key.clone()));
+                        truth.insert(key.clone(), to);
+                    }
+                }
+                moves.insert(*place, now);
+            }
+            source.end = 1 << bits;
+            source.moves = Box::new(move |place| moves[&place]);
+            let index = reopen(&summaries, Arc::new(source), model.log.clone(), key_storage);
+            index.make_all_present(|| true).unwrap();
+            assert_eq!(index.loaded_shards().1, 0, "none is rebuilt");
+            agrees(&index, &truth);
+            let key_bytes: usize = truth.keys().map(Vec::len).sum();
+            let statistics = index.statistics();
+            assert_eq!(statistics.key_bytes, key_bytes as u64);
+            for number in 0..2000_u64 {
+                let key = number.to_be_bytes();
+                let place = model.fresh_location(&mut random, 36);
+                put(&index, &model.log, &key, place);
+                truth.insert(key.to_vec(), place);
+            }
+            agrees(&index, &truth);
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Found {
     pub hash: u64,
     /// Bytes that it takes.
     pub length: u64,
+    /// Bytes of its key.
+    pub key_len: usize,
     /// When the pair ceases to exist.
     pub expires_at_ms: Option<u64>,
 }
@@ -106,6 +108,7 @@ impl<'v> Merge<'v> {
                     sequence: record.sequence,
                     hash: self.index.hash(record.key),
                     length: record.len,
+                    key_len: record.key.len(),
                     expires_at_ms: record.expires_at_ms,
                 },
                 Event::Damaged(span) => match laundered(&span, victim, self.index) {
@@ -155,6 +158,7 @@ fn laundered(span: &DamagedSpan<'_>, victim: usize, index: &Index) -> Option<Fou
             sequence: record.sequence,
             hash: index.hash(record.key),
             length: span.len,
+            key_len: record.key.len(),
             expires_at_ms: None,
         });
     });

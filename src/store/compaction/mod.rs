@@ -2,7 +2,7 @@
 //!
 //! A merge goes through these steps; a crash between any two of them changes nothing that anybody could see:
 //!
-//! 1. [`choice`] picks segments, and says which tombstones may go. Segments of which nothing is needed go whole, without being read.
+//! 1. [`choice`] picks segments, and says which tombstones may go. Segments of which nothing is needed go whole; of these only heads of records are read.
 //! 2. [`output`] copies what the index refers to, in the order of the sequence numbers, which it keeps, into a file without a
 //!    name that counts. Damage to a segment ends the merge: it is never copied, and the segment stays.
 //! 3. [`takeover`] makes the file durable and gives it its name. It begins with a manifest, which says that the merged
@@ -33,7 +33,7 @@ use super::live_segment::LiveSegment;
 use super::options::Compaction;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::segment_name;
+use crate::log::writer;
 use crate::memory::epoch;
 use choice::{Aim, Plan};
 use output::Output;
@@ -227,21 +227,27 @@ impl Work<'_> {
     }
 
     fn carry_out(&self, plan: &Plan) -> Step<CompactionProgress> {
+        // An image that shows the index as it is while records are copied could not be followed by the list of moves.
+        let mut images = self.shared.images.pause();
+        let has_image = self.shared.options.image_segments > 0 && images.has_image();
         let id = self.log.next_segment_id();
         let place = self.log.place();
-        let outcome = Output::begin(self, plan, id)
+        let outcome = Output::begin(self, plan, id, has_image)
             .map_err(Stop::from)
             .and_then(|mut output| {
-                if !plan.drops {
-                    output.fill(self, plan)?;
+                match plan.drops {
+                    true => output.leave_all_behind(self, plan)?,
+                    false => output.fill(self, plan)?,
                 }
                 let read = output.bytes_read;
-                Ok((read, takeover::take_over(self, plan, output)?))
+                let written = takeover::take_over(self, plan, output, &mut images)?;
+                Ok((read, written))
             });
         let (bytes_read, bytes_written) = outcome.inspect_err(|_| {
-            // Recovery removes it if this fails; it may never have been there.
-            let name = segment_name::new_file_name(id);
-            let _ = place.vfs.remove(&place.directory.join(name));
+            writer::remove_unnamed(&*place.vfs, &place.directory, id);
+            if has_image {
+                image::remove_move_list(&*place.vfs, &place.directory, id);
+            }
         })?;
         let compactor = &self.shared.compactor;
         compactor.merges.fetch_add(1, Ordering::Relaxed);

@@ -11,10 +11,11 @@ use crate::error::Result;
 use crate::index::Index;
 use crate::log::manifest::{Manifest, Member};
 use crate::log::record::{ALIGNMENT, Fields, Kind, MAX_HEAD_LEN};
-use crate::log::segment_header::{Origin, SegmentHeader};
+use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::writer::exact_size;
 use crate::log::{Segment, SegmentWriter};
 use crate::memory::epoch;
+use crate::store::image::{MoveListWriter, SegmentName};
 use crate::store::live_segment::LiveSegment;
 use crate::store::segment_set::SegmentSet;
 
@@ -32,13 +33,15 @@ pub struct Output {
     pub moves: Moves,
     /// Puts that have expired, and are not in it.
     pub expired: Moves,
+    /// For who opens the store from the image that there is, if there is one.
+    pub list: Option<MoveListWriter>,
     /// Bytes read to write it.
     pub bytes_read: u64,
 }
 
 impl Output {
-    /// Begins the segment `id` that is to replace the victims of `plan`.
-    pub fn begin(work: &Work<'_>, plan: &Plan, id: u64) -> Result<Self> {
+    /// Begins the segment `id` that is to replace the victims of `plan`; what becomes of their records is listed if `has_image`.
+    pub fn begin(work: &Work<'_>, plan: &Plan, id: u64, has_image: bool) -> Result<Self> {
         let place = work.log.place();
         let manifest = manifest(&work.contents.segments, plan, id)?;
         let victims = plan.victims.iter();
@@ -67,7 +70,18 @@ impl Output {
         let budget = work.contents.segments.budget();
         let mut writer = writer.within(budget.clone());
         writer.append_manifest(&manifest)?;
+        let list = has_image.then(|| {
+            let name = |header: &SegmentHeader| SegmentName {
+                id: header.segment_id,
+                salt: header.salt,
+            };
+            let sources = plan.victims.iter().map(|it| name(it.segment.header()));
+            let sources: Vec<_> = sources.collect();
+            let (vfs, store_id) = (place.vfs.clone(), &place.store_id);
+            MoveListWriter::begin(vfs, directory, store_id, name(&header), &sources)
+        });
         Ok(Self {
+            list,
             writer,
             segment,
             moves: Moves::new(plan.victims.len(), budget.clone()),
@@ -87,11 +101,14 @@ impl Output {
             self.bytes_read += found.length;
             let live = &plan.victims[found.victim];
             let is_put = found.kind == Kind::Put;
-            if !is_put || is_live(&work.contents.index, live, &found)? {
+            if is_put && !is_live(&work.contents.index, live, &found)? {
+                self.leave_behind(&found);
+            } else {
                 // An expired put hides what was under its key before, as a tombstone does, and becomes one.
                 let has_expired = work.log.place().clock.has_expired(found.expires_at_ms);
                 if has_expired {
                     self.expired.push(found.victim, found.offset)?;
+                    self.leave_behind(&found);
                     sabotage!(ExpiredDropped, continue);
                 }
                 let is_tombstone = !is_put || has_expired;
@@ -134,7 +151,7 @@ impl Output {
             }
         });
         verified.map_err(|error| Stop::Damaged(live.clone(), error))?;
-        self.writer.append(&Fields {
+        let offset = self.writer.append(&Fields {
             kind,
             // All of its batch is durable.
             continues: false,
@@ -150,7 +167,40 @@ impl Output {
         if kind == Kind::Put {
             self.moves.push(found.victim, found.offset)?;
         }
+        match &mut self.list {
+            Some(list) if kind == Kind::Put => list.moved(found.victim, found.offset, offset),
+            Some(list) => list.tombstone(self.writer.end() - offset),
+            None => {}
+        }
         Ok(())
+    }
+
+    /// Lists that nothing of the victims of `plan` is copied. Nothing but the list depends on reading them.
+    pub fn leave_all_behind(&mut self, work: &Work<'_>, plan: &Plan) -> Result<()> {
+        let Some(list) = &mut self.list else {
+            return Ok(());
+        };
+        for (number, live) in plan.victims.iter().enumerate() {
+            work.check()?;
+            let mut offset = HEADER_LEN as u64;
+            while offset < live.content_end() {
+                let Ok(head) = live.segment.head_at(offset) else {
+                    list.give_up();
+                    return Ok(());
+                };
+                if head.kind == Kind::Put {
+                    list.left_behind(number, offset, head.key_len);
+                }
+                offset += head.total_len;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave_behind(&mut self, found: &Found) {
+        if let Some(list) = &mut self.list {
+            list.left_behind(found.victim, found.offset, found.key_len);
+        }
     }
 }
 

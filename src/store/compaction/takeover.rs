@@ -15,19 +15,26 @@ use crate::log::{Segment, segment_name};
 use crate::memory::epoch;
 use crate::store::commit_log::{CommitLog, Scope, is_shortage};
 use crate::store::contents::Contents;
+use crate::store::image::{MoveListWriter, Paused};
 use crate::store::live_segment::{LiveSegment, Sealed};
 
 /// After so many records memory that moving them has freed may be given back.
 const PINNED: usize = 64;
 
 /// Completes `output`, gives it its name and lets it take the place of the victims of `plan`; answers its length. Up to the
-/// name nothing is changed but the output's own file.
-pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
+/// name nothing is changed but the output's own file, and the list of moves. No image is written meanwhile.
+pub fn take_over(
+    work: &Work<'_>,
+    plan: &Plan,
+    output: Output,
+    images: &mut Paused<'_>,
+) -> Step<u64> {
     let Output {
         writer,
         segment,
         moves,
         expired,
+        list,
         ..
     } = output;
     let (shared, log) = (work.shared, work.log);
@@ -43,13 +50,12 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
     segment.sync()?;
     let readable = segment.reopen_sealed(&footer, place.options.read_mode)?;
     let length = footer.offset + FOOTER_LEN as u64;
+    let is_listed = list.is_some_and(MoveListWriter::finish);
     let reservation = segments.reserve(length)?;
     // Nothing can fail once the output has its name.
-    let named = index.widen(reservation.location_bits()).and_then(|()| {
-        work.check_open()?;
-        Ok(shared.images.pause())
-    });
-    let mut images = named.inspect_err(|_| segments.give_back(&reservation))?;
+    let widened = index.widen(reservation.location_bits());
+    let named = widened.and_then(|()| work.check_open());
+    named.inspect_err(|_| segments.give_back(&reservation))?;
     if let Err(error) = give_name(&*place.vfs, &place.directory, id) {
         segments.give_back(&reservation);
         // What is known of the directory is what fresh segments depend on, too.
@@ -59,7 +65,7 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
         });
     }
     // They name segments that are gone.
-    images.forget();
+    images.forget(id, is_listed);
     let sealed = Sealed {
         records_end: footer.records_end(),
         totals: footer.totals,
@@ -78,7 +84,6 @@ pub fn take_over(work: &Work<'_>, plan: &Plan, output: Output) -> Step<u64> {
         segments.remove(victim.segment.id(), &guard);
     }
     drop(guard);
-    drop(images);
     remove_files(work, plan);
     log.count_sealed(length);
     Ok(length)

@@ -98,9 +98,12 @@ fn run(shared: &Shared, stop: &AtomicBool) {
         // What fails, for want of space say, is tried again when the log has grown, or more has expired.
         while let Ok(Some(_)) = work.merge(Aim::Bound) {
             merged = true;
+            if !is_cancelled() {
+                // Not at the end only: while merges run, nobody else can.
+                image::write_if_due(shared);
+            }
         }
         if merged && !is_cancelled() {
-            image::write_if_due(shared);
             super::let_go();
         }
         shared.compactor.wish.wait(|| expiry::wait(&work));

@@ -21,6 +21,8 @@ pub enum ImageFault {
     NewerThanLog = 6,
     /// The log has records, from before the image was made, of which it does not know.
     SegmentUnknown = 7,
+    /// Merges have replaced segments to which it refers, and what they moved is not told by intact lists beside it.
+    MovesMissing = 8,
 }
 
 impl ImageFault {
@@ -37,6 +39,9 @@ impl ImageFault {
             }
             Self::NewerThanLog => "it holds records that are no longer in the log",
             Self::SegmentUnknown => "it does not know all segments that are older than itself",
+            Self::MovesMissing => {
+                "compaction has replaced segments to which it refers, and not all lists of what was moved are there"
+            }
         }
     }
 }

@@ -15,9 +15,18 @@ const SMALL_BYTES: u64 = 1 << 20;
 pub struct Paused<'k>(MutexGuard<'k, State>);
 
 impl Paused<'_> {
-    /// Takes note that the images there are name segments that are no longer there.
-    pub fn forget(&mut self) {
+    /// Whether there is an image of which a merge would take segments away.
+    pub fn has_image(&self) -> bool {
+        !self.0.names.complete.is_empty()
+    }
+
+    /// Takes note that the images there are name segments that are no longer there, replaced by `output`, of which there is a
+    /// list of moves if it `is_listed`.
+    pub fn forget(&mut self, output: u64, is_listed: bool) {
         self.0.covered = None;
+        if is_listed {
+            self.0.names.moves.push(output);
+        }
     }
 }
 

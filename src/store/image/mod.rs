@@ -7,14 +7,16 @@ mod fault;
 mod format;
 mod keeper;
 mod loader;
+mod moves;
 mod names;
 mod read;
 mod source;
 mod write;
 
 pub use fault::ImageFault;
-pub use keeper::ImageKeeper;
+pub use keeper::{ImageKeeper, Paused};
 pub use loader::start_loading;
+pub use moves::{MoveListWriter, SegmentName, remove_move_list};
 pub use names::{Names, file_name, new_file_name};
 pub use read::{Image, choose};
 pub use source::LogSource;

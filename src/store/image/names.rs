@@ -1,5 +1,5 @@
 //! File names of images: `index-`, sixteen lower-case hexadecimal digits of the generation, `.img`; `.new` until the
-//! file is complete.
+//! file is complete. And of lists of moves: the same with the id of the output and `.moves`.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -10,6 +10,7 @@ use crate::vfs::Vfs;
 const PREFIX: &str = "index-";
 const SUFFIX: &str = ".img";
 const NEW_SUFFIX: &str = ".new";
+const MOVES_SUFFIX: &str = ".moves";
 
 /// The images in a store's directory.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Names {
     pub unfinished: Vec<u64>,
     /// Generations of complete files that are of no use.
     pub rejected: Vec<u64>,
+    /// Ids of the outputs of which there are lists of moves, ascending.
+    pub moves: Vec<u64>,
     highest: u64,
 }
 
@@ -31,6 +34,9 @@ impl Names {
             self.complete.sort_unstable();
         } else if let Some(generation) = parse(name, NEW_SUFFIX) {
             self.unfinished.push(generation);
+        } else if let Some(output) = parse(name, MOVES_SUFFIX) {
+            self.moves.push(output);
+            self.moves.sort_unstable();
         }
     }
 
@@ -76,6 +82,11 @@ pub fn new_file_name(generation: u64) -> String {
     format!("{PREFIX}{generation:016x}{NEW_SUFFIX}")
 }
 
+/// The name of the list of what was moved into the segment `output`.
+pub fn moves_file_name(output: u64) -> String {
+    format!("{PREFIX}{output:016x}{MOVES_SUFFIX}")
+}
+
 fn parse(name: &OsStr, suffix: &str) -> Option<u64> {
     let digits = name.to_str()?.strip_prefix(PREFIX)?.strip_suffix(suffix)?;
     let lower_hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -108,6 +119,13 @@ mod tests {
             names.add(OsStr::new(&file_name(generation)));
         }
         names.add(OsStr::new(&new_file_name(9)));
+        for output in [12, 11] {
+            names.add(OsStr::new(&moves_file_name(output)));
+        }
+        assert_eq!(
+            (names.moves.as_slice(), names.complete.len()),
+            (&[11, 12][..], 3)
+        );
         assert_eq!(names.complete, [3, 7, u64::MAX - 1]);
         assert_eq!((names.unfinished.len(), names.next()), (1, u64::MAX));
     }

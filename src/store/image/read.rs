@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::fault::ImageFault;
 use super::format::{self, Directory, HEADER_LEN, ImageSegment, TRAILER_LEN};
+use super::moves::MovedSegments;
 use super::names::{self, Names};
 use crate::log::footer::FOOTER_LEN;
 use crate::log::segment_header::Origin;
+use crate::memory::budget::MemoryBudget;
 use crate::store::recovery::{Kept, Survey};
 use crate::store::segment_set::{CHUNKS, chunks_for};
 use crate::vfs::{Access, File, Vfs};
@@ -22,6 +24,8 @@ pub struct Image {
     pub length: u64,
     /// What is in it.
     pub directory: Directory,
+    /// Which of its segments have been replaced since, and where their records are.
+    pub moved: MovedSegments,
 }
 
 impl Image {
@@ -36,17 +40,22 @@ impl Image {
 }
 
 /// The newest image among `names`, with its generation, that belongs to the log that `survey` describes, or why the newest does not.
+/// Where memory is limited, `budget` lends what following its entries takes.
 pub fn choose(
     vfs: &dyn Vfs,
     directory: &Path,
     names: &Names,
     survey: &Survey,
+    budget: &Arc<MemoryBudget>,
 ) -> Result<(Image, u64, ImageFault), ImageFault> {
     let mut fault = ImageFault::Absent;
     for generation in names.complete.iter().rev() {
         let path = directory.join(names::file_name(*generation));
-        match read(vfs, &path, survey).and_then(|image| {
-            fits(&image.directory, survey)?;
+        match read(vfs, &path, survey).and_then(|mut image| {
+            let gone = fits(&image.directory, survey)?;
+            let is_known = |id| image.segment(id).is_some();
+            let moved = MovedSegments::find(vfs, directory, names, survey, gone, is_known, budget)?;
+            image.moved = moved;
             Ok(image)
         }) {
             Ok(image) if fault == ImageFault::Absent => {
@@ -88,13 +97,16 @@ fn read(vfs: &dyn Vfs, path: &Path, survey: &Survey) -> Result<Image, ImageFault
         file,
         length,
         directory,
+        moved: MovedSegments::default(),
     })
 }
 
-/// Whether the image that `directory` belongs to was made of the log that `survey` describes.
-fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
+/// Whether the image that `directory` belongs to was made of the log that `survey` describes; answers which of its segments
+/// compaction has replaced since.
+fn fits(directory: &Directory, survey: &Survey) -> Result<Vec<ImageSegment>, ImageFault> {
     let covered = directory.covered_sequence;
-    sabotage!(ImageAheadOfLog, return Ok(()));
+    let mut gone = Vec::new();
+    sabotage!(ImageAheadOfLog, return Ok(gone));
     if covered > directory.newest_sequence {
         return Err(ImageFault::Damaged);
     }
@@ -116,7 +128,13 @@ fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
         }
         previous_id = segment.id;
         let Some(kept) = kept.get(&segment.id) else {
-            return Err(ImageFault::SegmentMissing);
+            if !survey.is_replaced(segment.id) {
+                return Err(ImageFault::SegmentMissing);
+            }
+            gone.try_reserve(1).map_err(|_| ImageFault::Damaged)?;
+            gone.push(*segment);
+            places.push((u64::from(segment.first_chunk), chunks_for(segment.length)));
+            continue;
         };
         if kept.segment.header().salt != segment.salt || kept.content_end < segment.length {
             return Err(ImageFault::SegmentMissing);
@@ -139,14 +157,13 @@ fn fits(directory: &Directory, survey: &Survey) -> Result<(), ImageFault> {
             .binary_search_by_key(id, |segment| segment.id)
             .is_err()
     };
-    // Behind the image only what was written in commit order is replayed.
+    // What merges have written since is another matter.
     let strange = kept.iter().any(|(id, kept)| {
         let header = kept.segment.header();
-        let may_be_behind = header.origin == Origin::Fresh && header.base_sequence > covered;
-        !may_be_behind && unknown(id)
+        header.origin == Origin::Fresh && header.base_sequence <= covered && unknown(id)
     });
     match strange {
         true => Err(ImageFault::SegmentUnknown),
-        false => Ok(()),
+        false => Ok(gone),
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use super::format::ImageShard;
+use super::moves::Destination;
 use super::read::Image;
 use crate::error::{Error, Result};
-use crate::index::image::{ShardSource, ShardSummary};
+use crate::index::image::{ShardSource, ShardSummary, Whereabouts};
 use crate::index::{BulkIndex, Location};
 use crate::log::record::{ALIGNMENT, Kind};
 use crate::log::segment_header::HEADER_LEN;
@@ -15,17 +15,16 @@ use crate::memory::epoch::Guard;
 use crate::store::live_segment::LiveSegment;
 use crate::store::recovery::{Maker, Tail};
 use crate::store::segment_set::SegmentSet;
-use crate::vfs::File;
 
 /// The image of a store and the log beside it.
 pub struct LogSource {
-    file: Arc<dyn File>,
-    shards: Vec<ImageShard>,
+    image: Arc<Image>,
     segments: Arc<SegmentSet>,
     /// The segments of which recovery knew, in commit order, and up to which offset each counts.
     log: Vec<(Arc<LiveSegment>, u64)>,
-    /// Every record up to this sequence number is accounted for in the image; the others are in the tail.
-    covered: u64,
+    /// Those that merges have written since the image, by their ids.
+    outputs: Vec<(u64, Arc<LiveSegment>)>,
+    /// What the image does not account for.
     tail: OnceLock<Tail>,
 }
 
@@ -39,18 +38,27 @@ impl LogSource {
     /// A source for the shards of `image`, whose segments are in `segments`, and in `log` with the offsets up to which
     /// they count, in commit order.
     pub fn new(
-        image: &Image,
+        image: Arc<Image>,
         segments: Arc<SegmentSet>,
         log: Vec<(Arc<LiveSegment>, u64)>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            file: image.file.clone(),
-            shards: image.directory.shards.clone(),
+    ) -> Result<Arc<Self>> {
+        let mut outputs = Vec::new();
+        for (live, _) in &log {
+            let id = live.segment.id();
+            if image.moved.tombstone_bytes(id).is_some() {
+                let reserved = outputs.try_reserve(1);
+                reserved.map_err(|_| Error::memory("the list of segments"))?;
+                outputs.push((id, live.clone()));
+            }
+        }
+        outputs.sort_unstable_by_key(|(id, _)| *id);
+        Ok(Arc::new(Self {
+            image,
             segments,
             log,
-            covered: image.directory.covered_sequence,
+            outputs,
             tail: OnceLock::new(),
-        })
+        }))
     }
 
     /// Says what waits for the shards. To be called once, before the first of them is loaded.
@@ -62,10 +70,10 @@ impl LogSource {
 
 impl ShardSource for LogSource {
     fn bytes(&self, shard: &ShardSummary) -> Result<Option<Vec<u8>>> {
-        let found = self
-            .shards
-            .binary_search_by_key(&shard.first_hash, |shard| shard.summary.first_hash);
-        let Some(place) = found.ok().and_then(|position| self.shards.get(position)) else {
+        let shards = &self.image.directory.shards;
+        let found =
+            shards.binary_search_by_key(&shard.first_hash, |shard| shard.summary.first_hash);
+        let Some(place) = found.ok().and_then(|position| shards.get(position)) else {
             return Ok(None);
         };
         let mut bytes = Vec::new();
@@ -74,7 +82,7 @@ impl ShardSource for LogSource {
             .try_reserve_exact(length)
             .map_err(|_| Error::memory("a shard of the index image"))?;
         bytes.resize(length, 0);
-        let read = self.file.read_exact_at(&mut bytes, place.offset);
+        let read = self.image.file.read_exact_at(&mut bytes, place.offset);
         sabotage!(UncheckedShard, return Ok(Some(bytes)));
         let intact = read.is_ok() && crc32fast::hash(&bytes) == place.checksum;
         Ok(intact.then_some(bytes))
@@ -87,8 +95,22 @@ impl ShardSource for LogSource {
         })
     }
 
+    fn whereabouts(&self, location: Location) -> Option<Whereabouts> {
+        match self.image.moved.destination(location)? {
+            Destination::Here => Some(Whereabouts::Here),
+            Destination::Moved { segment, offset } => {
+                let found = self.outputs.binary_search_by_key(&segment, |(id, _)| *id);
+                let (_, live) = self.outputs.get(found.ok()?)?;
+                live.location(offset).ok().map(Whereabouts::Moved)
+            }
+            Destination::Gone { key_len } => Some(Whereabouts::Gone {
+                key_length: key_len,
+            }),
+        }
+    }
+
     fn rebuild(&self, belongs: &dyn Fn(&[u8]) -> bool) -> Result<HashMap<Vec<u8>, Location>> {
-        let limit = self.covered;
+        let limit = self.image.directory.covered_sequence;
         // Of each key the version with the highest sequence number; what compaction wrote is not in commit order.
         let mut versions: HashMap<Vec<u8>, Version> = HashMap::new();
         let mut apply = |live: &LiveSegment, offset, kind, sequence, key: &[u8]| -> Result<()> {

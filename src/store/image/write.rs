@@ -14,6 +14,7 @@ use super::keeper::State;
 use super::names;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::image::following;
+use crate::memory::epoch;
 use crate::memory::scratch::Scratch;
 use crate::store::Shared;
 use crate::store::commit_log::{CommitLog, Scope};
@@ -96,7 +97,7 @@ fn publish(vfs: &dyn Vfs, directory: &Path, generation: u64) -> Result<()> {
         .map_err(|error| Error::io("sync directory", directory, &error))
 }
 
-/// Removes all images but the newest, whose name is durable; what stays behind is removed next time.
+/// Removes all images but the newest, whose name is durable, and the lists of moves; what stays behind is removed next time.
 fn tidy(vfs: &dyn Vfs, directory: &Path, state: &mut State) {
     state.names.unfinished.retain(|generation| {
         let path = directory.join(names::new_file_name(*generation));
@@ -109,6 +110,11 @@ fn tidy(vfs: &dyn Vfs, directory: &Path, state: &mut State) {
         }
         state.names.complete.remove(0);
     }
+    // No merge has ended since the image was begun: it knows what all of them moved.
+    state.names.moves.retain(|output| {
+        let path = directory.join(names::moves_file_name(*output));
+        vfs.remove(&path).is_err()
+    });
 }
 
 /// What a shard takes as bytes, at most.
@@ -151,7 +157,7 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
     };
     let needed = SHARD_BYTES + index.statistics().shards as usize * DIRECTORY_BYTES;
     let _loan = shared.budget.lend(needed)?;
-    // Taken before the shards, because recovery counts what later records supersede.
+    // Bytes are taken before the shards, because recovery counts what later records supersede.
     let members = segments.members()?;
     let mut dead: HashMap<u64, Dead> = HashMap::new();
     dead.try_reserve(members.len()).map_err(|_| memory())?;
@@ -189,6 +195,11 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
         output.append(&bytes, path)?;
     }
     directory.newest_sequence = log.last_sequence();
+    // What a record superseded that a shard shows already, nobody counts any more when that record is read again. So the number of
+    // dead puts, for which tombstones wait, is taken now, and may be too large, but never too small. Whoever superseded one
+    // held a guard until he had counted it.
+    let are_counted = closing || epoch::outlast();
+    let least = u64::from(!are_counted);
     let members = segments.members()?;
     let reserved = directory.segments.try_reserve_exact(members.len());
     reserved.map_err(|_| memory())?;
@@ -199,7 +210,10 @@ fn write(shared: &Shared, log: &CommitLog, path: &Path, closing: bool) -> Result
             salt: live.segment.header().salt,
             first_chunk: live.first_chunk(),
             length: live.content_end(),
-            dead: dead.get(&live.segment.id()).copied().unwrap_or_default(),
+            dead: Dead {
+                puts: live.dead().puts.max(least),
+                ..dead.get(&live.segment.id()).copied().unwrap_or_default()
+            },
         }));
     if !closing {
         log.sync(Scope::Everything)?;

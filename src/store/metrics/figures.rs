@@ -25,7 +25,7 @@ pub fn metrics(stats: &Stats) -> [(Metric, Value); COUNT] {
         segments_from_image, segments_from_hints, segments_scanned, hints_unusable, images_written, image_failures,
         image_bytes, shards_loaded, shards_rebuilt, shards_absent, live_bytes, tombstone_bytes, dead_puts,
         written_bytes, compactions, compaction_bytes_read, compaction_bytes_written, work_bytes, memory_used_bytes,
-        memory_budget_bytes, memory_refusals, memory_trims, memory_evacuations,
+        memory_budget_bytes, memory_refusals, memory_trims, memory_evacuations, merges_followed,
     } = *stats;
     [
         (gauge("keys", "Keys in the store"), Number(keys)),
@@ -55,6 +55,7 @@ pub fn metrics(stats: &Stats) -> [(Metric, Value); COUNT] {
         (gauge("recovery_way", "How the index was brought back when the store was opened: 0 by the log, 1 by an image"), Number(recovery_way)),
         (gauge("recovery_image_fault", "Why the newest image of the index was not used, as a number of the C interface; 0 if it was"), Number(recovery_image_fault)),
         (gauge("recovery_segments_from_image", "Segment files of which the image showed everything when the store was opened"), Number(segments_from_image)),
+        (gauge("recovery_merges_followed", "Merges since the image was written, whose lists of moved records were followed then"), Number(merges_followed)),
         (gauge("recovery_segments_from_hints", "Segment files of which only the hints were read then"), Number(segments_from_hints)),
         (gauge("recovery_segments_scanned", "Segment files that were read as a whole then"), Number(segments_scanned)),
         (gauge("recovery_hints_unusable", "Of these, how many had damaged hints"), Number(hints_unusable)),
@@ -81,4 +82,4 @@ pub fn metrics(stats: &Stats) -> [(Metric, Value); COUNT] {
 }
 
 /// How many they are.
-const COUNT: usize = 49;
+const COUNT: usize = 50;

@@ -82,6 +82,11 @@ impl Changes {
         self.keys.clear();
     }
 
+    /// The sequence number of the change at `position`; 0 if there are not so many.
+    pub fn sequence(&self, position: usize) -> u64 {
+        self.items.get(position).map_or(0, |item| item.sequence)
+    }
+
     /// The change at `position`, if there are so many.
     #[inline]
     pub fn get(&self, position: usize) -> Option<Change<'_>> {

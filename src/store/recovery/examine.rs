@@ -86,6 +86,7 @@ impl Examined<'_> {
             recovery.directory,
             &recovery.images,
             &self.survey,
+            &Arc::default(),
         )
     }
 

@@ -56,7 +56,7 @@ impl Filling<'_> {
     ) -> Result<Index> {
         let log = self.open_log(image.as_ref())?;
         match image {
-            Some(image) => self.read_image(&image, &log, options, report),
+            Some(image) => self.read_image(&Arc::new(image), &log, options, report),
             // What was there fits again, also if it does so in another way; the reserve that is left serves reading.
             None => MemoryBudget::with_reserve(|| self.read_log(&log, options, report)),
         }
@@ -152,7 +152,7 @@ impl Filling<'_> {
             ..self.maker(&index, graves.is_some())
         };
         pipeline::make_changes(maker, self.deserves_thread(0), |sink| {
-            self.read(log, 0, &index, sink, report)
+            self.read(log, None, &index, sink, report)
         })
         .map_err(|error| self.explain(error, &index, counted))?;
         if let Some(graves) = graves {
@@ -168,15 +168,16 @@ impl Filling<'_> {
     /// kept is worked in at once.
     fn read_image(
         &self,
-        image: &Image,
+        image: &Arc<Image>,
         log: &Log,
         options: &IndexOptions,
         report: &mut RecoveryReport,
     ) -> Result<Index> {
+        report.merges_followed = image.moved.merges();
         Needed::by_image(image, self.options).check(self.segments.budget(), self.options)?;
         let mut log_of_source = reserved_vec(log.len())?;
         log_of_source.extend(log.iter().cloned());
-        let source = LogSource::new(image, self.segments.clone(), log_of_source);
+        let source = LogSource::new(image.clone(), self.segments.clone(), log_of_source)?;
         let mut shards: Vec<ShardSummary> = reserved_vec(image.directory.shards.len())?;
         shards.extend(image.directory.shards.iter().map(|shard| shard.summary));
         let hasher = SeededHash::new(image.directory.seed);
@@ -189,11 +190,18 @@ impl Filling<'_> {
             self.budget(),
         )?;
         let covered = image.directory.covered_sequence;
+        let is_ordered = self.is_ordered_behind(image);
+        let before = report.clone();
+        let mut is_too_long = false;
         let mut tail = Some(Tail::new(&shards, self.segments.budget())?);
         let maker = self.maker(&index, true);
-        pipeline::make_changes(maker, self.deserves_thread(covered), |sink| {
+        let read = pipeline::make_changes(maker, self.deserves_thread(covered), |sink| {
             let mut wait = |change: &Change<'_>| match &mut tail {
                 Some(waiting) if waiting.has_room() => waiting.push(change),
+                _ if !is_ordered => {
+                    is_too_long = true;
+                    Err(Error::memory("the log behind the index image"))
+                }
                 full => {
                     if let Some(full) = full.take() {
                         source.set_tail(full);
@@ -202,12 +210,56 @@ impl Filling<'_> {
                     sink(change)
                 }
             };
-            self.read(log, covered, &index, &mut wait, report)
-        })?;
-        if let Some(tail) = tail {
+            self.read(log, Some(image), &index, &mut wait, report)
+        });
+        if is_too_long {
+            drop(tail);
+            *report = before;
+            self.read_without_order(image, log, &index, report)?;
+            return Ok(index);
+        }
+        read?;
+        if let Some(mut tail) = tail {
+            if !is_ordered {
+                tail.sort()?;
+            }
             source.set_tail(tail);
         }
         Ok(index)
+    }
+
+    /// Works in what lies behind `image` at once, in whatever order it comes.
+    fn read_without_order(
+        &self,
+        image: &Image,
+        log: &Log,
+        index: &Index,
+        report: &mut RecoveryReport,
+    ) -> Result<()> {
+        for (live, _) in log {
+            if is_written_since(image, live) {
+                live.usage.forget_tombstones();
+            }
+        }
+        index.make_all_present(|| true)?;
+        let graves = Graves::default();
+        let maker = Maker {
+            graves: Some(&graves),
+            ..self.maker(index, true)
+        };
+        let covered = image.directory.covered_sequence;
+        pipeline::make_changes(maker, self.deserves_thread(covered), |sink| {
+            self.read(log, Some(image), index, sink, report)
+        })?;
+        graves.clear(index, self.segments)
+    }
+
+    /// Whether the records behind `image` are read in commit order: merges since may have moved some of them.
+    fn is_ordered_behind(&self, image: &Image) -> bool {
+        let covered = image.directory.covered_sequence;
+        let kept = self.survey.kept.iter();
+        let mut unread = kept.filter(|kept| kept.totals.last_sequence > covered);
+        unread.all(|kept| image.moved.tombstone_bytes(kept.segment.id()).is_none())
     }
 
     /// For so many keys room is made at once, if they may come: half of what the budget has.
@@ -249,18 +301,24 @@ impl Filling<'_> {
     fn read(
         &self,
         log: &Log,
-        after: u64,
+        image: Option<&Image>,
         index: &Index,
         sink: &mut Sink<'_>,
         report: &mut RecoveryReport,
     ) -> Result<()> {
         let hash = |key: &[u8]| index.hash(key);
+        let after = image.map_or(0, |image| image.directory.covered_sequence);
         for (kept, (live, _)) in self.survey.kept.iter().zip(log) {
-            if after == 0 || kept.totals.last_sequence > after {
-                replay::replay(kept, live, after, &hash, sink, report)?;
+            // Of what a merge wrote since, the image has the puts up to `after` and not what the tombstones take.
+            let tombstones = image.and_then(|it| it.moved.tombstone_bytes(kept.segment.id()));
+            let tombstones = if after == 0 || kept.totals.last_sequence > after {
+                let counts_older = tombstones.is_some();
+                replay::replay(kept, live, after, counts_older, &hash, sink, report)?
             } else {
                 report.segments_from_image += 1;
-            }
+                tombstones.unwrap_or(0)
+            };
+            live.usage.add_tombstones(tombstones);
         }
         Ok(())
     }
@@ -297,6 +355,11 @@ struct Estimate {
     /// So many when its last footer was written.
     counted: u64,
     most: u64,
+}
+
+/// Whether a merge has written the segment since `image` was.
+fn is_written_since(image: &Image, live: &LiveSegment) -> bool {
+    image.moved.tombstone_bytes(live.segment.id()).is_some()
 }
 
 fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {

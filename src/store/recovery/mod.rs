@@ -80,7 +80,8 @@ pub struct Recovered {
 impl Recovered {
     /// Whether the index knows how many keys there are, though shards of it may be absent.
     pub fn is_counted(&self) -> bool {
-        self.report.records == 0 || self.report.way == RecoveryWay::Scan
+        let is_unchanged = self.report.records == 0 && self.report.merges_followed == 0;
+        is_unchanged || self.report.way == RecoveryWay::Scan
     }
 }
 
@@ -195,7 +196,13 @@ impl<'r> Recovery<'r> {
             } = &self;
             waiting = mend::mend(*vfs, directory, &survey, unborn, may_wait)?;
         }
-        let image = match image::choose(self.vfs, self.directory, &self.images, &survey) {
+        let image = match image::choose(
+            self.vfs,
+            self.directory,
+            &self.images,
+            &survey,
+            segments.budget(),
+        ) {
             Ok((image, generation, fault)) => {
                 report.image_fault = fault;
                 report.way = RecoveryWay::Image;

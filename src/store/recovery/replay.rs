@@ -34,20 +34,24 @@ pub fn open(vfs: &dyn Vfs, kept: &Kept, options: &Options) -> Result<Arc<Segment
 }
 
 /// Reads the records of `live`, which `kept` describes, with sequence numbers above `after` into `sink`; `hash` is the index's
-/// hash function. Where there are hints, and the manifest is intact, they stand for the records, and damage to these is not
-/// seen; else it goes into `report`.
+/// hash function. Answers how many bytes tombstones with other sequence numbers take, if it `counts_older`, else 0. Where there
+/// are hints, and the manifest is intact, they stand for the records, and damage to these is not seen; else it goes into
+/// `report`.
 pub fn replay(
     kept: &Kept,
     live: &LiveSegment,
     after: u64,
+    counts_older: bool,
     hash: &dyn Fn(&[u8]) -> u64,
     sink: &mut Sink<'_>,
     report: &mut RecoveryReport,
-) -> Result<()> {
+) -> Result<u64> {
     let mut reading = Reading {
         kept,
         live,
         after,
+        counts_older,
+        older_tombstones: 0,
         hash,
         sink,
         report,
@@ -60,13 +64,17 @@ pub fn replay(
         None => Ok(None),
     };
     match hints {
-        Ok(Some(hints)) => return reading.take(hints),
+        Ok(Some(hints)) => {
+            reading.take(hints)?;
+            return Ok(reading.older_tombstones);
+        }
         Ok(None) => {}
         // Damaged, or there is no memory for them: the records say the same.
         Err(_) => reading.report.hints_unusable += 1,
     }
     drop(scratch);
-    reading.scan()
+    reading.scan()?;
+    Ok(reading.older_tombstones)
 }
 
 fn manifest_is_damaged(segment: &Segment) -> Result<bool> {
@@ -78,6 +86,9 @@ struct Reading<'r, 's> {
     kept: &'r Kept,
     live: &'r LiveSegment,
     after: u64,
+    counts_older: bool,
+    /// Bytes of tombstones that are not above `after`.
+    older_tombstones: u64,
     hash: &'r dyn Fn(&[u8]) -> u64,
     sink: &'r mut Sink<'s>,
     report: &'r mut RecoveryReport,
@@ -87,7 +98,11 @@ impl Reading<'_, '_> {
     fn take(&mut self, hints: Hints<'_>) -> Result<()> {
         self.report.segments_from_hints += 1;
         let after = self.after;
-        for hint in hints.filter(|hint| hint.sequence > after) {
+        for hint in hints {
+            if hint.sequence <= after {
+                self.passed_over(hint.kind, hint.offset);
+                continue;
+            }
             self.found(hint.offset, hint.kind, hint.sequence, hint.key)?;
             self.report.records += 1;
         }
@@ -111,6 +126,9 @@ impl Reading<'_, '_> {
                     self.found(record.offset, record.kind, record.sequence, record.key)?;
                     self.report.records += 1;
                 }
+                Event::Record(record) if record.offset < counts_until => {
+                    self.passed_over(record.kind, record.offset);
+                }
                 Event::Damaged(span) if span.offset < counts_until => {
                     let path = self.kept.segment.path();
                     self.report
@@ -125,6 +143,15 @@ impl Reading<'_, '_> {
                 Event::End(_) => return Ok(()),
                 _ => {}
             }
+        }
+    }
+
+    /// A record that is accounted for already.
+    fn passed_over(&mut self, kind: Kind, offset: u64) {
+        if self.counts_older && kind == Kind::Tombstone {
+            let head = self.live.segment.head_at(offset);
+            // Of what cannot be read nobody knows how long it is.
+            self.older_tombstones += head.map_or(0, |head| head.total_len);
         }
     }
 

@@ -185,6 +185,12 @@ impl Survey {
         headers.any(|header| header.origin == Origin::Compaction)
     }
 
+    /// Whether compaction has replaced the segment `id` of this store.
+    pub fn is_replaced(&self, id: u64) -> bool {
+        let in_force = self.in_force.as_ref();
+        in_force.is_some_and(|in_force| in_force.is_gone(id))
+    }
+
     /// Whether the segment `id` was complete, its footer durable, when compaction looked last.
     pub fn is_known_complete(&self, id: u64) -> bool {
         let in_force = self.in_force.as_ref();

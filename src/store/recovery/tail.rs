@@ -1,4 +1,7 @@
 //! The log behind an image: its changes wait, by shard, until their shard is loaded.
+//!
+//! What compaction wrote lies in the order of the sequence numbers only within one segment. Changes from there are put in commit order
+//! before they are made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +20,7 @@ const RESERVE_PART: usize = 8;
 const PINNED: usize = 256;
 const NONE: u32 = u32::MAX;
 
-/// Changes in commit order, and for each shard a chain of those that concern it.
+/// Changes, and for each shard a chain of those that concern it, in the order in which they are made.
 #[derive(Default)]
 pub struct Tail {
     changes: Changes,
@@ -83,6 +86,30 @@ impl Tail {
             None => *chain.first.get_mut() = position,
         }
         chain.last = position;
+        Ok(())
+    }
+
+    /// Puts the changes of each shard in the order of their sequence numbers. Errors: `Memory`.
+    pub fn sort(&mut self) -> Result<()> {
+        let mut positions = Vec::new();
+        for chain in &mut self.shards {
+            positions.clear();
+            let mut position = *chain.first.get_mut();
+            while let Some(next) = self.next.get(position as usize) {
+                positions.try_reserve(1).map_err(|_| no_memory())?;
+                positions.push(position);
+                position = *next;
+            }
+            positions.sort_unstable_by_key(|it| self.changes.sequence(*it as usize));
+            let mut following = NONE;
+            for position in positions.iter().rev() {
+                if let Some(next) = self.next.get_mut(*position as usize) {
+                    *next = std::mem::replace(&mut following, *position);
+                }
+            }
+            *chain.first.get_mut() = following;
+            chain.last = positions.last().copied().unwrap_or(NONE);
+        }
         Ok(())
     }
 
