@@ -56,11 +56,13 @@ impl Gate {
         let is_segment = !stem.to_string_lossy().starts_with("index");
         let mut state = self.state.lock().unwrap();
         let is_held = |state: &State| state.is_closed && is_segment && state.removed.contains(stem);
-        state.waiting += 1;
-        while is_held(&state) {
-            state = self.changed.wait(state).unwrap();
+        if is_held(&state) {
+            state.waiting += 1;
+            while is_held(&state) {
+                state = self.changed.wait(state).unwrap();
+            }
+            state.waiting -= 1;
         }
-        state.waiting -= 1;
     }
 
     /// What `work` answers, which must not depend on the gate's being opened.

@@ -152,6 +152,8 @@ impl CommitLog {
         let (vfs, read_mode) = (&*place.vfs, place.options.read_mode);
         let (writer, segment) =
             SegmentWriter::create_unnamed(vfs, &place.directory, header, size, read_mode)?;
+        // Closing the file of one that is given up takes a while, too, and nobody should wait for that.
+        segment.leave_to(self.segments.disposal());
         self.syncs.fetch_add(1, Ordering::Relaxed);
         sabotage!(SuccessorUnsynced, return Ok(writer));
         if let Err(error) = segment.sync() {
