@@ -60,9 +60,23 @@ impl Watched {
         self.assert_true(&format!("after round {value}"));
     }
 
+    /// What the system counts and what the store tells, at one time: if a merge begins or ends in between, again.
+    fn both_counts(&self) -> (u64, u64) {
+        let told = || self.store.stats().memory_used_bytes;
+        let mut before = told();
+        loop {
+            let anonymous = anonymous_bytes();
+            let after = told();
+            if before == after {
+                return (anonymous, after);
+            }
+            before = after;
+        }
+    }
+
     fn assert_true(&self, when: &str) {
-        let grown = anonymous_bytes().saturating_sub(self.empty.0) as f64;
-        let used = self.store.stats().memory_used_bytes;
+        let (anonymous, used) = self.both_counts();
+        let grown = anonymous.saturating_sub(self.empty.0) as f64;
         let told = used.saturating_sub(self.empty.1) as f64;
         let difference = told / grown - 1.0;
         println!(

@@ -78,7 +78,8 @@ impl Output {
             let sources = plan.victims.iter().map(|it| name(it.segment.header()));
             let sources: Vec<_> = sources.collect();
             let (vfs, store_id) = (place.vfs.clone(), &place.store_id);
-            MoveListWriter::begin(vfs, directory, store_id, name(&header), &sources)
+            let budget = budget.clone();
+            MoveListWriter::begin(vfs, directory, store_id, name(&header), &sources, budget)
         });
         Ok(Self {
             list,

@@ -157,7 +157,14 @@ mod tests {
     fn written(disk: &SimulatedDisk) -> MoveListWriter {
         let _ = disk.create_directory(Path::new(STORE));
         let vfs = Arc::new(disk.clone());
-        MoveListWriter::begin(vfs, Path::new(STORE), &STORE_ID, OUTPUT, &SOURCES)
+        MoveListWriter::begin(
+            vfs,
+            Path::new(STORE),
+            &STORE_ID,
+            OUTPUT,
+            &SOURCES,
+            Arc::default(),
+        )
     }
 
     fn read(disk: &SimulatedDisk, store_id: &[u8; 16]) -> Option<MoveList> {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::format::{self, SegmentName};
 use crate::log::record::ALIGNMENT;
 use crate::log::varint;
+use crate::memory::budget::MemoryBudget;
 use crate::memory::scratch::Scratch;
 use crate::store::image::names;
 use crate::vfs::{File, Vfs};
 
-/// So many bytes are written at a time.
+/// No more bytes than this are written at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Three numbers.
 const MOST_ITEM_BYTES: usize = 3 * varint::MAX_LEN;
@@ -33,13 +34,14 @@ pub struct MoveListWriter {
 }
 
 impl MoveListWriter {
-    /// Begins the list of what is moved from `sources` into the segment `output`.
+    /// Begins the list of what is moved from `sources` into the segment `output`, with memory from `budget`.
     pub fn begin(
         vfs: Arc<dyn Vfs>,
         directory: &Path,
         store_id: &[u8; 16],
         output: SegmentName,
         sources: &[SegmentName],
+        budget: Arc<MemoryBudget>,
     ) -> Self {
         let path = directory.join(names::moves_file_name(output.id));
         let mut list = Self {
@@ -48,7 +50,7 @@ impl MoveListWriter {
             path,
             end: 0,
             checksum: crc32fast::Hasher::new(),
-            waiting: Scratch::default(),
+            waiting: Scratch::within(budget),
             last: vec![0; sources.len()],
             last_copy: 0,
             tombstone_bytes: 0,
@@ -112,12 +114,12 @@ impl MoveListWriter {
         if self.file.is_none() {
             return;
         }
+        if self.waiting.len() + bytes.len() > CHUNK_BYTES {
+            self.write();
+        }
         self.checksum.update(bytes);
         if self.waiting.append(bytes, "a list of moves").is_err() {
-            return self.give_up();
-        }
-        if self.waiting.len() >= CHUNK_BYTES {
-            self.write();
+            self.give_up();
         }
     }
 
