@@ -1,8 +1,10 @@
 //! Images of the index are written, and segments merged, while the store is written to. What is read after a kill has to be right
 //! nevertheless, at whatever moment of the one the other happened.
 
+#[path = "support/observed_disk.rs"]
+mod observed_disk;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -10,10 +12,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use freyja::store::{Batch, Compaction, KeyStorage, Options, RecoveryWay, Store, SyncMode};
+use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, SimulatedDisk};
-use freyja::vfs::{
-    Access, Allocation, DirectoryEntry, DirectoryLock, File, LockMode, Mapping, MappingWriter, Vfs,
-};
+use observed_disk::{Call, ObservedDisk};
 
 const STORE: &str = "/store";
 
@@ -33,23 +34,23 @@ struct Plan {
 }
 
 /// A simulated disk that does something when it is asked for something.
-#[derive(Clone)]
 struct BusyDisk {
-    disk: SimulatedDisk,
+    disk: ObservedDisk,
     plan: Arc<Mutex<Plan>>,
-}
-
-struct BusyFile {
-    file: Box<dyn File>,
-    disk: BusyDisk,
 }
 
 impl BusyDisk {
     fn new() -> Self {
-        Self {
-            disk: SimulatedDisk::new(1),
-            plan: Arc::default(),
-        }
+        let plan = Arc::<Mutex<Plan>>::default();
+        let disk = ObservedDisk::new({
+            let plan = plan.clone();
+            move |call| called(&plan, &call)
+        });
+        Self { disk, plan }
+    }
+
+    fn open_with(&self, options: &Options) -> Store {
+        Store::open_on(Arc::new(self.disk.clone()), Path::new(STORE), options).unwrap()
     }
 
     /// Does `deed` at call number `left` from now on, or, if it `waits_for_image`, from the next image's beginning on.
@@ -71,121 +72,42 @@ impl BusyDisk {
         doing.into_iter().for_each(|it| it.join().unwrap());
         was_done
     }
-
-    fn called(&self) {
-        let mut plan = self.plan.lock().unwrap();
-        if plan.waits_for_image || plan.deed.is_none() {
-            return;
-        }
-        if plan.left > 0 {
-            plan.left -= 1;
-            return;
-        }
-        let deed = plan.deed.take().unwrap();
-        let (done, is_done) = channel();
-        plan.doing = Some(std::thread::spawn(move || {
-            deed();
-            let _ = done.send(());
-        }));
-        drop(plan);
-        // It may have to wait for whoever asks the disk.
-        let _ = is_done.recv_timeout(PATIENCE);
-    }
-
-    fn busy(&self, file: io::Result<Box<dyn File>>) -> io::Result<Box<dyn File>> {
-        file.map(|file| {
-            Box::new(BusyFile {
-                file,
-                disk: self.clone(),
-            }) as Box<dyn File>
-        })
-    }
 }
 
-impl File for BusyFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.disk.called();
-        self.file.write_all_at(bytes, offset)
-    }
-    fn allocate(&self, length: u64) -> io::Result<Allocation> {
-        self.file.allocate(length)
-    }
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.disk.called();
-        self.file.set_len(length)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.disk.called();
-        self.file.sync()
-    }
-    fn map(&self, length: usize) -> io::Result<Arc<Mapping>> {
-        self.file.map(length)
-    }
-    fn map_append(
-        &self,
-        published: usize,
-        capacity: usize,
-    ) -> io::Result<(Arc<Mapping>, MappingWriter)> {
-        self.file.map_append(published, capacity)
-    }
-}
-
-impl Vfs for BusyDisk {
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>> {
-        self.busy(self.disk.open(path, access))
-    }
-    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        if path.to_string_lossy().contains("index-") {
-            self.plan.lock().unwrap().waits_for_image = false;
+fn called(plan: &Mutex<Plan>, call: &Call<'_>) {
+    let mut plan = plan.lock().unwrap();
+    match call {
+        Call::Create(path) if path.to_string_lossy().contains("index-") => {
+            plan.waits_for_image = false;
         }
-        self.called();
-        self.busy(self.disk.create_new(path))
+        Call::Close(_) => return,
+        _ => {}
     }
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_directory(path)
+    if plan.waits_for_image || plan.deed.is_none() {
+        return;
     }
-    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
-        self.disk.list(directory)
+    if plan.left > 0 {
+        plan.left -= 1;
+        return;
     }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.called();
-        self.disk.rename(from, to)
-    }
-    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
-        self.disk.hard_link(existing, name)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.called();
-        self.disk.remove(path)
-    }
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.called();
-        self.disk.sync_directory(directory)
-    }
-    fn lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn DirectoryLock>> {
-        self.disk.lock(path, mode)
-    }
-    fn wall_clock_ms(&self) -> u64 {
-        self.disk.wall_clock_ms()
-    }
-    fn monotonic(&self) -> Duration {
-        self.disk.monotonic()
-    }
-    fn random(&self) -> io::Result<[u8; 16]> {
-        self.disk.random()
-    }
+    let deed = plan.deed.take().unwrap();
+    let (done, is_done) = channel();
+    plan.doing = Some(std::thread::spawn(move || {
+        deed();
+        let _ = done.send(());
+    }));
+    drop(plan);
+    // It may have to wait for whoever asks the disk.
+    let _ = is_done.recv_timeout(PATIENCE);
 }
 
-fn options(image_segments: u32, key_storage: KeyStorage) -> Options {
+fn options(image_segments: u32, key_storage: KeyStorage, crash: Crash) -> Options {
     Options {
         key_storage,
-        sync_mode: SyncMode::None,
+        sync_mode: match crash {
+            Crash::ProcessKill => SyncMode::None,
+            Crash::PowerLoss => SyncMode::Always,
+        },
         background_threads: 0,
         segment_size: 16 << 10,
         compaction: Compaction::Manual,
@@ -195,7 +117,7 @@ fn options(image_segments: u32, key_storage: KeyStorage) -> Options {
 }
 
 fn open(disk: &SimulatedDisk) -> Store {
-    let options = options(0, KeyStorage::InMemory);
+    let options = options(0, KeyStorage::InMemory, Crash::ProcessKill);
     Store::open_on(Arc::new(disk.clone()), Path::new(STORE), &options).unwrap()
 }
 
@@ -227,9 +149,8 @@ fn fill_until_image(store: &Store, name: &str) {
 #[test]
 fn what_is_overwritten_while_an_image_is_written_and_then_deleted_stays_deleted() {
     let disk = BusyDisk::new();
-    let options = options(1, KeyStorage::InMemory);
-    let opened = Store::open_on(Arc::new(disk.clone()), Path::new(STORE), &options);
-    let store = Arc::new(opened.unwrap());
+    let options = options(1, KeyStorage::InMemory, Crash::ProcessKill);
+    let store = Arc::new(disk.open_with(&options));
     store.put(b"victim", b"first").unwrap();
     disk.plan(true, 0, {
         let store = store.clone();
@@ -238,7 +159,7 @@ fn what_is_overwritten_while_an_image_is_written_and_then_deleted_stays_deleted(
     fill_until_image(&store, "filling");
     assert!(disk.end());
 
-    let killed = disk.disk.crash(Crash::ProcessKill, 0);
+    let killed = disk.disk.simulated.crash(Crash::ProcessKill, 0);
     let store = open(&killed);
     assert_eq!(store.get(b"victim").unwrap().unwrap()[..], b"second"[..]);
     let stats = store.stats();
@@ -301,15 +222,19 @@ enum Work {
     Merge,
 }
 
-/// Does `deed` at call number `call` of `work`, kills, at once or at the end, and looks whether all is as it should be then, and stays
-/// so when much was deleted, merged, and read from the log. Answers through how many merges the image was followed; `None` if the work took
-/// fewer calls.
-fn survives(work: Work, call: usize, deed: fn(&Store), key_storage: KeyStorage) -> Option<u64> {
+/// Does `deed` at call number `call` of `work`, lets `crash` happen, at once or at the end, and looks whether all is as it should be then,
+/// and stays so when much was deleted, merged, and read from the log. Answers through how many merges the image was followed; `None` if
+/// the work took fewer calls.
+fn survives(
+    work: Work,
+    call: usize,
+    deed: fn(&Store),
+    key_storage: KeyStorage,
+    crash: Crash,
+) -> Option<u64> {
     let disk = BusyDisk::new();
-    let open_with = |image_segments| {
-        let options = options(image_segments, key_storage);
-        Arc::new(Store::open_on(Arc::new(disk.clone()), Path::new(STORE), &options).unwrap())
-    };
+    let open_with =
+        |image_segments| Arc::new(disk.open_with(&options(image_segments, key_storage, crash)));
     let store = open_with(1);
     (0..30).for_each(|number| store.put(&key(number), &[1; 200]).unwrap());
     fill_until_image(&store, "first");
@@ -329,10 +254,10 @@ fn survives(work: Work, call: usize, deed: fn(&Store), key_storage: KeyStorage) 
     // As it is when the deed is done and the work is not.
     let at_once = Arc::new(Mutex::new(None));
     let deed = {
-        let (store, disk, at_once) = (store.clone(), disk.disk.clone(), at_once.clone());
+        let (store, disk, at_once) = (store.clone(), disk.disk.simulated.clone(), at_once.clone());
         move || {
             deed(&store);
-            let killed = disk.crash(Crash::ProcessKill, 0);
+            let killed = disk.crash(crash, call as u64);
             *at_once.lock().unwrap() = Some((killed, pairs(&store)));
         }
     };
@@ -344,21 +269,22 @@ fn survives(work: Work, call: usize, deed: fn(&Store), key_storage: KeyStorage) 
     if !disk.end() {
         return None;
     }
-    let what = format!("{work:?}, call {call}");
-    let at_end = (disk.disk.crash(Crash::ProcessKill, 0), pairs(&store));
+    let what = format!("{work:?}, call {call}, {key_storage:?}");
+    let at_end = disk.disk.simulated.crash(crash, call as u64);
+    let at_end = (at_end, pairs(&store));
     let at_once = at_once.lock().unwrap().take().unwrap();
     let kills = [(at_once, "at once"), (at_end, "at the end")];
     let followed = kills.map(|((killed, expected), when)| {
-        is_right_after_kill(&killed, expected, &format!("{what}, killed {when}"))
+        is_right_after_crash(&killed, expected, &format!("{what}, {crash:?} {when}"))
     });
     Some(followed.iter().sum())
 }
 
 /// Answers through how many merges the image was followed.
-fn is_right_after_kill(killed: &SimulatedDisk, expected: Pairs, what: &str) -> u64 {
-    let from_log = killed.crash(Crash::ProcessKill, 0);
+fn is_right_after_crash(crashed: &SimulatedDisk, expected: Pairs, what: &str) -> u64 {
+    let from_log = crashed.crash(Crash::ProcessKill, 0);
     remove_images(&from_log);
-    let (store, from_log) = (open(killed), open(&from_log));
+    let (store, from_log) = (open(crashed), open(&from_log));
     assert_eq!(pairs(&store), expected, "{what}: from the image");
     assert_eq!(pairs(&from_log), expected, "{what}: from the log");
     let merges_followed = store.stats().merges_followed;
@@ -372,34 +298,44 @@ fn is_right_after_kill(killed: &SimulatedDisk, expected: Pairs, what: &str) -> u
     merge_behind_the_first(&store);
     assert_eq!(pairs(&store), expected, "{what}: after a merge");
     store.close().unwrap();
-    remove_images(killed);
-    assert_eq!(pairs(&open(killed)), expected, "{what}: back again");
+    remove_images(crashed);
+    assert_eq!(pairs(&open(crashed)), expected, "{what}: back again");
     merges_followed
 }
 
 /// Does everything at every moment; answers through how many merges images were followed in all.
-fn survive_everywhere(work: Work) -> u64 {
+fn survive_everywhere(work: Work, crash: Crash) -> u64 {
     let (mut moments, mut merges_followed) = (0, 0);
     for key_storage in [KeyStorage::InMemory, KeyStorage::OnDisk] {
         for deed in DEEDS {
             let followed: Vec<u64> = (0..)
-                .map_while(|call| survives(work, call, deed, key_storage))
+                .map_while(|call| survives(work, call, deed, key_storage, crash))
                 .collect();
             assert!(followed.len() >= 5);
             moments += followed.len();
             merges_followed += followed.iter().sum::<u64>();
         }
     }
-    println!("{work:?}: {moments} moments, {merges_followed} merges followed");
+    println!("{work:?}, {crash:?}: {moments} moments, {merges_followed} merges followed");
     merges_followed
 }
 
 #[test]
 fn whatever_is_written_beside_an_image_is_there_after_a_kill_and_what_is_deleted_stays_so() {
-    survive_everywhere(Work::Image);
+    survive_everywhere(Work::Image, Crash::ProcessKill);
 }
 
 #[test]
 fn whatever_is_written_beside_a_merge_is_there_after_a_kill_and_what_is_deleted_stays_so() {
-    assert!(survive_everywhere(Work::Merge) > 0);
+    assert!(survive_everywhere(Work::Merge, Crash::ProcessKill) > 0);
+}
+
+#[test]
+fn whatever_is_durable_beside_an_image_is_there_after_a_power_loss_and_what_is_deleted_stays_so() {
+    survive_everywhere(Work::Image, Crash::PowerLoss);
+}
+
+#[test]
+fn whatever_is_durable_beside_a_merge_is_there_after_a_power_loss_and_what_is_deleted_stays_so() {
+    assert!(survive_everywhere(Work::Merge, Crash::PowerLoss) > 0);
 }

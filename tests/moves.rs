@@ -88,25 +88,16 @@ fn content(store: &Store, keys: u64) -> BTreeMap<u64, Vec<u8>> {
 fn figures(store: &Store) -> [u64; 8] {
     // Loads what is not loaded yet.
     let keys = store.count();
-    let Stats {
-        key_bytes,
-        dead_bytes,
-        tombstone_bytes,
-        dead_puts,
-        live_bytes,
-        last_sequence,
-        shards_absent,
-        ..
-    } = store.stats();
+    let stats = store.stats();
     [
         keys,
-        key_bytes,
-        dead_bytes,
-        tombstone_bytes,
-        dead_puts,
-        live_bytes,
-        last_sequence,
-        shards_absent,
+        stats.key_bytes,
+        stats.dead_bytes,
+        stats.tombstone_bytes,
+        stats.dead_puts,
+        stats.live_bytes,
+        stats.last_sequence,
+        stats.shards_absent,
     ]
 }
 

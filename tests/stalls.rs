@@ -1,18 +1,18 @@
 //! Nobody waits for what the store does behind his back: a disk whose calls come back only when the test says so shows it.
 #![allow(clippy::disallowed_methods)] // looks at the clock to end a test that would never end
 
+#[path = "support/observed_disk.rs"]
+mod observed_disk;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use freyja::store::{Options, Store, SyncMode};
-use freyja::vfs::{
-    Access, Allocation, DirectoryEntry, DirectoryLock, File, LockMode, Mapping, MappingWriter,
-    SimulatedDisk, Vfs,
-};
+use freyja::vfs::{Access, Vfs};
+use observed_disk::{Call, ObservedDisk};
 
 const STORE: &str = "/store";
 const SEGMENT: u64 = 64 << 10;
@@ -50,6 +50,12 @@ impl Gate {
         self.state.lock().unwrap().waiting
     }
 
+    /// The file at `path` is about to be removed.
+    fn removing(&self, path: &Path) {
+        let stem = path.file_stem().unwrap_or_default().to_owned();
+        self.state.lock().unwrap().removed.insert(stem);
+    }
+
     /// Comes back when the file that was at `path` may be closed.
     fn pass(&self, path: &Path) {
         let stem = path.file_stem().unwrap_or_default();
@@ -83,18 +89,23 @@ impl Gate {
 }
 
 /// A simulated disk behind a gate.
-#[derive(Clone)]
 struct GatedDisk {
-    disk: SimulatedDisk,
+    disk: ObservedDisk,
     gate: Arc<Gate>,
 }
 
 impl GatedDisk {
     fn new() -> Self {
-        Self {
-            disk: SimulatedDisk::new(1),
-            gate: Arc::default(),
-        }
+        let gate = Arc::<Gate>::default();
+        let disk = ObservedDisk::new({
+            let gate = gate.clone();
+            move |call| match call {
+                Call::Remove(path) => gate.removing(path),
+                Call::Close(path) => gate.pass(path),
+                Call::Create(_) | Call::Change => {}
+            }
+        });
+        Self { disk, gate }
     }
 
     fn open_store(&self) -> Store {
@@ -103,110 +114,11 @@ impl GatedDisk {
             segment_size: SEGMENT,
             ..Options::default()
         };
-        Store::open_on(Arc::new(self.clone()), Path::new(STORE), &options).unwrap()
+        Store::open_on(Arc::new(self.disk.clone()), Path::new(STORE), &options).unwrap()
     }
 
-    fn gated(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
-        Box::new(GatedFile {
-            file: Some(file),
-            path: path.to_path_buf(),
-            gate: self.gate.clone(),
-        })
-    }
-}
-
-struct GatedFile {
-    file: Option<Box<dyn File>>,
-    path: PathBuf,
-    gate: Arc<Gate>,
-}
-
-impl GatedFile {
-    fn file(&self) -> &dyn File {
-        &**self.file.as_ref().unwrap()
-    }
-}
-
-impl Drop for GatedFile {
-    fn drop(&mut self) {
-        self.gate.pass(&self.path);
-        drop(self.file.take());
-    }
-}
-
-impl File for GatedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file().len()
-    }
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file().read_exact_at(buffer, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file().write_all_at(bytes, offset)
-    }
-    fn allocate(&self, length: u64) -> io::Result<Allocation> {
-        self.file().allocate(length)
-    }
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.file().set_len(length)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.file().sync()
-    }
-    fn map(&self, length: usize) -> io::Result<Arc<Mapping>> {
-        self.file().map(length)
-    }
-    fn map_append(
-        &self,
-        published: usize,
-        capacity: usize,
-    ) -> io::Result<(Arc<Mapping>, MappingWriter)> {
-        self.file().map_append(published, capacity)
-    }
-}
-
-impl Vfs for GatedDisk {
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>> {
-        self.disk
-            .open(path, access)
-            .map(|file| self.gated(path, file))
-    }
-    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.disk
-            .create_new(path)
-            .map(|file| self.gated(path, file))
-    }
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_directory(path)
-    }
-    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
-        self.disk.list(directory)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
-        self.disk.hard_link(existing, name)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let stem = path.file_stem().unwrap_or_default().to_owned();
-        self.gate.state.lock().unwrap().removed.insert(stem);
-        self.disk.remove(path)
-    }
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.disk.sync_directory(directory)
-    }
-    fn lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn DirectoryLock>> {
-        self.disk.lock(path, mode)
-    }
-    fn wall_clock_ms(&self) -> u64 {
-        self.disk.wall_clock_ms()
-    }
-    fn monotonic(&self) -> Duration {
-        self.disk.monotonic()
-    }
-    fn random(&self) -> io::Result<[u8; 16]> {
-        self.disk.random()
+    fn has_file(&self, path: &Path) -> bool {
+        self.disk.open(path, Access::Read).is_ok()
     }
 }
 
@@ -276,17 +188,14 @@ fn the_file_of_a_replaced_segment_is_closed_when_the_last_pin_is_gone_and_nobody
         let begun = Instant::now();
         for round in 2_u64.. {
             (0..MANY).for_each(|number| put(&store, number, round));
-            let is_there = disk.disk.open(&first, Access::Read).is_ok();
+            let is_there = disk.has_file(&first);
             if store.stats().compactions > 0 && !is_there || begun.elapsed() > NEVER / 2 {
                 break;
             }
         }
     });
     store.compact(|_| true).unwrap();
-    assert!(
-        disk.disk.open(&first, Access::Read).is_err(),
-        "it is still there"
-    );
+    assert!(!disk.has_file(&first), "it is still there");
     disk.gate.close();
     assert_eq!(pinned.bytes(), &[1; VALUE]);
     disk.gate.in_time("letting go of a pin", || drop(pinned));

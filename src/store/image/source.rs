@@ -45,7 +45,7 @@ impl LogSource {
         let mut outputs = Vec::new();
         for (live, _) in &log {
             let id = live.segment.id();
-            if image.moved.tombstone_bytes(id).is_some() {
+            if image.moved.is_output(id) {
                 let reserved = outputs.try_reserve(1);
                 reserved.map_err(|_| Error::memory("the list of segments"))?;
                 outputs.push((id, live.clone()));

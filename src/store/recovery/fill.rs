@@ -237,7 +237,7 @@ impl Filling<'_> {
         report: &mut RecoveryReport,
     ) -> Result<()> {
         for (live, _) in log {
-            if is_written_since(image, live) {
+            if image.moved.is_output(live.segment.id()) {
                 live.usage.forget_tombstones();
             }
         }
@@ -259,7 +259,7 @@ impl Filling<'_> {
         let covered = image.directory.covered_sequence;
         let kept = self.survey.kept.iter();
         let mut unread = kept.filter(|kept| kept.totals.last_sequence > covered);
-        unread.all(|kept| image.moved.tombstone_bytes(kept.segment.id()).is_none())
+        !unread.any(|kept| image.moved.is_output(kept.segment.id()))
     }
 
     /// For so many keys room is made at once, if they may come: half of what the budget has.
@@ -355,11 +355,6 @@ struct Estimate {
     /// So many when its last footer was written.
     counted: u64,
     most: u64,
-}
-
-/// Whether a merge has written the segment since `image` was.
-fn is_written_since(image: &Image, live: &LiveSegment) -> bool {
-    image.moved.tombstone_bytes(live.segment.id()).is_some()
 }
 
 fn reserved_vec<T>(length: usize) -> Result<Vec<T>> {

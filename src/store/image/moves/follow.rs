@@ -99,8 +99,9 @@ impl MovedSegments {
             let (id, salt) = (segment.id, segment.salt);
             moved.output_of(SegmentName { id, salt }).is_some()
         };
-        let has_list = |id: u64| moved.list_of(id).is_some();
-        if !moved.gone.iter().all(is_listed) || !outputs.all(|kept| has_list(kept.segment.id())) {
+        if !moved.gone.iter().all(is_listed)
+            || !outputs.all(|kept| moved.is_output(kept.segment.id()))
+        {
             return Err(ImageFault::MovesMissing);
         }
         if budget.limit().is_some() {
@@ -114,6 +115,11 @@ impl MovedSegments {
     /// How many merges there have been.
     pub fn merges(&self) -> u64 {
         self.lists.len() as u64
+    }
+
+    /// Whether a merge since has written the segment with this id.
+    pub fn is_output(&self, id: u64) -> bool {
+        self.list_of(id).is_some()
     }
 
     /// Bytes of the tombstones in the output with this id; `None` if it is none of a merge since.
