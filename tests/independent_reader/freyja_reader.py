@@ -335,7 +335,7 @@ class Store:
         readable = [segment for segment in segments if isinstance(segment, Segment)]
         stores = [segment.header.store for segment in readable]
         store = max(stores, key=stores.count, default=None)
-        self.explained = 0
+        self.explained, self.complete = 0, set()
         for segment in readable:
             if segment.header.store == store:
                 self.now = max(self.now, segment.expired_until)
@@ -354,6 +354,7 @@ class Store:
             ids = {int((it.name if isinstance(it, Segment) else it[0])[:16], 16) for it in segments}
             self.missing += sum(1 for id, complete in members.items() if complete and id not in ids)
             self.explained = self.last = owner.header.durable
+            self.complete = {id for id, complete in members.items() if complete}
             gone = {it.header.id for it in own if it.header.id < owner.header.id and it.header.id not in members}
             return [it for it in segments if not isinstance(it, Segment) or it not in own or it.header.id not in gone]
         return segments
@@ -374,7 +375,8 @@ class Store:
             if not fresh:
                 # It got its name when it was complete and durable.
                 previous_id = header.id
-                self.apply(segment, LAST_SEQUENCE)
+                if self.apply_complete(segment, LAST_SEQUENCE) is None:
+                    gap_is_explained = True
                 continue
             known = max(fresh_last, self.explained)
             if header.predecessor > known and not gap_is_explained and self.torn is None:
@@ -387,7 +389,30 @@ class Store:
                 continue
             later = [it for it in segments[position + 1 :] if not isinstance(it, Segment) or it.header.origin == FRESH]
             held = later[0].header.predecessor if later and isinstance(later[0], Segment) else LAST_SEQUENCE
+            if header.id in self.complete:
+                last = self.apply_complete(segment, held)
+                gap_is_explained = last is None
+                fresh_last = max(fresh_last, last or 0)
+                continue
             fresh_last = max(fresh_last, self.apply(segment, min(self.durable, held)))
+
+    def apply_complete(self, segment, held):
+        """The same for a segment that was durable as a whole, with its footer, and held nothing behind `held`; None if
+        nothing is left of it."""
+        if segment.footer is None:
+            if not segment.items:
+                self.damage.append((segment.name, 0, len(segment.data)))
+                return None
+            last, following, whole = 0, segment.header.base, True
+            for item in segment.items:
+                if isinstance(item, Span):
+                    whole = False
+                elif item.kind in (PUT, TOMBSTONE):
+                    whole = whole and (segment.header.origin != FRESH or item.sequence == following)
+                    last, following = item.sequence, item.sequence + 1
+            if whole and last < held:
+                self.damage.append((segment.name, segment.items[-1].end, FOOTER_LENGTH))
+        return self.apply(segment, held)
 
     def apply(self, segment, durable):
         """Takes over what counts of a segment, of which everything up to `durable` was durable; answers its last

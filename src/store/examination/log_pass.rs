@@ -175,6 +175,7 @@ impl<'p> LogPass<'p> {
     ) -> Result<bool> {
         let (counts_until, scan_until) = bounds(kept);
         let mut agrees = true;
+        let lost_before = self.report.lost_records;
         let mut scanner = Scanner::until(&live.segment, scan_until)?;
         loop {
             match scanner.next_event()? {
@@ -213,6 +214,12 @@ impl<'p> LogPass<'p> {
                         self.missing_up_to(last, kept, "though the footer counts them")?;
                     } else {
                         self.settle(footer.totals.last_sequence, false)?;
+                        let lost = self.report.lost_records - lost_before;
+                        let found = end.totals.records + lost;
+                        if lost > 0 && found < footer.totals.records {
+                            self.report.lost_records += footer.totals.records - found;
+                            self.report.unidentified_records += footer.totals.records - found;
+                        }
                     }
                     return Ok(agrees);
                 }
@@ -340,6 +347,10 @@ impl<'p> LogPass<'p> {
         if unknown > 0 || known == 0 {
             let (severity, message) = match unknown {
                 0 => (Severity::Damage, "no record is lost by it".to_string()),
+                1 if !exact => (
+                    Severity::Loss,
+                    "one record or more are lost whose keys cannot be told; restore them from a backup".into(),
+                ),
                 1 => (
                     Severity::Loss,
                     "a record is lost, and its key cannot be told; restore it from a backup".into(),

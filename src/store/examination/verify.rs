@@ -130,6 +130,12 @@ fn of_trouble(trouble: &Trouble) -> Finding {
             "the segment begins before the end of the one before it: a copy, or an older state of the file; its \
              records are not used",
         ),
+        TroubleKind::FooterMissing => (
+            FindingKind::MissingRecords,
+            Severity::Loss,
+            "the segment was complete and has no intact footer any more, so that nobody can tell whether records at its end are \
+             missing; put the file back from a backup",
+        ),
         TroubleKind::Torn => (
             FindingKind::TornTail,
             Severity::Note,

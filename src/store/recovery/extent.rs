@@ -38,6 +38,13 @@ pub struct FirstReading {
     whole: Option<Whole>,
 }
 
+impl FirstReading {
+    /// Whether no invalid bytes were met and no record is missing between others.
+    pub fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+}
+
 /// A segment without invalid bytes.
 #[derive(Clone, Copy, Debug)]
 struct Whole {

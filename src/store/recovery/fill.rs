@@ -95,6 +95,9 @@ impl Filling<'_> {
                 };
                 let guard = epoch::pin();
                 let live = self.segments.add_recovered(segment, known, &guard)?;
+                if kept.footer_is_missing {
+                    live.usage.set_damaged();
+                }
                 *entry = Some((live, kept.end));
             }
         }

@@ -46,7 +46,8 @@ pub fn mend(
     let mut waiting = Vec::new();
     for kept in &survey.kept {
         sabotage!(TailLeft, continue);
-        let Some(extent) = kept.unsealed else {
+        // A footer for what is left would say that nothing is missing.
+        let Some(extent) = kept.unsealed.filter(|_| !kept.footer_is_missing) else {
             continue;
         };
         if may_wait && (must_copy(&extent) || !waiting.is_empty()) {

@@ -8,7 +8,7 @@ use super::extent::{self, Extent, FirstReading};
 use super::in_force::InForce;
 use super::trouble::{Trouble, TroubleKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::footer::{Footer, Totals};
+use crate::log::footer::{FOOTER_LEN, Footer, Totals};
 use crate::log::record::ALIGNMENT;
 use crate::log::segment_header::{HEADER_LEN, Origin};
 use crate::log::{OpenedSegment, ReadMode, Segment};
@@ -21,6 +21,8 @@ pub struct Kept {
     pub segment: Arc<Segment>,
     /// For a segment that no footer ends: how far it counts.
     pub unsealed: Option<Extent>,
+    /// Whether it had a footer, and records that may have been before that are missing. It stays as it is.
+    pub footer_is_missing: bool,
     /// Up to where the segment is to be scanned: behind its footer, or to the beginning of its hints, which nothing but time
     /// depends on.
     pub end: u64,
@@ -358,7 +360,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if !fresh {
-            return self.keep_output(path, segment, candidate);
+            return self.keep_complete(path, segment, candidate, u64::MAX);
         }
         let last_sequence = self.fresh_last.max(self.explained);
         let gap = header.predecessor_sequence > last_sequence;
@@ -375,23 +377,40 @@ impl Walk<'_> {
         // Nothing of this segment can be missing beyond what came before the next one: invalid bytes behind that
         // are a torn footer.
         let held = successor.map_or(u64::MAX, |next| next.header().predecessor_sequence);
-        self.keep(segment, candidate, self.proven.min(held))
+        if self.survey.is_known_complete(id) {
+            return self.keep_complete(path, segment, candidate, held);
+        }
+        self.keep(segment, candidate, self.proven.min(held), false)
     }
 
-    /// Takes what compaction wrote. It got its name when it was complete and durable: if it is not, it is damaged.
-    fn keep_output(
+    /// Takes a segment that was durable as a whole, its footer included: what compaction wrote, which got its name when it was, and
+    /// what the manifest lists as complete. If it is not whole, it is damaged. `held` is the last sequence number that can be in it.
+    fn keep_complete(
         &mut self,
         path: &Path,
         segment: &Arc<Segment>,
         candidate: &Candidate,
+        held: u64,
     ) -> Result<()> {
-        if let Candidate::Unsealed { reading, .. } = candidate
-            && extent::measure(segment, reading, u64::MAX)?.is_empty()
-        {
-            self.damaged(TroubleKind::Unusable, path, segment.readable_end());
-            return Ok(());
+        let mut footer_is_missing = false;
+        if let Candidate::Unsealed { reading, .. } = candidate {
+            let extent = extent::measure(segment, reading, held)?;
+            if extent.is_empty() {
+                self.damaged(TroubleKind::Unusable, path, segment.readable_end());
+                return Ok(());
+            }
+            footer_is_missing = !extent.has_footer && extent.totals.last_sequence < held;
+            if footer_is_missing {
+                let (offset, length) = (extent.end, FOOTER_LEN as u64);
+                self.trouble(TroubleKind::FooterMissing, path, offset, length);
+                // If there are invalid bytes, reading them tells of them.
+                if reading.is_whole() {
+                    let span = DamagedSpan::new(path, offset, length);
+                    self.report.add_damage(span);
+                }
+            }
         }
-        self.keep(segment, candidate, u64::MAX)
+        self.keep(segment, candidate, held, footer_is_missing)
     }
 
     fn damaged(&mut self, kind: TroubleKind, path: &Path, length: u64) {
@@ -420,7 +439,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn keep(&mut self, segment: &Arc<Segment>, candidate: &Candidate, proven: u64) -> Result<()> {
+    fn keep(
+        &mut self,
+        segment: &Arc<Segment>,
+        candidate: &Candidate,
+        proven: u64,
+        footer_is_missing: bool,
+    ) -> Result<()> {
         let mut unsealed = None;
         let end;
         let mut sealed_with = None;
@@ -461,6 +486,7 @@ impl Walk<'_> {
                 _ => end,
             },
             content_end: end,
+            footer_is_missing,
             unsealed,
             totals,
             footer: sealed_with,

@@ -13,6 +13,8 @@ pub enum TroubleKind {
     OtherStore,
     /// The segment says that it begins before the end of the one before it.
     Repeats,
+    /// There is no intact footer, though the segment was durable as a whole, and records may be missing.
+    FooterMissing,
     /// Never promised to survive, and not whole: not damage.
     Torn,
 }

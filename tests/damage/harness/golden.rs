@@ -1,4 +1,4 @@
-//! The store that gets damaged: about 64 KiB, several segments, old versions, tombstones, images.
+//! The store that gets damaged: about 64 KiB, several segments, old versions, tombstones, images, a list of moves.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use freyja::log::{Event, OpenedSegment, ReadMode, Scanner, Segment};
-use freyja::store::{Options, Store, SyncMode};
+use freyja::store::{Compaction, Options, Store, SyncMode};
 use freyja::vfs::Vfs;
 use freyja::vfs::simulated::{Crash, SimulatedDisk};
 
@@ -17,6 +17,9 @@ pub const STORE: &str = "/store";
 
 /// How many keys there are, each present or deleted.
 pub const KEYS: u64 = 48;
+
+/// Before this step [`Ending::Merged`] merges.
+const MERGED_AT: u64 = 220;
 
 /// What answers to a key; `None` if it was deleted or never was.
 pub type Answer = Option<Vec<u8>>;
@@ -30,11 +33,15 @@ pub enum Ending {
     WithoutImages,
     /// Its process was killed: the last segment is not sealed, and there are no images.
     Killed,
+    /// Closed with an image; then segments were merged, there was more to write, and the process was killed. The image is to be
+    /// followed by the list of what was moved.
+    Merged,
 }
 
 /// A record of the log.
 #[derive(Clone, Debug)]
 pub struct Record {
+    pub sequence: u64,
     pub file: String,
     pub head: Range<u64>,
     pub key_bytes: Range<u64>,
@@ -52,6 +59,8 @@ pub struct Golden {
     pub earlier: BTreeMap<String, Vec<u8>>,
     /// All records, in commit order.
     pub records: Vec<Record>,
+    /// Records up to this sequence number are in the image, if there is one.
+    pub covered: u64,
     /// All values that each key ever had.
     pub versions: BTreeMap<Vec<u8>, Vec<Answer>>,
 }
@@ -68,7 +77,16 @@ pub fn options(ending: Ending) -> Options {
         read_mode: ReadMode::Pread,
         background_threads: 0,
         segment_size: 8192,
-        image_segments: u32::from(ending == Ending::Closed),
+        image_segments: match ending {
+            Ending::Closed => 1,
+            Ending::WithoutImages | Ending::Killed => 0,
+            // So that there is none but that of the close.
+            Ending::Merged => 1000,
+        },
+        compaction: match ending {
+            Ending::Merged => Compaction::Manual,
+            _ => Compaction::Automatic,
+        },
         ..Options::default()
     }
 }
@@ -81,7 +99,15 @@ impl Golden {
         let mut versions: BTreeMap<Vec<u8>, Vec<Answer>> = BTreeMap::new();
         let mut earlier = BTreeMap::new();
         let mut store = open(&disk, ending);
+        let mut covered = 0;
         for step in 0..300_u64 {
+            if ending == Ending::Merged && step == MERGED_AT {
+                store.close().unwrap();
+                store = open(&disk, ending);
+                covered = store.stats().last_sequence;
+                store.compact(|_| false).unwrap_err();
+                assert_eq!(store.stats().compactions, 1);
+            }
             let key = key(random.below(KEYS));
             let history = versions.entry(key.clone()).or_default();
             if random.below(5) == 0 && matches!(history.last(), Some(Some(_))) {
@@ -103,8 +129,12 @@ impl Golden {
                 earlier = all_files(&disk).into_iter().collect();
             }
         }
-        if ending != Ending::Killed {
-            store.close().unwrap();
+        match ending {
+            Ending::Closed | Ending::WithoutImages => {
+                covered = store.stats().last_sequence;
+                store.close().unwrap();
+            }
+            Ending::Killed | Ending::Merged => {}
         }
         let disk = disk.crash(Crash::ProcessKill, seed + 1);
         let files = all_files(&disk);
@@ -115,6 +145,7 @@ impl Golden {
             files,
             earlier,
             records,
+            covered,
             versions,
         }
     }
@@ -134,13 +165,19 @@ impl Golden {
         self.versions.get(key)?.last()?.clone()
     }
 
+    /// Whether its process was killed, so that the last segment is not sealed.
+    pub fn is_killed(&self) -> bool {
+        matches!(self.ending, Ending::Killed | Ending::Merged)
+    }
+
     /// A copy of the disk, to be damaged.
     pub fn copy(&self) -> SimulatedDisk {
         self.disk.crash(Crash::ProcessKill, 99)
     }
 }
 
-fn open(disk: &SimulatedDisk, ending: Ending) -> Store {
+/// The store on `disk`, which is expected to open.
+pub fn open(disk: &SimulatedDisk, ending: Ending) -> Store {
     Store::open_on(Arc::new(disk.clone()), Path::new(STORE), &options(ending)).unwrap()
 }
 
@@ -172,6 +209,7 @@ fn all_records(disk: &SimulatedDisk, files: &[(String, Vec<u8>)]) -> Vec<Record>
                     let key_at = record.offset + head.head_len as u64;
                     let value_at = key_at + head.key_len as u64;
                     records.push(Record {
+                        sequence: record.sequence,
                         file: name.clone(),
                         head: record.offset..key_at,
                         key_bytes: key_at..value_at,
@@ -185,5 +223,6 @@ fn all_records(disk: &SimulatedDisk, files: &[(String, Vec<u8>)]) -> Vec<Record>
             }
         }
     }
+    records.sort_by_key(|record| record.sequence);
     records
 }

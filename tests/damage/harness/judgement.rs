@@ -10,7 +10,7 @@ use freyja::{Error, ErrorKind};
 
 use super::Told;
 use super::gap::{Gap, Tally};
-use super::golden::{Answer, Ending, Golden, KEYS, Record, STORE, key, options};
+use super::golden::{Answer, Golden, KEYS, Record, STORE, key, options};
 use super::saving;
 
 /// Length of a segment's header.
@@ -212,7 +212,8 @@ fn gap_for(
     touched: Touched,
 ) -> Option<Gap> {
     let report = store.recovery_report();
-    if report.way == RecoveryWay::Image && report.image_fault == ImageFault::None {
+    let from_image = report.way == RecoveryWay::Image && report.image_fault == ImageFault::None;
+    if from_image && newest.sequence <= golden.covered {
         return None;
     }
     let told = store.failure().is_some();
@@ -246,5 +247,5 @@ fn takes_the_end(golden: &Golden, damage: &Damage) -> bool {
     };
     let length = golden.segments().next_back().map_or(0, |(_, it)| it.len()) as u64;
     let footer_is_hit = damage.hits(&last.file, &(length - FOOTER..length));
-    damage.touches(last) != Touched::Not && (golden.ending == Ending::Killed || footer_is_hit)
+    damage.touches(last) != Touched::Not && (golden.is_killed() || footer_is_hit)
 }

@@ -13,7 +13,7 @@ use crate::memory::budget::{Loan, MemoryBudget};
 use crate::store::image::fault::ImageFault;
 use crate::store::image::format::ImageSegment;
 use crate::store::image::names::Names;
-use crate::store::recovery::Survey;
+use crate::store::recovery::{Kept, Survey};
 use crate::store::segment_set::{CHUNK_BITS, UNIT, chunks_for};
 use crate::vfs::Vfs;
 
@@ -52,7 +52,7 @@ impl MovedSegments {
     /// the image knows. `names` has the lists that are there.
     ///
     /// # Errors
-    /// `MovesMissing` if not all of it can be told.
+    /// `MovesMissing` if not all of it can be told; `SegmentMissing` if records are no longer there.
     pub fn find(
         vfs: &dyn Vfs,
         directory: &Path,
@@ -94,6 +94,13 @@ impl MovedSegments {
                     moved.add(list)?;
                 }
             }
+        }
+        let is_whole = |kept: &Kept| {
+            let list = moved.list_of(kept.segment.id());
+            list.is_none_or(|list| list.last_copy * UNIT < kept.content_end)
+        };
+        if !survey.kept.iter().all(is_whole) {
+            return Err(ImageFault::SegmentMissing);
         }
         let is_listed = |segment: &ImageSegment| {
             let (id, salt) = (segment.id, segment.salt);

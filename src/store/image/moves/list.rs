@@ -40,6 +40,8 @@ pub struct MoveList {
     pub output: SegmentName,
     /// Bytes of the tombstones in it.
     pub tombstone_bytes: u64,
+    /// The unit of the output where the last copy begins; 0 if nothing was copied.
+    pub last_copy: u64,
     sources: Vec<Source>,
 }
 
@@ -98,10 +100,15 @@ impl MoveList {
         for (source, count) in sources.iter_mut().zip(counts) {
             source.items.try_reserve_exact(count).ok()?;
         }
+        let mut last_copy = 0;
         for_each(items, count, |source, item| {
+            if item.what & NOT_COPIED == 0 {
+                last_copy = u64::from(item.what);
+            }
             sources[source].items.push(item);
         })?;
         Some(Self {
+            last_copy,
             output,
             tombstone_bytes,
             sources,
