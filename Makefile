@@ -82,7 +82,7 @@ concurrency-test: ## check that what threads see at the same time has an order; 
 # libFuzzer on the stable compiler: coverage comes from LLVM's pass, the loop from the crate libfuzzer-sys, which takes a C++
 # compiler to build. Each target first replays the inputs it has kept, those that failed before among them; what fails lies in
 # the folder that is named then, and is replayed alone by the target's program with its path.
-TARGET ?= calls record segment hints image options
+TARGET ?= calls record segment hints image moves options
 # How many targets run at the same time.
 SIDE_BY_SIDE ?= 2
 fuzz_programs = $(target)/fuzz/programs
@@ -95,7 +95,7 @@ fuzz_build = RUSTFLAGS="$(call fuzz_flags,$(1))" $(CARGO) build --release --mani
 # entropy takes as long as the calls: they go without.
 fuzz: ## feed parsers and C calls what a fuzzer finds; TARGET="calls record" MINUTES=10 each, LENGTH=100 for short inputs
 	@mkdir -p $(fuzz_programs)
-	$(call fuzz_build,level=4 trace-compares,$(target)/fuzz,,seeds keep record segment hints image options)
+	$(call fuzz_build,level=4 trace-compares,$(target)/fuzz,,seeds keep record segment hints image moves options)
 	$(if $(filter calls,$(TARGET)),$(call fuzz_build,level=3,$(target)/fuzz/calls,--bin calls,calls))
 	$(fuzz_programs)/seeds $(target)/fuzz/corpus
 	@mkdir -p $(addprefix $(target)/fuzz/found/,$(TARGET)) $(addprefix $(target)/fuzz/corpus/,$(TARGET))

@@ -81,12 +81,13 @@ fn segment() -> Vec<u8> {
 }
 
 /// What fuzzers have found: `make fuzz-keep` writes these texts.
-const KEPT: [(&str, &str); 6] = [
+const KEPT: [(&str, &str); 7] = [
     ("calls", include_str!("../../kept/calls.txt")),
     ("record", include_str!("../../kept/record.txt")),
     ("segment", include_str!("../../kept/segment.txt")),
     ("hints", include_str!("../../kept/hints.txt")),
     ("image", include_str!("../../kept/image.txt")),
+    ("moves", include_str!("../../kept/moves.txt")),
     ("options", include_str!("../../kept/options.txt")),
 ];
 
@@ -139,15 +140,17 @@ fn main() {
         "hints",
         &[[&numbers[..], &hints].concat(), numbers.to_vec()],
     );
-    seeds(
-        "image",
-        &[
-            vec![0],
-            vec![1],
-            vec![7, 0, 20, 0, 9],
-            vec![5, 8, 10, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
-        ],
-    );
+    for target in ["image", "moves"] {
+        seeds(
+            target,
+            &[
+                vec![0],
+                vec![1],
+                vec![7, 0, 20, 0, 9],
+                vec![5, 8, 10, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+            ],
+        );
+    }
     seeds("options", &[vec![0], vec![4, 0, 0], (0..80).collect()]);
     let calls: Vec<u8> = (0..200_u32)
         .map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8)

@@ -97,7 +97,10 @@ impl MovedSegments {
         }
         let is_whole = |kept: &Kept| {
             let list = moved.list_of(kept.segment.id());
-            list.is_none_or(|list| list.last_copy * UNIT < kept.content_end)
+            list.is_none_or(|list| {
+                let end = kept.content_end;
+                list.last_copy * UNIT < end && list.tombstone_bytes <= end
+            })
         };
         if !survey.kept.iter().all(is_whole) {
             return Err(ImageFault::SegmentMissing);
