@@ -30,24 +30,6 @@ pub struct Options {
     pub compaction_bytes_per_second: u64,
 }
 
-/// `freyja_stats_t` of include/freyja.h: behind its size, numbers of which these are looked at.
-#[repr(C)]
-#[derive(Default)]
-pub struct Stats {
-    pub sizes: [u32; 2],
-    pub before: [u64; 7],
-    pub disk_bytes: u64,
-    pub between: [[u64; 16]; 2],
-    pub live_bytes: u64,
-    pub tombstone_bytes: u64,
-    pub dead_pairs: u64,
-    pub written_bytes: u64,
-    pub compactions: u64,
-    pub compaction_bytes_read: u64,
-    pub compaction_bytes_written: u64,
-    pub pins_in_use: u64,
-}
-
 /// `freyja_error` of include/freyja.h.
 #[repr(C)]
 pub struct Error {
@@ -117,7 +99,7 @@ functions! {
         fn freyja_open(*const c_char, *const Options, *mut Handle, *mut Error) -> c_int;
         fn freyja_close(Handle) -> c_int;
         fn freyja_put(Handle, *const u8, usize, *const u8, usize) -> c_int;
-        fn freyja_stats(Handle, *mut Stats, usize) -> c_int;
+        fn freyja_metrics(Handle, *mut u8, usize, *mut usize) -> c_int;
         fn freyja_get_into(Handle, *const u8, usize, *mut u8, usize, *mut usize) -> c_int;
         fn freyja_get(Handle, *const u8, usize, *mut *mut u8, *mut usize) -> c_int;
         fn freyja_free_buf(*mut u8);

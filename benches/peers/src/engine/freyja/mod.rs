@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 use super::dynamic::load;
 use super::{Calls, Counters, Durability, Engine, Kind, Opened, Opening, Session};
 use declarations::{
-    COMPACTION_MANUAL, Error, Functions, Handle, Options, SYNC_ALWAYS, SYNC_NONE, Stats, check,
+    COMPACTION_MANUAL, Error, Functions, Handle, Options, SYNC_ALWAYS, SYNC_NONE, check,
 };
 use other_calls::{Owned, Packed, Pinned};
 use session::FreyjaSession;
@@ -140,16 +140,27 @@ impl Engine for Freyja {
     }
 
     fn counters(&self) -> Option<Counters> {
-        let mut stats = Stats::default();
-        // SAFETY: the library is told the size of the structure and fills it.
-        let status =
-            unsafe { (self.functions.freyja_stats)(self.handle, &mut stats, size_of::<Stats>()) };
-        check(&self.functions, status, "stats");
+        // By their names, which stay the same where more is told.
+        let mut text = vec![0; 64 << 10];
+        let mut length = 0;
+        // SAFETY: the library is told how much fits, and writes no more.
+        let status = unsafe {
+            let (metrics, buffer) = (self.functions.freyja_metrics, text.as_mut_ptr());
+            metrics(self.handle, buffer, text.len(), &mut length)
+        };
+        check(&self.functions, status, "metrics");
+        let text = String::from_utf8_lossy(&text[..length]);
+        let metric = |name: &str| {
+            let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+            let line = lines.find(|line| line.split(['{', ' ']).next() == Some(name));
+            let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+            value.unwrap_or_else(|| panic!("the library does not tell {name}"))
+        };
         Some(Counters {
-            disk_bytes: stats.disk_bytes,
-            live_bytes: stats.live_bytes,
-            written_bytes: stats.written_bytes,
-            compaction_bytes: stats.compaction_bytes_written,
+            disk_bytes: metric("freyja_disk_bytes"),
+            live_bytes: metric("freyja_live_bytes"),
+            written_bytes: metric("freyja_written_bytes_total"),
+            compaction_bytes: metric("freyja_compaction_written_bytes_total"),
         })
     }
 
