@@ -39,6 +39,8 @@ mod switch {
         SuccessorUnsynced,
         /// The name of a segment that was made ready before is never made durable.
         SuccessorNameUnsynced,
+        /// Compaction does not list a segment that was made ready, so that it counts as replaced.
+        SuccessorUnlisted,
         /// An image refers to records that are not durable, and nobody checks that when it is opened.
         ImageAheadOfLog,
         /// A failed sync counts as done.

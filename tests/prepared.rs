@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use freyja::ErrorKind;
-use freyja::store::{Batch, Options, Store, SyncMode};
+use freyja::store::{Batch, OpenMode, Options, Store, SyncMode};
 use freyja::vfs::simulated::{Crash, Effect, Operation, Repeat, SimulatedDisk};
 use freyja::vfs::{Allocation, Vfs};
 
@@ -188,6 +188,57 @@ fn what_does_not_come_out_as_planned_goes_into_a_segment_made_for_it() {
         store.close().unwrap();
         assert_eq!(prepared(&disk), 0, "{what}");
         expect_pairs(&open(&disk), next);
+    }
+}
+
+/// What a merge writes has a higher id than the prepared segment, and would else make that one of those that were replaced.
+#[test]
+fn a_merge_leaves_the_prepared_segment_to_the_log_and_to_readers() {
+    let disk = SimulatedDisk::new(12);
+    let store = open(&disk);
+    let mut next = 0;
+    for _ in 0..4 {
+        next = put_until_next_segment(&store, &disk, next);
+    }
+    // Garbage in all of them.
+    for number in (0..next).step_by(2) {
+        store.put(&key(number), &VALUE).unwrap();
+    }
+    next = put_until_prepared(&store, &disk, next);
+    let before = names(&disk, ".new");
+    let open_reader = || {
+        let mode = OpenMode::ReadOnly;
+        let options = Options { mode, ..options() };
+        open_with(&disk, &options)
+    };
+    let early = open_reader();
+    store.compact(|_| true).unwrap();
+    assert!(store.stats().compactions > 0);
+    assert_eq!(names(&disk, ".new"), before);
+    let late = open_reader();
+    next = put_until_next_segment(&store, &disk, next);
+    next = put_until_prepared(&store, &disk, next);
+    let segments = names(&disk, ".seg");
+    let made = before[0].replace(".new", ".seg");
+    assert!(segments.contains(&made), "{made} was given up");
+    assert!(segments.iter().any(|name| *name > made));
+    for reader in [early, late] {
+        reader.refresh().unwrap();
+        expect_pairs(&reader, next);
+    }
+    // Others are merged around it.
+    for number in (0..next).step_by(3) {
+        store.put(&key(number), &VALUE).unwrap();
+    }
+    store.compact(|_| true).unwrap();
+    store.sync().unwrap();
+    for (crash, seeds) in [(Crash::ProcessKill, 1), (Crash::PowerLoss, 20)] {
+        for seed in 0..seeds {
+            let crashed = disk.crash(crash, seed);
+            let store = open(&crashed);
+            assert!(store.recovery_report().first_failure().is_none());
+            expect_pairs(&store, next);
+        }
     }
 }
 

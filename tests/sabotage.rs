@@ -192,6 +192,7 @@ noticed! {
     renaming_before_the_sync: RenamedBeforeSync by crash_suite
     beginning_a_prepared_segment_before_its_sync: SuccessorUnsynced by prepared_suite
     leaving_the_name_of_a_prepared_segment_unsynced: SuccessorNameUnsynced by prepared_suite
+    taking_a_prepared_segment_for_replaced: SuccessorUnlisted by prepared_suite
     an_image_ahead_of_the_log: ImageAheadOfLog by crash_suite
     ignoring_a_failed_sync: SyncErrorIgnored by crash_suite
     retrying_a_failed_sync: SyncRetried by crash_suite

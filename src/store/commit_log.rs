@@ -696,16 +696,12 @@ impl CommitLog {
         self.sealed.load(Ordering::Relaxed)
     }
 
-    /// An id for a new segment. A successor of the active segment is given up: a segment of the log has a higher id than whatever
-    /// was there before it.
-    pub fn next_segment_id(&self) -> u64 {
+    /// An id for a new segment, and that of the successor of the active segment, if one has been made or is being made: a segment that
+    /// will belong to the log though it has a smaller id.
+    pub fn next_segment_id(&self) -> (u64, Option<u64>) {
         let mut tail = self.tail.lock();
-        let given_up = tail.successor.forget();
         tail.next_segment_id += 1;
-        let id = tail.next_segment_id - 1;
-        drop(tail);
-        self.remove_successor(given_up.as_deref());
-        id
+        (tail.next_segment_id - 1, tail.successor.id())
     }
 
     /// Takes note of a sealed segment of `length` bytes that was not written by appending.

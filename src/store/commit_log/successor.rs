@@ -2,10 +2,11 @@
 //!
 //! A segment's header says with which sequence number it begins, and is durable before any record goes into the segment. So
 //! where the active segment is to end is decided beforehand: behind as many more records as will probably fit into it. If it is
-//! full before that, or a batch goes beyond, or compaction has taken a later id, the successor is given up, and the segment is
-//! made when it is needed. The same holds where the file system reserves no space: there the active segment ends only when there is
-//! room for more, or its footer might not find any. The successor's file has the name of one that is being created until the log comes to it; a sync makes the final name
-//! durable before it says of any record in the segment that it is.
+//! full before that, or a batch goes beyond, the successor is given up, and the segment is made when it is needed. The same holds
+//! where the file system reserves no space: there the active segment ends only when there is room for more, or its footer might
+//! not find any. The successor's file has the name of one that is being created until the log comes to it; a sync makes the final
+//! name durable before it says of any record in the segment that it is. What compaction writes meanwhile has a higher id, and
+//! lists the successor, lest it be taken for replaced.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -37,6 +38,15 @@ pub enum Successor {
 }
 
 impl Successor {
+    /// Its id, if it has one.
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::BeingMade(id) => Some(*id),
+            Self::Ready(prepared) => Some(prepared.segment().id()),
+            Self::None | Self::Wanted | Self::GivenUp => None,
+        }
+    }
+
     /// Gives it up, until it is asked for again. What there is of it is to be [removed](CommitLog::remove_successor), after the
     /// lock is released, as that may take a while.
     pub fn forget(&mut self) -> Option<Box<SegmentWriter>> {

@@ -230,9 +230,9 @@ impl Work<'_> {
         // An image that shows the index as it is while records are copied could not be followed by the list of moves.
         let mut images = self.shared.images.pause();
         let has_image = self.shared.options.image_segments > 0 && images.has_image();
-        let id = self.log.next_segment_id();
+        let (id, successor) = self.log.next_segment_id();
         let place = self.log.place();
-        let outcome = Output::begin(self, plan, id, has_image)
+        let outcome = Output::begin(self, plan, (id, successor), has_image)
             .map_err(Stop::from)
             .and_then(|mut output| {
                 match plan.drops {
@@ -297,7 +297,7 @@ impl Store {
         let mut done = CompactionProgress::default();
         for _ in 0..PASSES {
             let before = done.segments_replaced;
-            let below = log.next_segment_id();
+            let (below, _) = log.next_segment_id();
             while let Some(step) = work.merge(Aim::All(below))? {
                 if done.segments_replaced == 0 {
                     done.bytes_wanted = step.bytes_wanted;

@@ -40,10 +40,16 @@ pub struct Output {
 }
 
 impl Output {
-    /// Begins the segment `id` that is to replace the victims of `plan`; what becomes of their records is listed if `has_image`.
-    pub fn begin(work: &Work<'_>, plan: &Plan, id: u64, has_image: bool) -> Result<Self> {
+    /// Begins the segment `id` that is to replace the victims of `plan`, where the log may have a `successor` ready that is no member
+    /// yet; what becomes of the victims' records is listed if `has_image`.
+    pub fn begin(
+        work: &Work<'_>,
+        plan: &Plan,
+        (id, successor): (u64, Option<u64>),
+        has_image: bool,
+    ) -> Result<Self> {
         let place = work.log.place();
-        let manifest = manifest(&work.contents.segments, plan, id)?;
+        let manifest = manifest(&work.contents.segments, plan, id, successor)?;
         let victims = plan.victims.iter();
         let base = victims.clone().map(|it| it.segment.header().base_sequence);
         let header = SegmentHeader {
@@ -214,19 +220,30 @@ fn is_live(index: &Index, live: &LiveSegment, found: &Found) -> Result<bool> {
     Ok(index.refers_to(&epoch::pin(), found.hash, location))
 }
 
-/// What is there besides the victims and the segment `id`, and before it.
-fn manifest(segments: &SegmentSet, plan: &Plan, id: u64) -> Result<Manifest> {
+/// What is there besides the victims and the segment `id`, and before it, and the `successor`, if there is one.
+fn manifest(
+    segments: &SegmentSet,
+    plan: &Plan,
+    id: u64,
+    successor: Option<u64>,
+) -> Result<Manifest> {
     let is_victim = |other: u64| plan.victims.iter().any(|it| it.segment.id() == other);
     let members = segments.members()?;
     let others = members
         .iter()
         .filter(|live| live.segment.id() < id && !is_victim(live.segment.id()));
-    Ok(Manifest {
-        members: others
-            .map(|live| Member {
-                id: live.segment.id(),
-                is_complete: live.sealed().is_some() && live.usage.footer_is_durable(),
-            })
-            .collect(),
-    })
+    let mut members: Vec<Member> = others
+        .map(|live| Member {
+            id: live.segment.id(),
+            is_complete: live.sealed().is_some() && live.usage.footer_is_durable(),
+        })
+        .collect();
+    sabotage!(SuccessorUnlisted, return Ok(Manifest { members }));
+    if let Some(id) = successor
+        && let Err(position) = members.binary_search_by_key(&id, |member| member.id)
+    {
+        let is_complete = false;
+        members.insert(position, Member { id, is_complete });
+    }
+    Ok(Manifest { members })
 }

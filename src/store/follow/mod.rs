@@ -43,8 +43,10 @@ pub struct Follower {
 struct State {
     /// The store's identity, unless it had no segment so far.
     store_id: Option<[u8; 16]>,
-    /// Id of the last segment that was taken.
+    /// Id of the last segment that was taken, of those that were written in commit order.
     newest_id: u64,
+    /// Id of the last that compaction wrote.
+    newest_output: u64,
     /// Ids of the segments that are not to be looked at again.
     known: BTreeSet<u64>,
     /// Up to which sequence number what is not seen here may have been taken away by compaction.
@@ -76,9 +78,15 @@ impl State {
                 },
             })
         });
+        let newest = |origin| {
+            let mut headers = members.iter().rev().map(|live| live.segment.header());
+            let last = headers.find(|header| header.origin == origin);
+            last.map_or(0, |header| header.segment_id)
+        };
         Self {
             store_id,
-            newest_id: members.last().map_or(0, |live| live.segment.id()),
+            newest_id: newest(Origin::Fresh),
+            newest_output: newest(Origin::Compaction),
             known: members.iter().map(|live| live.segment.id()).collect(),
             compacted_until: 0,
             growing: growing.collect(),
@@ -243,14 +251,15 @@ impl Follower {
         let mut new = Vec::new();
         for id in ids {
             let path = self.directory.join(segment_name::file_name(id));
-            // A fresh segment has a higher id than all that were there before it: others are what compaction wrote, or of no use.
-            let is_late = id <= state.newest_id;
+            // A fresh segment has a higher id than all fresh ones before it, and if compaction wrote one with a higher id meanwhile, it
+            // begins behind all that was read. Others are what compaction wrote, or of no use.
+            let may_be_late = id <= state.newest_id.max(state.newest_output);
             let (segment, footer) = match Segment::open(&*self.vfs, &path, ReadMode::Pread) {
                 Ok(OpenedSegment::Sealed {
                     segment, footer, ..
                 }) => (segment, Some(footer)),
                 Ok(OpenedSegment::Unsealed { segment }) => (segment, None),
-                Ok(OpenedSegment::Headless { .. }) if is_late => {
+                Ok(OpenedSegment::Headless { .. }) if may_be_late => {
                     state.known.insert(id);
                     continue;
                 }
@@ -269,7 +278,10 @@ impl Follower {
                 });
                 let until = &mut state.compacted_until;
                 *until = header.durable_sequence.max(*until);
-            } else if !is_late {
+                state.newest_output = state.newest_output.max(id);
+            } else if !may_be_late
+                || id > state.newest_id && header.base_sequence > self.last_sequence()
+            {
                 new.push((segment, footer));
                 continue;
             }
