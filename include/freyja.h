@@ -605,7 +605,7 @@ typedef struct freyja_options {
     uint32_t reserved;
     /**
      * Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB. Those of a small store are smaller: about
-     * one part in 32 of it, but 4 MiB at least if that is less than this.
+     * one part in 64 of it, but 4 MiB at least if that is less than this.
      */
     uint64_t segment_size;
     /**
@@ -627,7 +627,7 @@ typedef struct freyja_options {
      */
     uint32_t compaction;
     /**
-     * How large the segment files may become, in percent of what is live in them: 110 to 1000; default 147. They are
+     * How large the segment files may become, in percent of what is live in them: 110 to 1000; default 146. They are
      * compacted early enough that what is copied meanwhile has room within that. A store of a few segment files may be
      * larger, since the one that is written is not compacted.
      */

@@ -89,7 +89,7 @@ pub struct freyja_options {
     /// Must be 0.
     pub reserved: u32,
     /// Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB. Those of a small store are smaller: about
-    /// one part in 32 of it, but 4 MiB at least if that is less than this.
+    /// one part in 64 of it, but 4 MiB at least if that is less than this.
     pub segment_size: u64,
     /// Bytes of a page of the memory that holds keys, a power of two from 4 KiB to 1 MiB; default 4 KiB.
     pub slab_size: u64,
@@ -101,7 +101,7 @@ pub struct freyja_options {
     pub expected_keys: u64,
     /// FREYJA_COMPACTION_AUTOMATIC or FREYJA_COMPACTION_MANUAL.
     pub compaction: u32,
-    /// How large the segment files may become, in percent of what is live in them: 110 to 1000; default 147. They are
+    /// How large the segment files may become, in percent of what is live in them: 110 to 1000; default 146. They are
     /// compacted early enough that what is copied meanwhile has room within that. A store of a few segment files may be
     /// larger, since the one that is written is not compacted.
     pub space_amplification: u32,

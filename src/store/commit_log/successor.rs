@@ -18,6 +18,10 @@ use crate::log::footer::FOOTER_LEN;
 use crate::log::segment_header::{HEADER_LEN, SegmentHeader};
 use crate::log::writer;
 
+/// When one part in so many of a segment is used, it shows how long records are, and the next one is made: not later, as a sync
+/// beside merges may take as long as puts take to fill a small segment.
+const ENOUGH: u64 = 8;
+
 /// Wakes whoever calls [`CommitLog::prepare_successor`].
 pub type Ask = OnceLock<Box<dyn Fn() + Send + Sync>>;
 
@@ -79,14 +83,14 @@ impl Tail {
         (more > 0).then_some(self.next_sequence + more)
     }
 
-    /// Whether a successor should be asked for: half of the active segment is used.
+    /// Whether a successor should be asked for: enough of the active segment is used.
     #[inline]
     pub fn wants_successor(&self) -> bool {
         matches!(self.successor, Successor::None)
             && self
                 .active
                 .as_ref()
-                .is_some_and(|active| active.writer.end() >= active.writer.size() / 2)
+                .is_some_and(|active| active.writer.end() >= active.writer.size() / ENOUGH)
     }
 }
 

@@ -334,7 +334,7 @@ impl Store {
     }
 
     /// Does a bounded part of what the background threads would do, for hosts that let the store have none: seals full
-    /// segments, syncs when the interval has passed, makes the next segment when half of one is used, merges once, writes an
+    /// segments, syncs when the interval has passed, makes the next segment when enough of one is used, merges once, writes an
     /// image if one is due. Answers whether more is to be done at once. It merges no more than makes one segment of the usual
     /// size.
     ///
