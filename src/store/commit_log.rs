@@ -405,7 +405,7 @@ impl CommitLog {
 
     /// What a new segment usually grows to, in bytes.
     fn usual_size(&self) -> u64 {
-        let content = self.segments.totals().content_bytes;
+        let content = self.segments.content_bytes();
         self.place.options.usual_segment_size(content)
     }
 
@@ -707,7 +707,7 @@ impl CommitLog {
     /// Takes note of a sealed segment of `length` bytes that was not written by appending.
     pub fn count_sealed(&self, length: u64) {
         let options = &self.place.options;
-        let usual = options.usual_segment_size(self.segments.totals().content_bytes);
+        let usual = options.usual_segment_size(self.segments.content_bytes());
         let share = sealed_share(usual.max(length), options);
         self.sealed.fetch_add(share, Ordering::Relaxed);
     }

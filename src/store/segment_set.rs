@@ -1,7 +1,7 @@
 //! The segments of an open store, and what a location means.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -84,9 +84,36 @@ struct Members {
     /// The chunks that are taken, those of removed segments too until nobody can look a location in them up any more: where
     /// each range begins, and where it ends.
     taken: BTreeMap<usize, usize>,
+    /// Bytes up to the end of the last record of each that is complete, together.
+    complete_bytes: u64,
+    /// The ids of the others, which are few.
+    incomplete: BTreeSet<u64>,
 }
 
 impl Members {
+    fn insert(&mut self, live: Arc<LiveSegment>, chunks: Range<usize>) {
+        let id = live.segment.id();
+        self.remove(id);
+        match &live.sealed {
+            Some(sealed) => self.complete_bytes += sealed.records_end,
+            None => {
+                self.incomplete.insert(id);
+            }
+        }
+        self.by_id.insert(id, (live, chunks));
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Range<usize>> {
+        let (live, chunks) = self.by_id.remove(&id)?;
+        match &live.sealed {
+            Some(sealed) => self.complete_bytes -= sealed.records_end,
+            None => {
+                self.incomplete.remove(&id);
+            }
+        }
+        Some(chunks)
+    }
+
     /// Takes the first free chunks for `capacity` bytes.
     fn take(&mut self, capacity: u64) -> Range<usize> {
         let count = usize::try_from(chunks_for(capacity)).unwrap_or(usize::MAX);
@@ -336,7 +363,7 @@ impl SegmentSet {
     /// Takes the segment `id` out of the set, if it is there. Nothing new may refer to it any more; whoever holds a guard
     /// already can still look its locations up, and its place is taken until all of them are gone.
     pub fn remove(self: &Arc<Self>, id: u64, guard: &Guard) {
-        let Some((_, chunks)) = self.members.lock().by_id.remove(&id) else {
+        let Some(chunks) = self.members.lock().remove(id) else {
             return;
         };
         let set = self.clone();
@@ -388,7 +415,7 @@ impl SegmentSet {
             let covered = self.by_chunk.set(chunk, Some(live.clone()), guard);
             debug_assert!(covered, "chunks are reserved before they are set");
         }
-        members.by_id.insert(live.segment.id(), (live, chunks));
+        members.insert(live, chunks);
     }
 
     /// The segment that `location` lies in.
@@ -443,6 +470,14 @@ impl SegmentSet {
         };
         let head = live.segment.head_at(live.offset(location));
         live.usage.bury(head.as_ref().ok());
+    }
+
+    /// As [`SetTotals::content_bytes`], without a look at every segment.
+    pub fn content_bytes(&self) -> u64 {
+        let members = self.members.lock();
+        let incomplete = members.incomplete.iter();
+        let incomplete = incomplete.filter_map(|id| members.by_id.get(id));
+        members.complete_bytes + incomplete.map(|(live, _)| live.content_end()).sum::<u64>()
     }
 
     /// What all segments amount to.
@@ -511,3 +546,6 @@ impl KeyReader for SegmentSet {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;
