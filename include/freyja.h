@@ -1965,7 +1965,7 @@ int freyja_compact(struct freyja_db *db,
 
 /**
  * Does a bounded part of the work that is otherwise done in the background: for programs that set background_threads to 0.
- * Syncs when the interval has passed, makes the next segment file when half of the present one is used, merges segment files
+ * Syncs when the interval has passed, makes the next segment file when an eighth of the present one is used, merges segment files
  * once if there is too much garbage, brings the image of the index up to date. It takes as long as reading and writing one segment file.
  *
  * @return FREYJA_OK if more is to be done at once; FREYJA_DONE if not; FREYJA_CLOSED, FREYJA_READ_ONLY, FREYJA_FAILED,

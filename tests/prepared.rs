@@ -242,6 +242,188 @@ fn a_merge_leaves_the_prepared_segment_to_the_log_and_to_readers() {
     }
 }
 
+/// Puts pairs from the number `from` on, without a pause, until so many segments are prepared; answers the next number.
+fn put_until_many_are_prepared(
+    store: &Store,
+    disk: &SimulatedDisk,
+    from: usize,
+    many: usize,
+) -> usize {
+    for number in from..from + 5000 {
+        store.put(&key(number), &VALUE).unwrap();
+        store.prepare_segment();
+        if prepared(disk) >= many {
+            return number + 1;
+        }
+    }
+    panic!("there are never {many}");
+}
+
+fn expect_pairs_after_crashes(disk: &SimulatedDisk, count: usize) {
+    for (crash, seeds) in [(Crash::ProcessKill, 1), (Crash::PowerLoss, 20)] {
+        for seed in 0..seeds {
+            let crashed = disk.crash(crash, seed);
+            let store = open(&crashed);
+            assert!(store.recovery_report().first_failure().is_none());
+            expect_pairs(&store, count);
+            assert_eq!(prepared(&crashed), 0);
+        }
+    }
+}
+
+#[test]
+fn where_puts_are_quick_several_are_prepared_and_all_come_to_use() {
+    let disk = SimulatedDisk::new(13);
+    let store = open(&disk);
+    let mut next = put_until_many_are_prepared(&store, &disk, 0, 8);
+    let before = names(&disk, ".new");
+    while names(&disk, ".new").contains(before.last().unwrap()) {
+        store.put(&key(next), &VALUE).unwrap();
+        next += 1;
+    }
+    let segments = names(&disk, ".seg");
+    for name in before {
+        let made = name.replace(".new", ".seg");
+        assert!(segments.contains(&made), "{name} was given up");
+    }
+    next = put_until_many_are_prepared(&store, &disk, next, 3);
+    store.sync().unwrap();
+    expect_pairs_after_crashes(&disk, next);
+}
+
+#[test]
+fn where_puts_are_slow_one_is_prepared() {
+    let disk = SimulatedDisk::new(14);
+    let store = open(&disk);
+    for number in 0..1000 {
+        store.put(&key(number), &VALUE).unwrap();
+        disk.advance_clock(Duration::from_millis(100));
+        store.prepare_segment();
+        assert!(prepared(&disk) <= 1);
+    }
+}
+
+#[test]
+fn where_records_become_longer_all_prepared_segments_are_given_up() {
+    let disk = SimulatedDisk::new(15);
+    let store = open(&disk);
+    let next = put_until_many_are_prepared(&store, &disk, 0, 5);
+    let before = names(&disk, ".new");
+    let segment = segments(&disk);
+    let mut long = 0;
+    while segments(&disk) < segment + 3 {
+        store.put(&[b'l', long], &[long; 600]).unwrap();
+        store.prepare_segment();
+        long += 1;
+    }
+    let now = names(&disk, ".seg");
+    let used = before
+        .iter()
+        .filter(|name| now.contains(&name.replace(".new", ".seg")));
+    assert!(used.count() < before.len(), "{before:?} came to use");
+    let left = names(&disk, ".new");
+    assert!(!before.iter().any(|name| left.contains(name)), "{left:?}");
+    store.sync().unwrap();
+    expect_pairs_after_crashes(&disk, next);
+    for number in 0..long {
+        let found = store.get(&[b'l', number]).unwrap();
+        assert_eq!(found.unwrap(), [number; 600]);
+    }
+}
+
+#[test]
+fn a_merge_leaves_all_prepared_segments_to_the_log_and_to_readers() {
+    let disk = SimulatedDisk::new(16);
+    let options = Options {
+        space_amplification: 110,
+        ..options()
+    };
+    let store = open_with(&disk, &options);
+    let mut next = put_until_many_are_prepared(&store, &disk, 0, 4);
+    // Garbage in all of them.
+    for number in (0..next).step_by(2) {
+        store.put(&key(number), &VALUE).unwrap();
+    }
+    next = put_until_many_are_prepared(&store, &disk, next, 4);
+    let before = names(&disk, ".new");
+    let open_reader = || {
+        let mode = OpenMode::ReadOnly;
+        open_with(
+            &disk,
+            &Options {
+                mode,
+                ..options.clone()
+            },
+        )
+    };
+    let early = open_reader();
+    assert_eq!(store.stats().compactions, 0);
+    // Merges the sealed segments alone: the active one stays, and what is prepared follows it.
+    while store.maintain().unwrap() {}
+    assert!(store.stats().compactions > 0);
+    let late = open_reader();
+    while names(&disk, ".new").contains(before.last().unwrap()) {
+        store.put(&key(next), &VALUE).unwrap();
+        next += 1;
+    }
+    let segments = names(&disk, ".seg");
+    for name in &before {
+        let made = name.replace(".new", ".seg");
+        assert!(segments.contains(&made), "{name} was given up");
+    }
+    for reader in [early, late] {
+        reader.refresh().unwrap();
+        expect_pairs(&reader, next);
+    }
+    store.sync().unwrap();
+    expect_pairs_after_crashes(&disk, next);
+}
+
+#[test]
+fn where_puts_are_quick_they_do_not_reserve_space_themselves() {
+    let disk = SimulatedDisk::new(17);
+    let options = Options {
+        segment_size: 4 << 20,
+        ..options()
+    };
+    let store = open_with(&disk, &options);
+    let mut number = 0;
+    while segments(&disk) < 5 {
+        disk.start_trace();
+        store.put(&key(number), &[3; 5000]).unwrap();
+        let trace = disk.take_trace();
+        let reserves = trace.iter().any(|it| it.operation == Operation::Allocate);
+        // Before it shows that puts are quick, and how long they are.
+        assert!(!reserves || segments(&disk) == 1, "{number}: {trace:?}");
+        store.prepare_segment();
+        number += 1;
+    }
+}
+
+#[test]
+fn a_sealed_segment_is_not_made_longer_by_space_that_was_wanted_before() {
+    let disk = SimulatedDisk::new(18);
+    let options = Options {
+        segment_size: 4 << 20,
+        ..options()
+    };
+    let store = open_with(&disk, &options);
+    for number in 0..100 {
+        store.put(&key(number), &[3; 5000]).unwrap();
+    }
+    store
+        .backup(Path::new("/backup"), &mut |_, _| true)
+        .unwrap();
+    let lengths = || {
+        let all = names(&disk, ".seg").into_iter();
+        let length = |name| disk.read_file(&Path::new(STORE).join(name)).unwrap().len();
+        all.map(length).collect::<Vec<_>>()
+    };
+    let sealed = lengths();
+    store.prepare_segment();
+    assert_eq!(lengths(), sealed);
+}
+
 #[test]
 fn batches_of_one_length_come_to_the_prepared_segment() {
     let disk = SimulatedDisk::new(5);

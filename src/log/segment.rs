@@ -14,7 +14,7 @@ use crate::log::segment_header::{HEADER_LEN, HeaderFault, SegmentHeader};
 use crate::log::segment_name;
 use crate::memory::prefetch::prefetch;
 use crate::memory::reserve;
-use crate::vfs::{Access, File, Mapping, Vfs};
+use crate::vfs::{Access, Allocation, File, Mapping, Vfs};
 
 /// How segments are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -526,6 +526,12 @@ impl Segment {
     fn shared_file(&self) -> &Arc<dyn File> {
         let file = self.file.as_ref();
         file.expect("a segment has its file until it is dropped")
+    }
+
+    /// Has space reserved for the first `len` bytes of the file, if the file system can do that; answers whether it has. For a
+    /// segment that is still written to.
+    pub fn reserve_space(&self, len: u64) -> bool {
+        matches!(self.file().allocate(len), Ok(Allocation::Reserved))
     }
 
     pub(super) fn file(&self) -> &dyn File {

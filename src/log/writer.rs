@@ -184,6 +184,11 @@ impl SegmentWriter {
         self.output.mapped_space()
     }
 
+    /// Takes note that space is reserved for the first `len` bytes, because somebody has seen to that.
+    pub fn note_space(&mut self, len: u64) {
+        self.output.note_space(len.min(self.size));
+    }
+
     /// What the file may grow to, footer included, in bytes.
     pub fn size(&self) -> u64 {
         self.size

@@ -1,6 +1,8 @@
-//! Makes ready what puts will need next: pages of the active segment, memory for the index, and the next segment of the log. A
-//! thread of its own does: the one that syncs may be long at that, and a put does not wait for either.
+//! Makes ready what puts will need next, in two threads of their own, since the one that syncs may be long at that: one sees to
+//! pages of the active segment and memory for the index, the other makes the next segments of the log. That takes a sync, which the
+//! first does not wait for. A put waits for none of them.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use super::Shared;
@@ -9,7 +11,42 @@ use crate::error::Result;
 use crate::memory::awaited::Awaited;
 use crate::memory::epoch;
 
-/// Wakes the thread, from wherever something is about to be needed.
+/// What is to be made ready.
+#[derive(Clone, Copy)]
+pub enum Task {
+    /// Pages of the active segment, and memory for the index.
+    Memory,
+    /// Segments.
+    Segments,
+}
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Memory, Self::Segments];
+
+    fn carry_out(self, shared: &Shared) {
+        match (self, &shared.log) {
+            (Self::Memory, log) => {
+                if let Some(log) = log {
+                    log.prepare_pages();
+                }
+                let index = shared.contents(&epoch::pin()).index.clone();
+                index.prepare_memory();
+            }
+            (Self::Segments, Some(log)) => log.prepare_successor(),
+            (Self::Segments, None) => {}
+        }
+    }
+
+    fn thread_name(self) -> &'static CStr {
+        match self {
+            Self::Memory => c"freyja-ahead",
+            Self::Segments => c"freyja-segments",
+        }
+    }
+}
+
+/// Wakes a thread, from wherever something is about to be needed.
 #[derive(Clone, Default)]
 pub struct Request(Arc<Awaited<State>>);
 
@@ -21,6 +58,11 @@ struct State {
 }
 
 impl Request {
+    /// Whether nobody has seen to it.
+    pub fn is_open(&self) -> bool {
+        self.0.lock().asked
+    }
+
     /// Wakes the thread; answers whether there is one.
     pub fn make(&self) -> bool {
         let mut state = self.0.lock();
@@ -32,16 +74,16 @@ impl Request {
     }
 }
 
-/// Starts the thread, which sees to what was requested before and from then on.
+/// Starts the thread for `task`, which sees to what was requested before and from then on.
 ///
 /// # Errors
 /// `Memory` if memory is too short for a thread.
-pub fn start(shared: &Arc<Shared>, request: &Request) -> Result<Thread> {
+pub fn start(shared: &Arc<Shared>, task: Task, request: &Request) -> Result<Thread> {
     let thread = Thread::start(
-        c"freyja-ahead",
+        task.thread_name(),
         {
             let (shared, request) = (shared.clone(), request.clone());
-            move || run(&shared, &request.0)
+            move || run(&shared, task, &request.0)
         },
         {
             let request = request.clone();
@@ -57,7 +99,7 @@ pub fn start(shared: &Arc<Shared>, request: &Request) -> Result<Thread> {
     Ok(thread)
 }
 
-fn run(shared: &Shared, signal: &Awaited<State>) {
+fn run(shared: &Shared, task: Task, signal: &Awaited<State>) {
     loop {
         let mut state = signal.lock();
         while !state.asked && !state.stop {
@@ -68,13 +110,6 @@ fn run(shared: &Shared, signal: &Awaited<State>) {
         }
         state.asked = false;
         drop(state);
-        if let Some(log) = &shared.log {
-            log.prepare_pages();
-        }
-        let index = shared.contents(&epoch::pin()).index.clone();
-        index.prepare_memory();
-        if let Some(log) = &shared.log {
-            log.prepare_successor();
-        }
+        task.carry_out(shared);
     }
 }

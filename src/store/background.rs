@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::ahead::{self, Request};
+use super::ahead::{self, Request, Task as AheadTask};
 use super::commit_log::Scope;
 use super::memory_limit::COMPACTION_BYTES;
 use super::options::{Compaction, SyncMode};
@@ -45,10 +45,13 @@ enum Task {
     WatchMemory,
 }
 
+/// What wakes the threads that make things ready, in the order of [`AheadTask::ALL`].
+type Requests = [Request; AheadTask::ALL.len()];
+
 /// The threads that this one has started. They end in this order.
 #[derive(Default)]
 struct Helpers {
-    ahead: Option<Thread>,
+    ahead: [Option<Thread>; AheadTask::ALL.len()],
     compactor: Option<Thread>,
     /// Takes what the one before lets go of.
     disposer: Option<Thread>,
@@ -57,10 +60,12 @@ struct Helpers {
 }
 
 impl Helpers {
-    fn start_ahead(&mut self, shared: &Arc<Shared>, request: &Request) {
-        if self.ahead.is_none() {
-            // Without memory for a thread the index grows in small pages, and asks again for the next large one.
-            self.ahead = ahead::start(shared, request).ok();
+    /// Without memory for a thread the index grows in small pages, and puts make segments, until they are asked for again.
+    fn start_ahead(&mut self, shared: &Arc<Shared>, requests: &Requests) {
+        for ((thread, task), request) in self.ahead.iter_mut().zip(AheadTask::ALL).zip(requests) {
+            if thread.is_none() && request.is_open() {
+                *thread = ahead::start(shared, task, request).ok();
+            }
         }
     }
 
@@ -91,20 +96,21 @@ impl Background {
             let start = move || signal.change(|state| state.compacts = true);
             shared.compactor.start_with(start);
         }
-        let request = Request::default();
-        let guard = epoch::pin();
-        let ask = {
-            let (signal, request) = (signal.clone(), request.clone());
+        let requests = Requests::default();
+        let [for_memory, for_segments] = requests.clone().map(|request| {
+            let signal = signal.clone();
             move || {
                 if !request.make() {
                     signal.change(|state: &mut State| state.grows = true);
                 }
             }
-        };
+        });
+        let guard = epoch::pin();
         let index = &shared.contents(&guard).index;
-        index.ask_before_growth(ask.clone());
+        index.ask_before_growth(for_memory.clone());
         if let Some(log) = &shared.log {
-            log.ask_for_successor(ask);
+            log.ask_for_pages(for_memory);
+            log.ask_for_successor(for_segments);
         }
         drop(guard);
         shared.budget.tell_when_scarce({
@@ -115,7 +121,7 @@ impl Background {
             c"freyja",
             {
                 let signal = signal.clone();
-                move || run(&shared, &signal, &request)
+                move || run(&shared, &signal, &requests)
             },
             {
                 let signal = signal.clone();
@@ -139,7 +145,7 @@ impl Background {
     }
 }
 
-fn run(shared: &Arc<Shared>, signal: &Awaited<State>, request: &Request) {
+fn run(shared: &Arc<Shared>, signal: &Awaited<State>, requests: &Requests) {
     let Some(log) = &shared.log else {
         return;
     };
@@ -166,7 +172,7 @@ fn run(shared: &Arc<Shared>, signal: &Awaited<State>, request: &Request) {
                 let _ = log.sync(Scope::Everything);
             }
             Task::WatchMemory => shared.watch_memory(),
-            Task::StartAhead => helpers.start_ahead(shared, request),
+            Task::StartAhead => helpers.start_ahead(shared, requests),
             Task::StartCompaction => helpers.start_compaction(shared),
         }
     }

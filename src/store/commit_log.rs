@@ -1,8 +1,8 @@
 //! The writing end of the log: appending in commit order, rotation, durability.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -27,8 +27,8 @@ mod batch;
 mod pages;
 mod successor;
 
-use pages::PagesAhead;
-use successor::{Ask, Successor};
+use pages::{PagesAhead, Wanted};
+use successor::Successors;
 
 /// Where a store's files are and how they are made.
 pub struct Place {
@@ -77,6 +77,9 @@ pub enum Scope {
     FullSegments,
 }
 
+/// Wakes somebody, quickly.
+type Ask = OnceLock<Box<dyn Fn() + Send + Sync>>;
+
 struct OpenSegment {
     writer: SegmentWriter,
     live: Arc<LiveSegment>,
@@ -104,7 +107,7 @@ impl OpenSegment {
 struct Tail {
     active: Option<OpenSegment>,
     full: Vec<OpenSegment>,
-    successor: Successor,
+    successors: Successors,
     pages: PagesAhead,
     /// How many records were appended last, together.
     last_count: u64,
@@ -158,9 +161,15 @@ pub struct CommitLog {
     /// What an earlier run left; durable before anything is written.
     adoption: Adoption,
     tail: Mutex<Tail>,
-    ask: Ask,
+    ask_for_pages: Ask,
+    ask_for_successor: Ask,
     /// Held while a successor is being made.
     making: Mutex<()>,
+    /// Set when there may be something to do for who makes successors.
+    wants_successor: AtomicBool,
+    wanted_pages: Mutex<Vec<Wanted>>,
+    /// Held while space is reserved for a segment that puts go on to write into.
+    reserving: Mutex<()>,
     commit: GroupCommit,
     /// How many bits the locations of coming records take, as far as that is known.
     location_bits: AtomicU32,
@@ -189,7 +198,7 @@ impl CommitLog {
             tail: Mutex::new(Tail {
                 active: None,
                 full: Vec::new(),
-                successor: Successor::None,
+                successors: Successors::default(),
                 pages: PagesAhead::default(),
                 last_count: 1,
                 has_rotated: false,
@@ -199,8 +208,12 @@ impl CommitLog {
                 written_bytes: 0,
                 closed: false,
             }),
-            ask: Ask::new(),
+            ask_for_pages: Ask::new(),
+            ask_for_successor: Ask::new(),
             making: Mutex::new(()),
+            wants_successor: AtomicBool::new(false),
+            wanted_pages: Mutex::new(Vec::new()),
+            reserving: Mutex::new(()),
             commit: GroupCommit::new(resume.last_sequence),
             location_bits: AtomicU32::new(0),
             syncs: AtomicU64::new(0),
@@ -245,30 +258,30 @@ impl CommitLog {
         debug_assert_eq!(active.live.location(offset).ok(), Some(location));
         let follows_durable = fields.follows_durable;
         let bytes = active.writer.end() - offset;
-        Ok(Some(self.count(
-            &mut tail,
-            1,
-            bytes,
-            follows_durable,
-            location,
-        )))
+        Ok(Some(self.count(tail, 1, bytes, follows_durable, location)))
     }
 
-    /// As [`Tail::count`]; asks for pages, and for a successor of the active segment, when it is time.
+    /// As [`Tail::count`]; asks for pages, and for successors of the active segment, when it is time.
     fn count(
         &self,
-        tail: &mut Tail,
+        mut tail: MutexGuard<'_, Tail>,
         records: u64,
         bytes: u64,
         follows_durable: bool,
         location: Location,
     ) -> Appended {
         let appended = tail.count(records, bytes, follows_durable, location);
-        if tail.wants_successor() {
-            self.want_successor(tail);
-        }
-        if tail.wants_pages() {
-            self.want_pages(tail);
+        let wants_successor = tail.wants_successor() && self.want_successor(&mut tail);
+        let wants_pages = tail.wants_pages() && self.want_pages(&mut tail);
+        // Whoever is woken while the lock is held soon waits for it.
+        drop(tail);
+        for (wants, ask) in [
+            (wants_pages, &self.ask_for_pages),
+            (wants_successor, &self.ask_for_successor),
+        ] {
+            if wants && let Some(ask) = ask.get() {
+                ask();
+            }
         }
         appended
     }
@@ -310,7 +323,7 @@ impl CommitLog {
         let fits = |active: &OpenSegment| {
             active.writer.fits(most) || active.writer.fits(len(active.base_sequence()))
         };
-        if !tail.active.as_ref().is_some_and(fits) || tail.successor.is_due(tail.next_sequence) {
+        if !tail.active.as_ref().is_some_and(fits) || tail.successors.is_due(tail.next_sequence) {
             let len = len(tail.next_sequence);
             self.rotate(tail, len)?;
         }
@@ -348,8 +361,13 @@ impl CommitLog {
     /// Begins a segment in which `len` bytes of records have room.
     fn rotate(&self, tail: &mut Tail, len: u64) -> Result<()> {
         self.finish_adoption()?;
+        tail.pages.begin_segment(0);
         let active = match self.take_successor(tail, len)? {
-            Some(successor) => successor,
+            Some(successor) => {
+                tail.pages
+                    .begin_segment(successor.writer.mapped_space().unwrap_or(0));
+                successor
+            }
             None => {
                 let salt = self.salt()?;
                 let header = self.next_header(tail, salt);
@@ -357,7 +375,6 @@ impl CommitLog {
             }
         };
         let full = tail.active.replace(active);
-        tail.pages.begin_segment();
         tail.has_rotated |= full.is_some();
         tail.full.extend(full);
         Ok(())
@@ -574,6 +591,7 @@ impl CommitLog {
             ..
         } = full;
         writer.note_expired_until(self.place.clock.expired_until_ms());
+        drop(self.reserving.lock());
         let sealed = writer.seal(self.index.len()).and_then(|footer| {
             let read_mode = self.place.options.read_mode;
             let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
@@ -636,14 +654,14 @@ impl CommitLog {
     /// Refuses all further appends, makes everything durable and seals the active segment.
     /// Answers [`ErrorKind::Closed`] if that has been done before.
     pub fn close(&self) -> Result<()> {
-        let given_up = {
+        {
             let mut tail = self.tail.lock();
             if std::mem::replace(&mut tail.closed, true) {
                 return Err(Error::new(ErrorKind::Closed, "the store is closed"));
             }
-            tail.successor.forget()
-        };
-        self.remove_successor(given_up.as_deref());
+            tail.successors.give_up();
+        }
+        self.remove_given_up();
         // Whoever opens the store next finds no file that comes or goes.
         drop(self.making.lock());
         self.commit.sync_now(|| {
@@ -696,12 +714,12 @@ impl CommitLog {
         self.sealed.load(Ordering::Relaxed)
     }
 
-    /// An id for a new segment, and that of the successor of the active segment, if one has been made or is being made: a segment that
-    /// will belong to the log though it has a smaller id.
-    pub fn next_segment_id(&self) -> (u64, Option<u64>) {
+    /// An id for a new segment, and those of the successors of the active segment that have been made or are being made: segments
+    /// that will belong to the log though they have smaller ids.
+    pub fn next_segment_id(&self) -> (u64, Vec<u64>) {
         let mut tail = self.tail.lock();
         tail.next_segment_id += 1;
-        (tail.next_segment_id - 1, tail.successor.id())
+        (tail.next_segment_id - 1, tail.successors.ids())
     }
 
     /// Takes note of a sealed segment of `length` bytes that was not written by appending.

@@ -186,11 +186,12 @@ impl Store {
         }
     }
 
-    /// Makes the segment ready that the log goes to next, if half of the present one is used, so that the write that comes to it
-    /// does not wait for the disk: a part of what the background threads and [`Store::maintain`] do. Should that fail, the write
-    /// makes it, as without this.
+    /// Makes ready what the next writes will need: the segments that the log goes to, when an eighth of the present one is used, and
+    /// where writes follow each other quickly space and pages of files, so that no write waits for the disk: a part of what the
+    /// background threads and [`Store::maintain`] do. What fails, the write does itself, as without this.
     pub fn prepare_segment(&self) {
         if let Some(log) = &self.shared.log {
+            log.prepare_pages();
             log.prepare_successor();
         }
     }

@@ -79,10 +79,20 @@ impl Output {
             return Ok(());
         };
         space.grow(file, needed, size)?;
+        let allocated = space.allocated;
+        self.note_space(allocated);
+        Ok(())
+    }
+
+    /// Takes note that space is reserved for the first `len` bytes.
+    pub fn note_space(&mut self, len: u64) {
+        let Some(space) = &mut self.space else {
+            return;
+        };
+        space.allocated = space.allocated.max(len);
         if let Some(mapping) = &mut self.mapping {
             mapping.set_limit(space.allocated as usize);
         }
-        Ok(())
     }
 
     /// Writes `parts` back to back from `offset` on. Nobody sees them before they are published.

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::vfs::{Allocation, File};
 
-const FIRST_STEP: u64 = 256 << 10;
+const FIRST_STEP: u64 = 128 << 10;
 // What a segment begins with where there is no room for the first step.
 const SMALLEST_STEP: u64 = 4 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
@@ -28,7 +28,7 @@ impl Space {
         Ok(match allocation {
             Allocation::Reserved => Some(Self {
                 allocated,
-                step: FIRST_STEP,
+                step: 2 * FIRST_STEP,
             }),
             Allocation::Unsupported => None,
         })

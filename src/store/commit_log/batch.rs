@@ -56,12 +56,6 @@ impl CommitLog {
         appended.map_err(|error| self.stop_if_failed(&active.writer, error))?;
         let bytes = active.writer.end() - begin;
         let last = locations.last().copied().unwrap_or(first_location);
-        Ok(Some(self.count(
-            &mut tail,
-            count,
-            bytes,
-            follows_durable,
-            last,
-        )))
+        Ok(Some(self.count(tail, count, bytes, follows_durable, last)))
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! The first write to a page of a mapping waits for the system, some microseconds in which it looks for memory, fills the page from
 //! the disk or with zeros, and takes note that it will differ from the file. Where puts follow each other quickly, a thread does that
-//! for the next pages. Where they do not, nothing is gained, and a sync would write pages that have nothing in them yet.
+//! for the next pages, and reserves the space for those behind them. Where they do not, nothing is gained, and a sync would write pages that have nothing in them yet.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CommitLog, Tail};
+use crate::log::{Segment, SegmentWriter};
 use crate::vfs::Mapping;
 
 /// So many bytes behind the last record are made ready at once, when half of those before are used.
@@ -20,6 +21,9 @@ const PIECE: usize = 64 << 10;
 /// Puts follow each other quickly if they take less time for a MiB: far less than the time between two syncs.
 const QUICK: Duration = Duration::from_millis(100);
 
+/// So much space is reserved behind the last record, in one step, when half of that before is used.
+const SPACE_AHEAD: u64 = 2 << 20;
+
 /// How far pages of the active segment are ready.
 #[derive(Default)]
 pub struct PagesAhead {
@@ -27,20 +31,41 @@ pub struct PagesAhead {
     next_look: u64,
     /// When that was last, and how many bytes had been written then.
     last_look: Option<(Duration, u64)>,
+    /// What was found then.
+    puts_are_quick: bool,
     /// Up to here they are ready, or asked for.
     ready: u64,
-    /// Not the segment: whoever is the last to hold that closes its file.
-    wanted: Option<(Arc<Mapping>, Range<u64>)>,
+}
+
+/// What is to be made ready of a segment.
+pub struct Wanted {
+    segment: Arc<Segment>,
+    mapping: Arc<Mapping>,
+    /// Up to here, if it is not yet, space is to be reserved.
+    space: Option<u64>,
+    pages: Range<u64>,
 }
 
 impl PagesAhead {
-    /// Takes note of a new active segment.
-    pub fn begin_segment(&mut self) {
-        (self.next_look, self.ready) = (0, 0);
+    /// Takes note of a new active segment, of which pages are ready up to `ready`.
+    pub fn begin_segment(&mut self, ready: u64) {
+        (self.next_look, self.ready) = (0, ready);
+    }
+
+    /// Whether puts follow each other quickly, as far as that is known.
+    pub fn puts_are_quick(&self) -> bool {
+        self.puts_are_quick
     }
 }
 
 impl Tail {
+    /// What writes the segment `id`, if that is the active one or one of its successors.
+    fn writer_of(&mut self, id: u64) -> Option<&mut SegmentWriter> {
+        let active = self.active.as_mut().map(|active| &mut active.writer);
+        let mut all = active.into_iter().chain(self.successors.writers());
+        all.find(|writer| writer.segment().id() == id)
+    }
+
     /// Whether it is time to look how quickly puts follow each other.
     #[inline]
     pub fn wants_pages(&self) -> bool {
@@ -50,49 +75,104 @@ impl Tail {
 }
 
 impl CommitLog {
-    /// Asks for pages if puts follow each other quickly.
+    /// Has `ask` called, which should be quick, when it is time to call [`Self::prepare_pages`].
+    pub fn ask_for_pages(&self, ask: impl Fn() + Send + Sync + 'static) {
+        let _ = self.ask_for_pages.set(Box::new(ask));
+    }
+
+    /// Wants pages if puts follow each other quickly; answers whether they are to be asked for.
     #[cold]
-    pub(super) fn want_pages(&self, tail: &mut Tail) {
+    pub(super) fn want_pages(&self, tail: &mut Tail) -> bool {
         let Tail {
-            active,
+            active: Some(active),
             pages,
             written_bytes,
             ..
-        } = tail;
-        let Some(active) = active else {
-            return;
+        } = tail
+        else {
+            return false;
         };
         let end = active.writer.end();
         let Some(space) = active.writer.mapped_space() else {
-            pages.next_look = u64::MAX;
-            return;
+            (pages.next_look, pages.puts_are_quick) = (u64::MAX, false);
+            return false;
         };
         let now = self.place.vfs.monotonic();
         let last = pages.last_look.replace((now, *written_bytes));
-        let is_quick = last.is_some_and(|(time, bytes)| {
+        pages.puts_are_quick = last.is_some_and(|(time, bytes)| {
             let elapsed = now.saturating_sub(time).as_nanos() << 20;
             elapsed <= QUICK.as_nanos() * u128::from(*written_bytes - bytes)
         });
         // Where more space has been reserved, more can be made ready.
         pages.next_look = space.min(end + AHEAD / 2);
+        if !pages.puts_are_quick {
+            return false;
+        }
         let range = end.max(pages.ready)..space.min(end + AHEAD);
-        if is_quick && !range.is_empty() {
-            pages.ready = range.end;
-            pages.wanted = active.live.segment.mapping().map(|it| (it, range));
-            if let Some(ask) = self.ask.get() {
-                ask();
+        pages.ready = pages.ready.max(range.end);
+        let more_space = active.writer.size().min(end + SPACE_AHEAD);
+        let wants_space = space < more_space && space < end + SPACE_AHEAD / 2;
+        let of_active = Wanted::new(&active.writer, wants_space.then_some(more_space), range);
+        let wanted = of_active.into_iter().chain(tail.successors.wanted());
+        let mut all = self.wanted_pages.lock();
+        all.clear();
+        all.extend(wanted);
+        !all.is_empty()
+    }
+
+    /// Makes ready what pages are wanted, and reserves space, which may take a while when the disk is at work.
+    pub fn prepare_pages(&self) {
+        let wanted = std::mem::take(&mut *self.wanted_pages.lock());
+        for Wanted {
+            segment,
+            mapping,
+            space,
+            pages,
+        } in wanted
+        {
+            if let Some(len) = space {
+                self.reserve_space(&segment, len);
+            }
+            for begin in pages.clone().step_by(PIECE) {
+                let length = (pages.end - begin).min(PIECE as u64);
+                mapping.make_ready(begin as usize, length as usize);
             }
         }
     }
 
-    /// Makes ready what pages were asked for.
-    pub fn prepare_pages(&self) {
-        let wanted = self.tail.lock().pages.wanted.take();
-        if let Some((mapping, range)) = wanted {
-            for begin in range.clone().step_by(PIECE) {
-                let length = (range.end - begin).min(PIECE as u64);
-                mapping.make_ready(begin as usize, length as usize);
-            }
+    fn reserve_space(&self, segment: &Segment, len: u64) {
+        // Sealing cuts the file, and nothing may make it longer then.
+        let _reserving = self.reserving.lock();
+        if self.tail.lock().writer_of(segment.id()).is_none() || !segment.reserve_space(len) {
+            return;
+        }
+        if let Some(writer) = self.tail.lock().writer_of(segment.id()) {
+            writer.note_space(len);
+        }
+    }
+}
+
+impl Wanted {
+    /// `None` if there is nothing to do, or the segment is not written through a mapping.
+    fn new(writer: &SegmentWriter, space: Option<u64>, pages: Range<u64>) -> Option<Self> {
+        let segment = writer.segment().clone();
+        let mapping = segment
+            .mapping()
+            .filter(|_| space.is_some() || !pages.is_empty())?;
+        Some(Self {
+            segment,
+            mapping,
+            space,
+            pages,
+        })
+    }
+
+    /// The beginning of a segment to which puts have not come, as far as that is not ready.
+    pub fn beginning(writer: &SegmentWriter) -> Option<Self> {
+        let (space, wanted) = (writer.mapped_space()?, writer.size().min(AHEAD));
+        match space < wanted {
+            true => Self::new(writer, Some(wanted), 0..wanted),
+            false => None,
         }
     }
 }

@@ -230,9 +230,9 @@ impl Work<'_> {
         // An image that shows the index as it is while records are copied could not be followed by the list of moves.
         let mut images = self.shared.images.pause();
         let has_image = self.shared.options.image_segments > 0 && images.has_image();
-        let (id, successor) = self.log.next_segment_id();
+        let (id, successors) = self.log.next_segment_id();
         let place = self.log.place();
-        let outcome = Output::begin(self, plan, (id, successor), has_image)
+        let outcome = Output::begin(self, plan, (id, successors), has_image)
             .map_err(Stop::from)
             .and_then(|mut output| {
                 match plan.drops {

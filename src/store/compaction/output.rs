@@ -40,16 +40,16 @@ pub struct Output {
 }
 
 impl Output {
-    /// Begins the segment `id` that is to replace the victims of `plan`, where the log may have a `successor` ready that is no member
+    /// Begins the segment `id` that is to replace the victims of `plan`, where the log may have `successors` ready that are no members
     /// yet; what becomes of the victims' records is listed if `has_image`.
     pub fn begin(
         work: &Work<'_>,
         plan: &Plan,
-        (id, successor): (u64, Option<u64>),
+        (id, successors): (u64, Vec<u64>),
         has_image: bool,
     ) -> Result<Self> {
         let place = work.log.place();
-        let manifest = manifest(&work.contents.segments, plan, id, successor)?;
+        let manifest = manifest(&work.contents.segments, plan, id, &successors)?;
         let victims = plan.victims.iter();
         let base = victims.clone().map(|it| it.segment.header().base_sequence);
         let header = SegmentHeader {
@@ -220,13 +220,8 @@ fn is_live(index: &Index, live: &LiveSegment, found: &Found) -> Result<bool> {
     Ok(index.refers_to(&epoch::pin(), found.hash, location))
 }
 
-/// What is there besides the victims and the segment `id`, and before it, and the `successor`, if there is one.
-fn manifest(
-    segments: &SegmentSet,
-    plan: &Plan,
-    id: u64,
-    successor: Option<u64>,
-) -> Result<Manifest> {
+/// What is there besides the victims and the segment `id`, and before it, and the `successors` of the active segment.
+fn manifest(segments: &SegmentSet, plan: &Plan, id: u64, successors: &[u64]) -> Result<Manifest> {
     let is_victim = |other: u64| plan.victims.iter().any(|it| it.segment.id() == other);
     let members = segments.members()?;
     let others = members
@@ -239,11 +234,11 @@ fn manifest(
         })
         .collect();
     sabotage!(SuccessorUnlisted, return Ok(Manifest { members }));
-    if let Some(id) = successor
-        && let Err(position) = members.binary_search_by_key(&id, |member| member.id)
-    {
-        let is_complete = false;
-        members.insert(position, Member { id, is_complete });
+    for &id in successors {
+        if let Err(position) = members.binary_search_by_key(&id, |member| member.id) {
+            let is_complete = false;
+            members.insert(position, Member { id, is_complete });
+        }
     }
     Ok(Manifest { members })
 }

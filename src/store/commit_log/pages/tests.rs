@@ -28,18 +28,18 @@ fn asked_for(sync_mode: SyncMode, length: usize, pause: Duration) -> Vec<Asked> 
         disk.advance_clock(pause);
         store.put(&number.to_le_bytes(), &vec![1; length]).unwrap();
         let tail = log.tail.lock();
-        if let Some((_, range)) = &tail.pages.wanted {
+        if let Some(wanted) = log.wanted_pages.lock().first() {
             let active = tail.active.as_ref().unwrap();
             let space = active.writer.mapped_space().unwrap();
             all.push(Asked {
                 segment: active.live.segment.id(),
-                pages: range.clone(),
+                pages: wanted.pages.clone(),
                 possible: active.writer.end()..space,
             });
         }
         drop(tail);
         log.prepare_pages();
-        assert!(log.tail.lock().pages.wanted.is_none());
+        assert!(log.wanted_pages.lock().is_empty());
     }
     all
 }
