@@ -9,26 +9,29 @@ use parking_lot::{Mutex, MutexGuard};
 use super::clock::ExpiryClock;
 use super::commit::GroupCommit;
 use super::failure::Failure;
-use super::live_segment::{LiveSegment, Sealed};
+use super::live_segment::LiveSegment;
 use super::options::{Options, SyncMode};
 use super::recovery::Adoption;
 use super::segment_set::{SegmentSet, location_limit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, Location};
+use crate::log::SegmentWriter;
 use crate::log::record::Fields;
 use crate::log::record::{MAX_SEQUENCE, encoded_len, most_encoded};
 use crate::log::segment_header::{Origin, SegmentHeader};
 use crate::log::writer::exact_size;
-use crate::log::{Segment, SegmentWriter};
 use crate::memory::epoch;
 use crate::vfs::Vfs;
 
 mod batch;
 mod pages;
 mod successor;
+mod sync;
 
 use pages::{PagesAhead, Wanted};
 use successor::Successors;
+
+pub use sync::Scope;
 
 /// Where a store's files are and how they are made.
 pub struct Place {
@@ -68,15 +71,6 @@ pub struct Appended {
     pub full_segments: usize,
 }
 
-/// What a sync covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Everything appended so far.
-    Everything,
-    /// Only segments that are full, so that they can be sealed.
-    FullSegments,
-}
-
 /// Wakes somebody, quickly.
 type Ask = OnceLock<Box<dyn Fn() + Send + Sync>>;
 
@@ -89,12 +83,6 @@ struct OpenSegment {
     /// What it counts for when it is sealed.
     share: u64,
     /// Whether the file's name is durable.
-    is_named: bool,
-}
-
-/// The active segment, as it is when a sync begins.
-struct ActiveSegment {
-    segment: Arc<Segment>,
     is_named: bool,
 }
 
@@ -469,186 +457,6 @@ impl CommitLog {
     pub fn stop(&self, error: Error) -> Error {
         self.failure.stop_writing(&error);
         error
-    }
-
-    fn sync_segment(&self, segment: &Segment) -> Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        sabotage!(SyncErrorIgnored, return segment.sync().or(Ok(())));
-        sabotage!(
-            SyncRetried,
-            return segment.sync().or_else(|_| segment.sync())
-        );
-        segment.sync().map_err(|error| self.stop(error))
-    }
-
-    /// Returns when everything up to `sequence` is durable, sharing syncs with other waiting writers.
-    pub fn wait(&self, sequence: u64) -> Result<()> {
-        let clock = || self.place.vfs.monotonic();
-        self.commit
-            .wait(sequence, clock, || self.sync_as_leader(Scope::Everything))
-    }
-
-    /// Makes what `scope` covers durable, and seals full segments.
-    pub fn sync(&self, scope: Scope) -> Result<()> {
-        self.commit.sync_now(|| self.sync_as_leader(scope))
-    }
-
-    /// Whether the sync interval has passed since the last sync of everything.
-    pub fn interval_has_passed(&self) -> bool {
-        let elapsed = self
-            .now_ms()
-            .saturating_sub(self.last_sync_ms.load(Ordering::Relaxed));
-        elapsed >= u64::from(self.place.options.sync_interval_ms)
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.place.vfs.monotonic().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn sync_as_leader(&self, scope: Scope) -> Result<()> {
-        self.failure.check_writable()?;
-        self.finish_adoption()?;
-        if scope == Scope::Everything {
-            self.last_sync_ms.store(self.now_ms(), Ordering::Relaxed);
-        }
-        let (full, active, target) = self.snapshot(scope)?;
-        for segment in &full {
-            self.sync_segment(&segment.live.segment)?;
-        }
-        if let Some(active) = &active {
-            self.sync_segment(&active.segment)?;
-        }
-        let mut named = full.iter().map(|it| it.is_named);
-        if !named.all(|it| it) || active.as_ref().is_some_and(|it| !it.is_named) {
-            self.sync_names(active.map(|it| it.segment.id()))?;
-        }
-        self.commit.advance(target);
-        for segment in full {
-            self.seal(segment);
-        }
-        Ok(())
-    }
-
-    /// Makes the names of all segments durable, of which `active` is one, if it is still the active one.
-    fn sync_names(&self, active: Option<u64>) -> Result<()> {
-        let Place { vfs, directory, .. } = &self.place;
-        sabotage!(SuccessorNameUnsynced, return Ok(()));
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        let synced = vfs.sync_directory(directory);
-        synced.map_err(|error| self.stop(Error::io("sync directory", directory, &error)))?;
-        let mut tail = self.tail.lock();
-        let tail = &mut *tail;
-        for segment in tail.full.iter_mut().chain(&mut tail.active) {
-            segment.is_named |= Some(segment.live.segment.id()) == active;
-        }
-        Ok(())
-    }
-
-    /// Takes over the full segments and says what of the active one to sync, and up to which sequence all is durable then.
-    fn snapshot(&self, scope: Scope) -> Result<(Vec<OpenSegment>, Option<ActiveSegment>, u64)> {
-        let mut tail = self.tail.lock();
-        let durable = self.commit.durable();
-        let full = std::mem::take(&mut tail.full);
-        let target = match scope {
-            Scope::Everything => tail.last_sequence,
-            Scope::FullSegments => full.last().map_or(durable, |segment| segment.last_sequence),
-        };
-        let mut to_sync = None;
-        if let Some(active) = tail.active.as_mut()
-            && scope == Scope::Everything
-            && target > durable
-        {
-            if durable > active.proven {
-                self.mark(active, durable)?;
-            }
-            to_sync = Some(ActiveSegment {
-                segment: active.live.segment.clone(),
-                is_named: active.is_named,
-            });
-        }
-        Ok((full, to_sync, target))
-    }
-
-    /// Records in the log that everything up to `durable` is on the disk, which later tells damage from a torn
-    /// tail. Where there is no room for it, nothing but that distinction is lost.
-    fn mark(&self, active: &mut OpenSegment, durable: u64) -> Result<()> {
-        match active.writer.append_mark(durable) {
-            Ok(true) => active.proven = durable,
-            Ok(false) => {}
-            Err(error) if active.writer.failed() => return Err(self.stop(error)),
-            Err(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Seals a segment whose content is durable. If that fails it stays unsealed, which costs the next
-    /// open a scan of it and nothing else.
-    fn seal(&self, full: OpenSegment) {
-        let OpenSegment {
-            mut writer,
-            live,
-            share,
-            ..
-        } = full;
-        writer.note_expired_until(self.place.clock.expired_until_ms());
-        drop(self.reserving.lock());
-        let sealed = writer.seal(self.index.len()).and_then(|footer| {
-            let read_mode = self.place.options.read_mode;
-            let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
-            Ok(live.replaced_by(
-                sealed,
-                Sealed {
-                    records_end: footer.records_end(),
-                    totals: footer.totals,
-                },
-            ))
-        });
-        if let Ok(sealed) = sealed {
-            self.sealed.fetch_add(share, Ordering::Relaxed);
-            let guard = epoch::pin();
-            self.segments.replace(Arc::new(sealed), &guard);
-        }
-    }
-
-    /// Makes everything written so far durable and seals it; what is written meanwhile goes to a new segment. Answers the sequence
-    /// number of the last record, and all segments that hold records up to it, every one of them sealed, and none beyond.
-    pub fn seal_everything(&self) -> Result<(u64, Vec<Arc<LiveSegment>>)> {
-        let mut sealed = None;
-        self.commit.sync_now(|| {
-            self.failure.check_writable()?;
-            let sequence = self.end_active()?;
-            self.sync_as_leader(Scope::FullSegments)?;
-            // Nobody else seals a segment before this ends.
-            sealed = Some((sequence, self.segments.members()?));
-            Ok(())
-        })?;
-        let (sequence, members) = sealed.unwrap_or_default();
-        let is_earlier = |live: &Arc<LiveSegment>| live.segment.header().base_sequence <= sequence;
-        #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
-        let mut members: Vec<_> = members.into_iter().filter(is_earlier).collect();
-        sabotage!(BackupWithoutEnd, drop(members.pop()));
-        match members.iter().find(|live| !live.is_sealed()) {
-            None => Ok((sequence, members)),
-            Some(live) => Err(Error::new(
-                ErrorKind::Failed,
-                format!(
-                    "{}: could not be sealed; close the store and open it again",
-                    live.segment.path().display()
-                ),
-            )),
-        }
-    }
-
-    /// Lets the active segment, if it has records, count as full; answers the sequence number of the last record.
-    fn end_active(&self) -> Result<u64> {
-        let mut tail = self.tail.lock();
-        if tail.closed {
-            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
-        }
-        let has_records = |active: &mut OpenSegment| active.writer.totals().records > 0;
-        let ended = tail.active.take_if(has_records);
-        tail.full.extend(ended);
-        Ok(tail.last_sequence)
     }
 
     /// Refuses all further appends, makes everything durable and seals the active segment.
