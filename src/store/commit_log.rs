@@ -69,6 +69,8 @@ pub struct Appended {
     pub filled_a_segment: bool,
     /// How many full segments wait to be synced and sealed.
     pub full_segments: usize,
+    /// How many bytes they have.
+    pub full_bytes: u64,
 }
 
 /// Wakes somebody, quickly.
@@ -95,6 +97,8 @@ impl OpenSegment {
 struct Tail {
     active: Option<OpenSegment>,
     full: Vec<OpenSegment>,
+    /// Bytes of those that are full.
+    full_bytes: u64,
     successors: Successors,
     pages: PagesAhead,
     /// How many records were appended last, together.
@@ -109,6 +113,12 @@ struct Tail {
 }
 
 impl Tail {
+    /// Nothing more is written into `full`.
+    fn fill(&mut self, full: Option<OpenSegment>) {
+        self.full_bytes += full.as_ref().map_or(0, |it| it.writer.end());
+        self.full.extend(full);
+    }
+
     /// Counts `records`, of `bytes` together, that were just appended to the active segment, the last of them at `location`;
     /// the first said that all before were durable if it `follows_durable`.
     fn count(
@@ -134,6 +144,7 @@ impl Tail {
             sequence: self.last_sequence,
             filled_a_segment: std::mem::take(&mut self.has_rotated),
             full_segments: self.full.len(),
+            full_bytes: self.full_bytes,
         }
     }
 }
@@ -186,6 +197,7 @@ impl CommitLog {
             tail: Mutex::new(Tail {
                 active: None,
                 full: Vec::new(),
+                full_bytes: 0,
                 successors: Successors::default(),
                 pages: PagesAhead::default(),
                 last_count: 1,
@@ -364,7 +376,7 @@ impl CommitLog {
         };
         let full = tail.active.replace(active);
         tail.has_rotated |= full.is_some();
-        tail.full.extend(full);
+        tail.fill(full);
         Ok(())
     }
 
@@ -546,7 +558,7 @@ impl CommitLog {
             active.live.dead().bytes() > 0 || active.live.segment.may_expire()
         };
         let full = tail.active.take_if(has_garbage);
-        tail.full.extend(full);
+        tail.fill(full);
         Ok(())
     }
 
@@ -554,7 +566,7 @@ impl CommitLog {
     pub fn retire_active(&self, id: u64) -> Result<()> {
         let mut tail = self.open_tail(1)?;
         let full = tail.active.take_if(|active| active.live.segment.id() == id);
-        tail.full.extend(full);
+        tail.fill(full);
         Ok(())
     }
 

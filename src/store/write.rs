@@ -12,8 +12,10 @@ use crate::index::Entry;
 use crate::log::record::{Fields, Kind, MAX_VALUE_LEN};
 use crate::memory::epoch;
 
-/// How many full segments may wait to be sealed by the background thread before writers do it themselves.
+/// So many full segments may wait to be sealed by the background thread, and so many bytes of small ones, before writers do it
+/// themselves.
 const FULL_SEGMENTS_IN_BACKGROUND: usize = 4;
+const FULL_BYTES_IN_BACKGROUND: u64 = 32 << 20;
 
 impl Store {
     /// Stores `value` under `key`, replacing what was there. Both may be empty.
@@ -152,7 +154,9 @@ impl Store {
             if appended.filled_a_segment {
                 self.wake_background();
             }
-            if appended.full_segments > FULL_SEGMENTS_IN_BACKGROUND {
+            if appended.full_segments > FULL_SEGMENTS_IN_BACKGROUND
+                && appended.full_bytes > FULL_BYTES_IN_BACKGROUND
+            {
                 log.sync(Scope::FullSegments)?;
             }
             return Ok(());

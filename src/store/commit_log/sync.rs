@@ -103,6 +103,7 @@ impl CommitLog {
         let mut tail = self.tail.lock();
         let durable = self.commit.durable();
         let full = std::mem::take(&mut tail.full);
+        tail.full_bytes = 0;
         let target = match scope {
             Scope::Everything => tail.last_sequence,
             Scope::FullSegments => full.last().map_or(durable, |segment| segment.last_sequence),
@@ -201,7 +202,7 @@ impl CommitLog {
         }
         let has_records = |active: &mut OpenSegment| active.writer.totals().records > 0;
         let ended = tail.active.take_if(has_records);
-        tail.full.extend(ended);
+        tail.fill(ended);
         Ok(tail.last_sequence)
     }
 }
