@@ -380,6 +380,19 @@ fn a_merge_leaves_all_prepared_segments_to_the_log_and_to_readers() {
 }
 
 #[test]
+fn what_cannot_come_to_use_any_more_is_removed_when_the_active_segment_is_merged() {
+    let disk = SimulatedDisk::new(19);
+    let store = open(&disk);
+    let next = put_until_many_are_prepared(&store, &disk, 0, 5);
+    for _ in 0..2 {
+        store.put(&key(0), &VALUE).unwrap();
+    }
+    store.compact(|_| true).unwrap();
+    assert_eq!(prepared(&disk), 0);
+    expect_pairs(&store, next);
+}
+
+#[test]
 fn where_puts_are_quick_they_do_not_reserve_space_themselves() {
     let disk = SimulatedDisk::new(17);
     let options = Options {

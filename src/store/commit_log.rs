@@ -553,21 +553,29 @@ impl CommitLog {
     /// Lets the active segment count as full if anything in it is dead or may have expired, so that it can be sealed and
     /// compacted.
     pub fn retire_active_with_garbage(&self) -> Result<()> {
-        let mut tail = self.open_tail(1)?;
         let has_garbage = |active: &mut OpenSegment| {
             active.live.dead().bytes() > 0 || active.live.segment.may_expire()
         };
-        let full = tail.active.take_if(has_garbage);
-        tail.fill(full);
+        self.end_active_if(&mut *self.open_tail(1)?, has_garbage);
+        self.remove_given_up();
         Ok(())
     }
 
     /// Lets the segment `id` count as full if it is the active one, so that it can be sealed and compacted.
     pub fn retire_active(&self, id: u64) -> Result<()> {
-        let mut tail = self.open_tail(1)?;
-        let full = tail.active.take_if(|active| active.live.segment.id() == id);
-        tail.fill(full);
+        let is_meant = |active: &mut OpenSegment| active.live.segment.id() == id;
+        self.end_active_if(&mut *self.open_tail(1)?, is_meant);
+        self.remove_given_up();
         Ok(())
+    }
+
+    /// Lets the active segment count as full if `ends`. What was to follow it begins later than what will follow now.
+    fn end_active_if(&self, tail: &mut Tail, ends: impl FnOnce(&mut OpenSegment) -> bool) {
+        let ended = tail.active.take_if(ends);
+        if ended.is_some() {
+            self.give_up_successors(tail);
+        }
+        tail.fill(ended);
     }
 
     /// The store's file system, clock, directory and options.

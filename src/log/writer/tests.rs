@@ -360,6 +360,6 @@ fn space_is_reserved_in_growing_steps() {
         .windows(2)
         .map(|pair| (pair[1] - pair[0]) >> 10)
         .collect();
-    assert_eq!(lengths[0], 256 << 10);
+    assert_eq!(lengths[0], 128 << 10);
     assert_eq!(steps, [512, 1024, 2048, 4096, 8192, 8192, 8192]);
 }

@@ -261,7 +261,8 @@ impl CommitLog {
         self.begin_segment(prepared, false).map(Some)
     }
 
-    fn give_up_successors(&self, tail: &mut Tail) {
+    /// Gives all of them up; whoever makes the next removes their files.
+    pub(super) fn give_up_successors(&self, tail: &mut Tail) {
         tail.successors.give_up();
         self.wants_successor.store(true, Ordering::Relaxed);
     }

@@ -200,9 +200,7 @@ impl CommitLog {
         if tail.closed {
             return Err(Error::new(ErrorKind::Closed, "the store is closed"));
         }
-        let has_records = |active: &mut OpenSegment| active.writer.totals().records > 0;
-        let ended = tail.active.take_if(has_records);
-        tail.fill(ended);
+        self.end_active_if(&mut tail, |active| active.writer.totals().records > 0);
         Ok(tail.last_sequence)
     }
 }
