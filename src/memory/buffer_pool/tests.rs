@@ -424,7 +424,8 @@ fn a_pool_has_the_classes_it_was_given() {
 #[test]
 fn a_large_buffer_has_the_memory_of_earlier_ones_of_several_together_too() {
     let pool = pool();
-    let [first, neighbour] = [3 << 20, 2 << 20].map(|length| pool.get(length).unwrap().into_raw());
+    // Together they fill a region of the length that the first one makes necessary.
+    let [first, neighbour] = [9 << 19, 3 << 19].map(|length| pool.get(length).unwrap().into_raw());
     release(&pool, first).unwrap();
     release(&pool, neighbour).unwrap();
     assert_eq!(pool.statistics().large.pooled, 1);
@@ -605,7 +606,7 @@ fn a_thread_may_use_more_pools_than_it_keeps_magazines_for() {
 #[test]
 fn magazines_grow_with_what_a_thread_needs_and_shrink_when_it_needs_less() {
     let pool = pool();
-    let rounds = if cfg!(miri) { 5 } else { 50 };
+    let rounds = if cfg!(miri) { 12 } else { 50 };
     let held_at_once = 100;
     for _ in 0..rounds {
         let held: Vec<_> = (0..held_at_once).map(|_| pool.get(64).unwrap()).collect();
