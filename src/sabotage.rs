@@ -53,6 +53,8 @@ mod switch {
         HalfBatchKept,
         /// Recovery takes for durable what it reads from the page cache.
         CacheTrusted,
+        /// A footer of an earlier run is taken for durable when a sync of what the page cache has says so.
+        FooterTrusted,
         /// Recovery takes all damage to an unsealed segment for a torn tail.
         DamageCut,
         /// A damaged record does not hide older versions of its key.

@@ -514,6 +514,51 @@ fn after_a_failed_sync_writing_stops_reading_goes_on_and_a_reopen_trusts_no_cach
     assert_eq!(store.get(b"after").unwrap().unwrap(), b"4");
 }
 
+/// See its name.
+#[test]
+pub fn a_footer_whose_sync_failed_is_durable_before_a_merge_says_so() {
+    use freyja::vfs::simulated::{Effect, Repeat};
+    let run = |fails_at: Option<u64>| {
+        let disk = SimulatedDisk::new(5);
+        let store = open_with(&disk, &small_segments());
+        for number in 0..100 {
+            store.put(&key(number), &[1; 60]).unwrap();
+        }
+        store.close().unwrap();
+        drop(store);
+        let store = open_with(&disk, &small_segments());
+        // The last segment, nearly full, with garbage in those before it only.
+        for number in 0..45 {
+            store.put(&key(number), &[2; 60]).unwrap();
+        }
+        disk.start_trace();
+        if let Some(call) = fails_at {
+            disk.fail_call(call, libc::EIO, Repeat::Once, Effect::Before);
+        }
+        let _ = store.close();
+        let trace = disk.take_trace();
+        let mut syncs = trace
+            .iter()
+            .filter(|call| call.operation == Operation::Sync);
+        let last = syncs.next_back().expect("a close syncs");
+        assert_eq!(last.error.is_some(), fails_at.is_some());
+        disk.clear_faults();
+        (disk, last.index)
+    };
+    let (_, last_sync) = run(None);
+    let (disk, _) = run(Some(last_sync));
+    let store = open_with(&disk, &small_segments());
+    store.compact(|_| true).unwrap();
+    assert!(store.stats().compactions > 0);
+    for seed in 0..20 {
+        let store = open_with(&disk.crash(Crash::PowerLoss, seed), &small_segments());
+        assert_eq!(store.count(), 100);
+        assert_eq!(store.get(&key(44)).unwrap().unwrap(), [2; 60]);
+        let failure = store.failure();
+        assert!(failure.is_none(), "{failure:?}");
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_the_put_and_writing_resumes_when_there_is_space() {
     for allocation in [

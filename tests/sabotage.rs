@@ -10,6 +10,8 @@ mod damage;
 mod exhaustive;
 #[path = "expiry.rs"]
 mod expiry;
+#[path = "faults.rs"]
+mod faults;
 #[path = "follow.rs"]
 mod follow;
 #[path = "crash/harness/mod.rs"]
@@ -153,6 +155,12 @@ fn expiry_suite() -> Told<()> {
     Ok(())
 }
 
+/// Part of the tests of faults that other stores are known for.
+fn footer_suite() -> Told<()> {
+    faults::a_footer_whose_sync_failed_is_durable_before_a_merge_says_so();
+    Ok(())
+}
+
 /// What a panic says.
 fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let fixed = panic.downcast_ref::<&str>().map(ToString::to_string);
@@ -199,6 +207,7 @@ noticed! {
     leaving_the_torn_tail: TailLeft by crash_suite
     keeping_half_a_batch: HalfBatchKept by crash_suite
     trusting_the_cache: CacheTrusted by crash_suite
+    trusting_the_footer_of_a_failed_sync: FooterTrusted by footer_suite
     cutting_damage: DamageCut by damage_suite
     forgetting_damage: DamageForgotten by damage_suite
     reading_unchecked: UncheckedRead by damage_suite
@@ -231,4 +240,5 @@ fn without_a_fault_the_suites_are_green() {
     backup_suite().unwrap();
     refresh_suite().unwrap();
     expiry_suite().unwrap();
+    footer_suite().unwrap();
 }

@@ -157,6 +157,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
+    #[cfg_attr(miri, ignore = "it knows no attributes of threads")]
     fn a_thread_runs_its_body_and_is_waited_for() {
         let count = Arc::new(AtomicU32::new(0));
         let counted = count.clone();
@@ -169,6 +170,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it knows no attributes of threads")]
     fn a_thread_that_panics_has_ended() {
         let given = Arc::new(());
         let kept = given.clone();

@@ -1,5 +1,6 @@
 //! A segment of an open store: what its locations mean, and what is known of its content.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -9,7 +10,9 @@ use crate::index::Location;
 use crate::log::Segment;
 use crate::log::footer::Totals;
 use crate::log::record::{Head, Kind};
+use crate::log::writer;
 use crate::memory::budget::HeapCharge;
+use crate::vfs::Vfs;
 
 /// A segment with its place in the location space.
 pub struct LiveSegment {
@@ -77,6 +80,8 @@ pub struct Usage {
     damaged: AtomicBool,
     /// The footer is known to be on the disk.
     footer_is_durable: AtomicBool,
+    /// A sync that was to bring it there has failed.
+    footer_sync_failed: AtomicBool,
     /// Bytes of puts, dead ones among them, that had expired when somebody looked.
     expired_bytes: AtomicU64,
     /// When to look again, in milliseconds since 1970-01-01 UTC.
@@ -95,6 +100,7 @@ impl Usage {
             tombstone_bytes: AtomicU64::new(dead.tombstone_bytes),
             damaged: AtomicBool::new(false),
             footer_is_durable: AtomicBool::new(footer_is_durable),
+            footer_sync_failed: AtomicBool::new(false),
             expired_bytes: AtomicU64::new(0),
             look_at_ms: AtomicU64::new(0),
             looked_until: AtomicU64::new(0),
@@ -231,6 +237,29 @@ impl LiveSegment {
     /// What of it is dead.
     pub fn dead(&self) -> Dead {
         self.usage.dead()
+    }
+
+    /// Returns when the footer of this segment, which is sealed, is on the disk. `path` is a name of its file.
+    pub fn make_footer_durable(&self, vfs: &dyn Vfs, path: &Path) -> Result<()> {
+        let Usage {
+            footer_is_durable,
+            footer_sync_failed,
+            ..
+        } = &*self.usage;
+        if footer_is_durable.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // Whether an earlier run has met a sync that failed, nobody knows.
+        #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
+        let mut is_doubtful = self.is_recovered || footer_sync_failed.load(Ordering::Relaxed);
+        sabotage!(FooterTrusted, is_doubtful = false);
+        if is_doubtful {
+            writer::write_footer_again(vfs, &self.segment, path)?;
+        }
+        let synced = self.segment.sync();
+        synced.inspect_err(|_| footer_sync_failed.store(true, Ordering::Relaxed))?;
+        footer_is_durable.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The same segment in its sealed form.

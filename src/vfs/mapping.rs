@@ -8,7 +8,7 @@
 //! The memory is either a mapped file or, for the simulated disk and for Miri, a `HeapRegion`. That other
 //! processes (or other handles of this one) do not change or cut a mapped file below the published end is a
 //! promise of the caller of [`super::File::map`] and [`super::File::map_append`]; the lock on the store's
-//! directory is what makes it true.
+//! directory is what makes it true. Writing the same bytes there once more is no change.
 #![allow(unsafe_code)]
 
 use std::alloc::{self, Layout};
@@ -292,9 +292,12 @@ impl HeapRegion {
         look(unsafe { slice::from_raw_parts(self.base.as_ptr(), self.capacity) })
     }
 
-    /// Writes `bytes` at `offset`; `InvalidInput` if that is not inside the region or touches protected bytes.
+    /// Writes `bytes` at `offset`; `InvalidInput` if that is not inside the region or changes protected bytes.
     pub(super) fn write(&self, offset: usize, bytes: &[u8]) -> io::Result<()> {
         let protected = self.protected.lock();
+        if self.are_protected(*protected, offset, bytes) {
+            return Ok(());
+        }
         self.check_writable(*protected, offset, bytes.len())?;
         // SAFETY: the check says that the target lies inside the region and above everything that a mapping
         // may have handed out; `with_bytes`, the other way to a slice, is kept out by the lock. So `bytes`, a
@@ -313,6 +316,18 @@ impl HeapRegion {
         // SAFETY: as in `write`.
         unsafe { ptr::write_bytes(self.base.as_ptr().add(offset), 0, length) };
         Ok(())
+    }
+
+    /// Whether the bytes from `offset` on are `bytes`, all of them protected: so that writing them again changes nothing.
+    fn are_protected(&self, protected: usize, offset: usize, bytes: &[u8]) -> bool {
+        let end = offset.checked_add(bytes.len());
+        if end.is_none_or(|end| end > protected.min(self.capacity)) {
+            return false;
+        }
+        // SAFETY: the range lies inside the region, whose memory is initialised and alive for `&self`, and below what is
+        // protected, where nobody writes.
+        let there = unsafe { slice::from_raw_parts(self.base.as_ptr().add(offset), bytes.len()) };
+        there == bytes
     }
 
     fn check_writable(&self, protected: usize, offset: usize, length: usize) -> io::Result<()> {

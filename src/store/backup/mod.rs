@@ -91,7 +91,7 @@ impl Store {
         for live in lacking {
             let Member { id, length, .. } = member(live);
             let path = found.path_for(id);
-            let brought = transfer::bring(&*place.vfs, &live.segment, &path, &mut advance);
+            let brought = transfer::bring(&*place.vfs, live, &path, &mut advance);
             let way = brought.inspect_err(|_| found.abandon(id))?;
             found.add(id)?;
             match way {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::log::Segment;
+use crate::store::live_segment::LiveSegment;
 use crate::vfs::Vfs;
 
 const PIECE: usize = 1 << 20;
@@ -17,18 +18,19 @@ pub enum Way {
     Copied,
 }
 
-/// Gives the file of `segment`, which is sealed, the name `to` as well, or copies it there where that is not possible. Its bytes, not
+/// Gives the file of `live`, which is sealed, the name `to` as well, or copies it there where that is not possible. Its bytes, not
 /// its name, are durable when this returns. `advance` hears of every further byte that is there.
 pub fn bring(
     vfs: &dyn Vfs,
-    segment: &Segment,
+    live: &LiveSegment,
     to: &Path,
     advance: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<Way> {
+    let segment = &*live.segment;
     match vfs.hard_link(segment.path(), to) {
         Ok(()) => {
             // Sealing does not wait until its footer is durable.
-            segment.sync()?;
+            live.make_footer_durable(vfs, to)?;
             advance(segment.readable_end())?;
             Ok(Way::Linked)
         }

@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::commit_log::{CommitLog, Scope};
+use super::commit_log::{CommitLog, Scope, is_shortage};
 use super::contents::Contents;
 use super::image;
 use super::live_segment::LiveSegment;
@@ -215,12 +215,14 @@ impl Work<'_> {
         }
         if plan.is_some() {
             // How far a segment counts whose footer is torn is told by the one behind it, which may be gone soon.
+            let vfs = &*self.log.place().vfs;
             for live in members.iter().filter(|live| live.sealed().is_some()) {
-                if !live.usage.footer_is_durable() {
-                    let synced = live.segment.sync();
-                    synced.inspect_err(|error| self.shared.compactor.give_up(error))?;
-                    live.usage.set_footer_durable();
-                }
+                let durable = live.make_footer_durable(vfs, live.segment.path());
+                durable.inspect_err(|error| {
+                    if !is_shortage(error) {
+                        self.shared.compactor.give_up(error);
+                    }
+                })?;
             }
         }
         Ok(plan)

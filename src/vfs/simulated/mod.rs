@@ -15,7 +15,7 @@
 //! - The same calls from one thread give the same disk; everything random is drawn from seeds.
 //!
 //! Stricter than a real system where that finds defects: a mapped write outside of allocated blocks is an
-//! error instead of a dead process, and so is cutting or overwriting bytes that a living mapping has promised
+//! error instead of a dead process, and so is cutting or changing bytes that a living mapping has promised
 //! to keep.
 
 use std::collections::BTreeMap;
