@@ -606,7 +606,7 @@ fn a_thread_may_use_more_pools_than_it_keeps_magazines_for() {
 #[test]
 fn magazines_grow_with_what_a_thread_needs_and_shrink_when_it_needs_less() {
     let pool = pool();
-    let rounds = if cfg!(miri) { 20 } else { 50 };
+    let rounds = if cfg!(miri) { 25 } else { 50 };
     let held_at_once = 100;
     for _ in 0..rounds {
         let held: Vec<_> = (0..held_at_once).map(|_| pool.get(64).unwrap()).collect();
