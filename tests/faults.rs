@@ -560,6 +560,51 @@ pub fn a_footer_whose_sync_failed_is_durable_before_a_merge_says_so() {
 }
 
 #[test]
+fn a_footer_is_kept_of_a_segment_that_could_not_be_opened_again_when_it_was_adopted() {
+    use freyja::vfs::simulated::{Effect, Repeat};
+    let disk = SimulatedDisk::new(5);
+    let store = open_with(&disk, &small_segments());
+    for (numbers, fill) in [(0..100, 1), (0..45, 2)] {
+        for number in numbers {
+            store.put(&key(number), &[fill; 60]).unwrap();
+        }
+    }
+    // A thread adopts it when the store is open.
+    let options = Options {
+        background_threads: 1,
+        compaction: freyja::store::Compaction::Manual,
+        ..small_segments()
+    };
+    let killed = || disk.crash(Crash::ProcessKill, 0);
+    let opened = |disk: &SimulatedDisk| {
+        let store = open_with(disk, &options);
+        store.sync().unwrap();
+        store
+    };
+    let undisturbed = killed();
+    undisturbed.start_trace();
+    drop(opened(&undisturbed));
+    let trace = undisturbed.take_trace();
+    let mut renamed = trace
+        .iter()
+        .skip_while(|call| call.operation != Operation::Rename);
+    let length = renamed.find(|call| call.operation == Operation::Length);
+    let disk = killed();
+    let index = length.expect("it is opened again").index;
+    disk.fail_call(index, libc::EMFILE, Repeat::Once, Effect::Before);
+    let store = opened(&disk);
+    disk.clear_faults();
+    store.compact(|_| true).unwrap();
+    assert!(store.stats().compactions > 0);
+    for seed in 0..20 {
+        let store = open_with(&disk.crash(Crash::PowerLoss, seed), &small_segments());
+        assert_eq!(store.count(), 100);
+        let failure = store.failure();
+        assert!(failure.is_none(), "{failure:?}");
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_the_put_and_writing_resumes_when_there_is_space() {
     for allocation in [
         freyja::vfs::Allocation::Reserved,

@@ -450,22 +450,33 @@ pub fn write_footer(
     put_footer(segment, file, footer)
 }
 
-/// Writes the footer of `segment`, which is sealed, into its file once more, which has the name `path`. If a sync has failed, the
+/// Makes the footer of a sealed segment durable whose file has the name `path`, by writing it once more. If a sync has failed, the
 /// system takes the bytes for written from then on, though the disk may not have them, and another sync alone would do
 /// nothing for them. The records need none of this: they were durable before there was a footer.
-pub fn write_footer_again(vfs: &dyn Vfs, segment: &Segment, path: &Path) -> Result<()> {
-    let end = segment.readable_end();
-    let mut footer = [0; FOOTER_LEN];
-    segment.read_exact_at(&mut footer, end.saturating_sub(FOOTER_LEN as u64))?;
+///
+/// # Errors
+/// `Corrupt` if the file has no footer; `Io`.
+pub fn make_footer_durable(vfs: &dyn Vfs, path: &Path) -> Result<()> {
     let failed = |doing: &str, error: io::Error| Error::io(doing, path, &error);
     let file = vfs
         .open(path, Access::Write)
         .map_err(|error| failed("open for writing", error))?;
-    file.write_all_at(&footer, end.saturating_sub(FOOTER_LEN as u64))
+    let len = file
+        .len()
+        .map_err(|error| failed("take the length of", error))?;
+    let offset = len.saturating_sub(FOOTER_LEN as u64);
+    let mut footer = [0; FOOTER_LEN];
+    file.read_exact_at(&mut footer, offset)
+        .map_err(|error| failed("read the footer of", error))?;
+    if Footer::decode(&footer, offset).is_none() {
+        return Err(Error::corrupt(path, offset, "the footer is gone"));
+    }
+    file.write_all_at(&footer, offset)
         .map_err(|error| failed("write the footer", error))?;
     // The length may not have reached the disk either.
-    file.set_len(end)
-        .map_err(|error| failed("cut to length", error))
+    file.set_len(len)
+        .map_err(|error| failed("cut to length", error))?;
+    file.sync().map_err(|error| failed("sync", error))
 }
 
 fn put_footer(segment: &Segment, file: &dyn File, footer: Footer) -> Result<Footer> {

@@ -253,10 +253,10 @@ impl LiveSegment {
         #[cfg_attr(not(feature = "sabotage"), allow(unused_mut))]
         let mut is_doubtful = self.is_recovered || footer_sync_failed.load(Ordering::Relaxed);
         sabotage!(FooterTrusted, is_doubtful = false);
-        if is_doubtful {
-            writer::write_footer_again(vfs, &self.segment, path)?;
-        }
-        let synced = self.segment.sync();
+        let synced = match is_doubtful {
+            true => writer::make_footer_durable(vfs, path),
+            false => self.segment.sync(),
+        };
         synced.inspect_err(|_| footer_sync_failed.store(true, Ordering::Relaxed))?;
         footer_is_durable.store(true, Ordering::Relaxed);
         Ok(())
