@@ -207,7 +207,7 @@ impl Segment {
     /// `footer` and the caller has synced: mapped as a sealed one is.
     pub fn reopen_sealed(&self, footer: &Footer, read_mode: ReadMode) -> Result<Arc<Self>> {
         let len = footer.offset + FOOTER_LEN as u64;
-        Self::new(
+        let sealed = Self::new(
             self.path.clone(),
             self.header.clone(),
             self.header_bytes,
@@ -215,7 +215,12 @@ impl Segment {
             read_mode,
             len,
             self.may_expire(),
-        )
+        )?;
+        if let Content::Mapped(mapping) = &sealed.content {
+            // Whoever read it before would meet each page anew.
+            mapping.make_readable();
+        }
+        Ok(sealed)
     }
 
     /// The same segment, through the same open file, for reading all that the file has now by calls: another process may be writing

@@ -84,6 +84,16 @@ impl Mapping {
         let _ = within;
     }
 
+    /// Lets the system see to it that all readable bytes are in memory, which the first read of each page would else wait for: for
+    /// files that were just written, so that its cache has them. Changes nothing, and whether it was possible shows in
+    /// nothing but time.
+    pub fn make_readable(&self) {
+        #[cfg(target_os = "linux")]
+        if let Memory::File(map) = &self.memory {
+            let _ = map.advise_range(Advice::PopulateRead, 0, self.published());
+        }
+    }
+
     /// Maps the first `length` bytes of `file`, which has at least that many, for reading.
     pub(super) fn of_file(file: &fs::File, length: usize) -> io::Result<Arc<Self>> {
         let map = MmapOptions::new().len(length).map_raw_read_only(file)?;
