@@ -29,8 +29,8 @@ fn anonymous_bytes() -> u64 {
 /// A store whose memory is compared with that of its process.
 struct Watched {
     store: Store,
-    /// Both counts when it was empty.
-    empty: (u64, u64),
+    /// Of the process, before there was a store.
+    before: u64,
 }
 
 impl Watched {
@@ -40,11 +40,11 @@ impl Watched {
             sync_mode: SyncMode::None,
             ..Options::default()
         };
-        let store = Store::open(directory, &options).unwrap();
         // What the process needs for counting is there before the beginning.
         anonymous_bytes();
-        let empty = (anonymous_bytes(), store.stats().memory_used_bytes);
-        Self { store, empty }
+        let before = anonymous_bytes();
+        let store = Store::open(directory, &options).unwrap();
+        Self { store, before }
     }
 
     fn put_all(&self, value: u64) {
@@ -76,11 +76,10 @@ impl Watched {
 
     fn assert_true(&self, when: &str) {
         let (anonymous, used) = self.both_counts();
-        let grown = anonymous.saturating_sub(self.empty.0) as f64;
-        let told = used.saturating_sub(self.empty.1) as f64;
-        let difference = told / grown - 1.0;
+        let taken = anonymous.saturating_sub(self.before);
+        let difference = used as f64 / taken as f64 - 1.0;
         println!(
-            "{when}: {grown} bytes, of which the store tells {told}: {:+.2} %",
+            "{when}: {taken} bytes, of which the store tells {used}: {:+.2} %",
             100.0 * difference
         );
         assert!(difference.abs() < TOLERANCE, "{when}");
