@@ -9,7 +9,7 @@ use freyja::store::{KeyStorage, Options, Store, SyncMode};
 
 /// Tells the process of its own where its store is; it is this program again.
 const PLACE: &str = "OWN_MEMORY_PLACE";
-const KEYS: u64 = 1_000_000;
+const KEYS: u64 = 1_500_000;
 /// Both counts may differ by so much, also while compaction is at work.
 const TOLERANCE: f64 = 0.03;
 /// What an empty store may take, and one with a thousand keys: less than this.
