@@ -78,9 +78,13 @@ impl Begun {
         };
         if self.start == Start::Prepared {
             workload.record(false);
-            let values = [Value::Medium; 2].iter().chain(&[Value::Small; 6]);
-            for value in values {
-                workload.run(Operation::Put(2, *value))?;
+            // The first of a segment tells that two more are to come before the next segment, which is made then. The log comes
+            // to the end of the second, in which nothing is dead, when the third is ready.
+            let [medium, small] = [Value::Medium, Value::Small];
+            let first = [(2, medium), (2, small), (2, small)];
+            let second = [(3, medium), (1, small), (0, small)];
+            for (key, value) in first.into_iter().chain(second) {
+                workload.run(Operation::Put(key, value))?;
             }
             workload.record(recording);
         }
