@@ -93,45 +93,6 @@ fn segments(disk: &SimulatedDisk, path: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     segments.map(read).collect()
 }
 
-/// A disk with a store that holds every key, closed, but for the last sync of its log, which `fails`.
-fn closed_but_for_the_footer(fails: bool) -> (SimulatedDisk, u64) {
-    let disk = SimulatedDisk::new(5);
-    let store = open(&disk);
-    for number in 0..KEYS {
-        store.put(&key(number), b"value").unwrap();
-    }
-    store.sync().unwrap();
-    disk.start_trace();
-    if fails {
-        let (_, last) = closed_but_for_the_footer(false);
-        disk.fail_call(last, libc::EIO, Repeat::Once, Effect::Before);
-    }
-    let _ = store.close();
-    let trace = disk.take_trace();
-    let mut syncs = trace
-        .iter()
-        .filter(|call| call.operation == Operation::Sync);
-    let last = syncs.next_back().expect("a close syncs");
-    assert_eq!(last.error.is_some(), fails);
-    disk.clear_faults();
-    (disk, last.index)
-}
-
-#[test]
-fn a_footer_whose_sync_failed_is_durable_in_a_backup_of_the_next_run() {
-    let (disk, _) = closed_but_for_the_footer(true);
-    let store = open(&disk);
-    let before = content(&store);
-    back_up(&store);
-    for seed in 0..20 {
-        let crashed = disk.crash(Crash::PowerLoss, seed);
-        let copy = open_at(&crashed, COPY, &existing()).unwrap();
-        assert_eq!(content(&copy), before);
-        let failure = copy.failure();
-        assert!(failure.is_none(), "{failure:?}");
-    }
-}
-
 #[test]
 pub(crate) fn a_backup_opens_as_the_store_was_and_the_store_goes_on() {
     let disk = SimulatedDisk::new(1);

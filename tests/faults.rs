@@ -514,11 +514,61 @@ fn after_a_failed_sync_writing_stops_reading_goes_on_and_a_reopen_trusts_no_cach
     assert_eq!(store.get(b"after").unwrap().unwrap(), b"4");
 }
 
+/// Closes the store that `prepare` leaves open on a disk, always in the same way; the last sync fails, behind which the footer
+/// of the log's last segment would be durable.
+fn close_but_for_the_last_sync(prepare: impl Fn() -> (SimulatedDisk, Store)) -> SimulatedDisk {
+    use freyja::vfs::simulated::{Effect, Repeat};
+    let close = |fails: Option<u64>| {
+        let (disk, store) = prepare();
+        disk.start_trace();
+        if let Some(call) = fails {
+            disk.fail_call(call, libc::EIO, Repeat::Once, Effect::Before);
+        }
+        let _ = store.close();
+        drop(store);
+        let trace = disk.take_trace();
+        let mut syncs = trace
+            .iter()
+            .filter(|call| call.operation == Operation::Sync);
+        let last = syncs.next_back().expect("a close syncs");
+        assert_eq!(last.error.is_some(), fails.is_some());
+        disk.clear_faults();
+        (disk, last.index)
+    };
+    let (_, last_sync) = close(None);
+    close(Some(last_sync)).0
+}
+
+#[test]
+fn a_footer_whose_sync_failed_is_durable_in_a_backup_of_the_next_run() {
+    let disk = close_but_for_the_last_sync(|| {
+        let disk = SimulatedDisk::new(5);
+        let store = open_with(&disk, &small_segments());
+        for number in 0..60 {
+            store.put(&key(number), b"value").unwrap();
+        }
+        store.sync().unwrap();
+        (disk, store)
+    });
+    let store = open_with(&disk, &small_segments());
+    let copy = Path::new("/copy");
+    store.backup(copy, &mut |_, _| true).unwrap();
+    for seed in 0..20 {
+        let crashed = Arc::new(disk.crash(Crash::PowerLoss, seed));
+        let store = Store::open_on(crashed, copy, &small_segments()).unwrap();
+        assert_eq!(store.count(), 60);
+        for number in 0..60 {
+            assert_eq!(store.get(&key(number)).unwrap().unwrap(), b"value");
+        }
+        let failure = store.failure();
+        assert!(failure.is_none(), "{failure:?}");
+    }
+}
+
 /// See its name.
 #[test]
 pub fn a_footer_whose_sync_failed_is_durable_before_a_merge_says_so() {
-    use freyja::vfs::simulated::{Effect, Repeat};
-    let run = |fails_at: Option<u64>| {
+    let disk = close_but_for_the_last_sync(|| {
         let disk = SimulatedDisk::new(5);
         let store = open_with(&disk, &small_segments());
         for number in 0..100 {
@@ -531,22 +581,8 @@ pub fn a_footer_whose_sync_failed_is_durable_before_a_merge_says_so() {
         for number in 0..45 {
             store.put(&key(number), &[2; 60]).unwrap();
         }
-        disk.start_trace();
-        if let Some(call) = fails_at {
-            disk.fail_call(call, libc::EIO, Repeat::Once, Effect::Before);
-        }
-        let _ = store.close();
-        let trace = disk.take_trace();
-        let mut syncs = trace
-            .iter()
-            .filter(|call| call.operation == Operation::Sync);
-        let last = syncs.next_back().expect("a close syncs");
-        assert_eq!(last.error.is_some(), fails_at.is_some());
-        disk.clear_faults();
-        (disk, last.index)
-    };
-    let (_, last_sync) = run(None);
-    let (disk, _) = run(Some(last_sync));
+        (disk, store)
+    });
     let store = open_with(&disk, &small_segments());
     store.compact(|_| true).unwrap();
     assert!(store.stats().compactions > 0);

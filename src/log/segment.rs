@@ -612,7 +612,10 @@ fn read_header(file: &dyn File, len: u64) -> io::Result<DecodedHeader> {
     Ok(SegmentHeader::decode(&bytes).map(|header| (header, bytes)))
 }
 
-fn read_footer(file: &dyn File, len: u64) -> io::Result<Option<(Footer, SegmentHeader)>> {
+pub(super) fn read_footer(
+    file: &dyn File,
+    len: u64,
+) -> io::Result<Option<(Footer, SegmentHeader)>> {
     let mut bytes = [0; FOOTER_LEN];
     if len < (HEADER_LEN + FOOTER_LEN) as u64 {
         return Ok(None);

@@ -10,7 +10,7 @@ use crate::log::footer::{FOOTER_LEN, Footer, Totals};
 use crate::log::hints;
 use crate::log::manifest::Manifest;
 use crate::log::record::{self, Fields, Kind, MARK_LEN, PADDING};
-use crate::log::segment::{Content, ReadMode, Segment, mapping_len};
+use crate::log::segment::{Content, ReadMode, Segment, mapping_len, read_footer};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
 use crate::log::segment_name;
 use crate::memory::budget::MemoryBudget;
@@ -450,13 +450,13 @@ pub fn write_footer(
     put_footer(segment, file, footer)
 }
 
-/// Makes the footer of a sealed segment durable whose file has the name `path`, by writing it once more. If a sync has failed, the
+/// Makes the footer of a sealed `segment` durable whose file has the name `path`, by writing it once more. If a sync has failed, the
 /// system takes the bytes for written from then on, though the disk may not have them, and another sync alone would do
 /// nothing for them. The records need none of this: they were durable before there was a footer.
 ///
 /// # Errors
 /// `Corrupt` if the file has no footer; `Io`.
-pub fn make_footer_durable(vfs: &dyn Vfs, path: &Path) -> Result<()> {
+pub fn make_footer_durable(vfs: &dyn Vfs, segment: &Segment, path: &Path) -> Result<()> {
     let failed = |doing: &str, error: io::Error| Error::io(doing, path, &error);
     let file = vfs
         .open(path, Access::Write)
@@ -464,18 +464,10 @@ pub fn make_footer_durable(vfs: &dyn Vfs, path: &Path) -> Result<()> {
     let len = file
         .len()
         .map_err(|error| failed("take the length of", error))?;
-    let offset = len.saturating_sub(FOOTER_LEN as u64);
-    let mut footer = [0; FOOTER_LEN];
-    file.read_exact_at(&mut footer, offset)
-        .map_err(|error| failed("read the footer of", error))?;
-    if Footer::decode(&footer, offset).is_none() {
-        return Err(Error::corrupt(path, offset, "the footer is gone"));
-    }
-    file.write_all_at(&footer, offset)
-        .map_err(|error| failed("write the footer", error))?;
-    // The length may not have reached the disk either.
-    file.set_len(len)
-        .map_err(|error| failed("cut to length", error))?;
+    let footer = read_footer(&*file, len).map_err(|error| failed("read the footer of", error))?;
+    let (footer, _) = footer.ok_or_else(|| Error::corrupt(path, len, "the footer is gone"))?;
+    // Cut to its length, too, which may not have reached the disk either.
+    put_footer(segment, &*file, footer)?;
     file.sync().map_err(|error| failed("sync", error))
 }
 

@@ -254,7 +254,7 @@ impl LiveSegment {
         let mut is_doubtful = self.is_recovered || footer_sync_failed.load(Ordering::Relaxed);
         sabotage!(FooterTrusted, is_doubtful = false);
         let synced = match is_doubtful {
-            true => writer::make_footer_durable(vfs, path),
+            true => writer::make_footer_durable(vfs, &self.segment, path),
             false => self.segment.sync(),
         };
         synced.inspect_err(|_| footer_sync_failed.store(true, Ordering::Relaxed))?;

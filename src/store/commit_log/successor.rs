@@ -173,8 +173,8 @@ impl CommitLog {
         is_possible
     }
 
-    /// Makes the next successor, if it is time for that, and removes what has been given up. Should that fail, a put will make it, and tell of the failure if it comes
-    /// again.
+    /// Makes the next successor, if it is time for that, and removes what has been given up. Should that fail, a put will make
+    /// it, and tell of the failure if it comes again.
     pub fn prepare_successor(&self) {
         let _making = self.making.lock();
         // Not without need: puts hold the lock most of the time, and who waits for that may wait long for a processor.
