@@ -294,6 +294,43 @@ fn a_full_store_still_reads_overwrites_deletes_and_iterates() {
     }
 }
 
+#[test]
+fn an_iterator_waits_for_memory_that_a_reader_keeps_from_being_freed() {
+    let _alone = alone();
+    for key_storage in STORAGES {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), &options(key_storage, 2 << 20)).unwrap();
+        let full = fill(&store, 0);
+        let (reads, is_read) = std::sync::mpsc::channel();
+        let (let_go, may_go) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let store = &store;
+            scope.spawn(move || {
+                let read = store.get_with(&key(full - 1), |_| {
+                    reads.send(()).unwrap();
+                    may_go.recv().unwrap();
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                });
+                assert!(read.unwrap().is_some());
+            });
+            is_read.recv().unwrap();
+            // Each table that becomes smaller leaves one behind, until the reserve has no room for another.
+            let mut deleted = 0;
+            while deleted < full - 1 && store.delete(&key(deleted)).is_ok() {
+                deleted += 1;
+            }
+            let_go.send(()).unwrap();
+            let mut iterator = store.iter(Default::default()).unwrap();
+            let mut pairs = 0;
+            while iterator.next_with(|_, _| ()).unwrap().is_some() {
+                pairs += 1;
+            }
+            assert_eq!(pairs, full - deleted, "{key_storage:?}");
+        });
+        store.close().unwrap();
+    }
+}
+
 /// Larger than the tests above, as the last of the reserve is needed for segments, and a scan takes memory of its own.
 #[test]
 fn a_full_store_of_many_keys_deletes_and_opens_again_under_its_budget() {

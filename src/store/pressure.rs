@@ -194,19 +194,19 @@ impl Shared {
         self.share_contents().index.release_idle_memory();
     }
 
-    /// Does `write`, again as long as it is refused and memory comes back: another thread that makes the index smaller takes some
+    /// Makes an attempt, again as long as it is refused and memory comes back: another thread that makes the index smaller takes some
     /// for that first.
-    pub(super) fn relieved(&self, write: impl Fn() -> Result<()>) -> Result<()> {
+    pub(super) fn relieved<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         for _ in 0..MOST_RELIEFS {
-            match write() {
+            match attempt() {
                 Err(error) if self.relieve(&error) => {}
                 done => return done,
             }
         }
-        write()
+        attempt()
     }
 
-    /// After `error`, which a write met: whether memory has been found by acting on it, so that it is worth another try. Waits a tenth of
+    /// After `error`, which an attempt met: whether memory has been found by acting on it, so that it is worth another try. Waits a tenth of
     /// a second at most for readers of what was replaced; the caller holds no guard. The
     /// index is made smaller at most once in the time of grace.
     #[cold]

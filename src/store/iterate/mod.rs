@@ -175,7 +175,9 @@ impl Iter {
                 self.give_keys(&mut take)
             } else if let Some(hash) = self.next_hash {
                 (self.position, self.pin, self.at_keys) = (0, 0, true);
-                self.next_hash = self.pass.collect(&self.contents, hash, &self.options)?;
+                let (pass, contents, options) = (&mut self.pass, &self.contents, &self.options);
+                let collected = || pass.collect(contents, hash, options);
+                self.next_hash = self.shared.relieved(collected)?;
                 self.at_keys = false;
                 continue;
             } else {
