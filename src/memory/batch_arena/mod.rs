@@ -1,13 +1,15 @@
 //! The memory of a batch: bytes are appended piece by piece, each lies in one block, and none ever moves.
 //!
 //! Blocks come from the buffer pool of the process, and wait there for other batches when they are given back. The first one is
-//! as long as the [profile](Profile) says, or as the batch itself was before, or as most batches of the process were; later ones
-//! add a 24th part of what there is. So of a batch like others little is unused.
+//! as long as the [profile](Profile) says, or as the batch itself was before, or as most batches of the process were, and where the pool
+//! has nothing of about that length a shorter one and another for the rest; later ones add a 24th part of what there is. So of a
+//! batch like others little is unused.
 //!
 //! What was appended since some [position](Position) is taken out by going back there. That touches one block's length, whatever
 //! is dropped, and keeps the blocks behind for what comes next.
 #![allow(unsafe_code)]
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::buffer_pool::{Block, process_pool, process_pool_if_any};
@@ -56,6 +58,8 @@ pub struct BatchArena {
     profile: Option<Profile>,
     /// How long all pieces were before it was last emptied; 0 if there were none yet.
     earlier_bytes: usize,
+    /// How long all pieces will be, as was guessed when the first block was taken.
+    expected: usize,
     /// Bytes of all blocks.
     room: usize,
 }
@@ -128,7 +132,8 @@ impl BatchArena {
         };
         let has_room = |part: &Part| part.block.room() >= needed;
         if !self.parts.get(next).is_some_and(has_room) {
-            self.add_part(self.block_length(needed), needed)?;
+            let lengths = self.block_lengths(needed);
+            self.add_part(lengths, needed)?;
             let last = self.parts.len() - 1;
             self.parts.swap(next, last);
         }
@@ -138,30 +143,38 @@ impl BatchArena {
         Ok(part)
     }
 
-    /// How long the next block is to be, for a piece of `needed` bytes to begin with.
-    fn block_length(&self, needed: usize) -> usize {
+    /// Between which lengths the next block is to be, for a piece of `needed` bytes to begin with.
+    fn block_lengths(&mut self, needed: usize) -> RangeInclusive<usize> {
         if self.parts.is_empty() {
-            let first_bytes = match (self.earlier_bytes, self.profile) {
+            self.expected = match (self.earlier_bytes, self.profile) {
                 (0, Some(profile)) => profile.first_bytes(),
                 (0, None) => HISTORY.first_bytes(),
                 // Used again for much the same, most likely.
                 (earlier, _) => earlier.min(Profile::Huge.first_bytes()),
             };
-            return first_bytes.max(needed);
+            return needed..=self.expected.max(needed);
+        }
+        let in_use: usize = self.parts.iter().map(|part| part.used).sum();
+        let rest = self.expected.saturating_sub(in_use);
+        if rest >= needed {
+            return rest..=rest;
         }
         let growth = (self.room / GROWTH_PART).max(LEAST_BYTES);
-        match growth / needed {
+        let length = match growth / needed {
             0 => needed,
             pieces if pieces < FEW => pieces * needed,
             _ => growth,
-        }
+        };
+        length..=length
     }
 
-    fn add_part(&mut self, length: usize, needed: usize) -> Result<()> {
+    fn add_part(&mut self, lengths: RangeInclusive<usize>, needed: usize) -> Result<()> {
         self.parts.try_reserve(1).map_err(|_| no_memory())?;
         let pool = process_pool()?;
         // What goes beyond the piece is a guess.
-        let block = pool.block(length).or_else(|_| pool.block(needed))?;
+        let block = pool
+            .block_between(lengths)
+            .or_else(|_| pool.block(needed))?;
         self.room += block.room();
         BYTES.fetch_add(block.room() as u64, Ordering::Relaxed);
         self.parts.push(Part { block, used: 0 });

@@ -90,6 +90,26 @@ fn the_first_block_is_that_of_the_profile_and_later_ones_add_little() {
     }
 }
 
+/// Pieces of 1 KB, so that the end of each block that is left is as much as it can be.
+#[test]
+fn an_arena_that_is_filled_as_before_leaves_little_unused_whatever_its_length() {
+    for length in [5, 7, 9, 11, 13, 17, 19, 29, 100, 333].map(|thousand| thousand * 1000) {
+        let mut arena = arena(Profile::Tiny);
+        let fill = |arena: &mut BatchArena| {
+            for _ in 0..length / 1000 {
+                append(arena, &[5; 1000]).unwrap();
+            }
+        };
+        fill(&mut arena);
+        arena.clear();
+        arena.give_back();
+        fill(&mut arena);
+        let (bytes, parts) = (arena.room, arena.parts.len());
+        assert!(bytes <= length + length / 20 + 200, "{bytes} for {length}");
+        assert!(parts <= 2, "{parts} blocks for {length}");
+    }
+}
+
 #[test]
 fn going_back_frees_nothing_and_what_comes_next_uses_the_same_blocks() {
     let mut arena = arena(Profile::Tiny);

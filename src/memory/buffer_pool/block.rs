@@ -2,6 +2,7 @@
 //! it by mistake is refused.
 #![allow(unsafe_code)]
 
+use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 
 use super::BufferPool;
@@ -55,6 +56,25 @@ impl BufferPool {
             address,
             room,
         })
+    }
+}
+
+impl BufferPool {
+    /// A block of about the greater of two lengths: with more than a 32nd unused only if no class is between the lengths.
+    ///
+    /// # Errors
+    /// Those of [`BufferPool::block`].
+    pub fn block_between(&self, lengths: RangeInclusive<usize>) -> Result<Block<'_>> {
+        let (least, most) = lengths.into_inner();
+        let unused = match self.class_size(most) {
+            Some(size) if most <= LONGEST_OF_CLASS => size - most,
+            _ => 0,
+        };
+        let shorter = self.shared.classes().size_below(most);
+        match shorter.filter(|size| *size >= least && unused > most / 32) {
+            Some(size) => self.block(size),
+            None => self.block(most),
+        }
     }
 }
 

@@ -156,6 +156,12 @@ impl Classes {
         &self.classes[class]
     }
 
+    /// Bytes of the largest slots that are shorter than `length`, `None` if none are.
+    pub fn size_below(&self, length: usize) -> Option<usize> {
+        let shorter = self.all().iter().rev().map(|class| class.size);
+        shorter.into_iter().find(|&size| size < length)
+    }
+
     /// The smallest class whose slots hold `length` bytes, `None` if none does.
     #[inline]
     pub fn class_for(&self, length: usize) -> Option<usize> {
