@@ -17,8 +17,8 @@ pub enum Task {
     FillTogether,
     /// The same by a call that takes them packed.
     FillPacked,
-    /// Fills a store that has been told how many pairs will come.
-    FillTold,
+    /// Fills a store that has not been told how many pairs will come.
+    FillUntold,
     /// Fills a store and closes it.
     FillAndClose,
     /// Fills a store and is killed.
@@ -36,7 +36,7 @@ impl Task {
         (Self::Work, "work"),
         (Self::FillTogether, "fill-together"),
         (Self::FillPacked, "fill-packed"),
-        (Self::FillTold, "fill-told"),
+        (Self::FillUntold, "fill-untold"),
         (Self::FillAndClose, "fill-and-close"),
         (Self::FillAndDie, "fill-and-die"),
         (Self::Open, "open"),

@@ -18,7 +18,7 @@ pub fn live(child: &Child, arguments: &Arguments) {
         _ => Durability::Cached,
     };
     let mut opening = Opening::new(durability, pairs, value_len);
-    opening.tells_all = child.task == Task::FillTold;
+    opening.tells_all = child.task != Task::FillUntold;
     let mut books = Books::new(pairs, value_len, child.kind.answers);
     let first = books.plan(Work::GetHit);
     let before = resident();
@@ -46,7 +46,7 @@ pub fn live(child: &Child, arguments: &Arguments) {
                 many::put("fill, 100 packed", &plan, &mut *session, &mut books);
             }
         }
-        Task::FillTold => fill(&*engine, &mut books).tell("fill, told how many", &books),
+        Task::FillUntold => fill(&*engine, &mut books).tell("fill, not told how many", &books),
         Task::FillAndClose => {
             fill(&*engine, &mut books);
         }

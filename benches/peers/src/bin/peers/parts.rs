@@ -44,7 +44,7 @@ impl Part {
         let mut parts = vec![Self::Process(Task::Work), Self::Process(Task::FillTogether)];
         if kind.has_more {
             parts.push(Self::Process(Task::FillPacked));
-            parts.push(Self::Process(Task::FillTold));
+            parts.push(Self::Process(Task::FillUntold));
         }
         if kind.answers {
             parts.extend([Self::Closed, Self::Killed]);

@@ -98,7 +98,7 @@ pub fn other_calls() -> Vec<(Row, Row)> {
         ("get hit, pinned", "get hit"),
         ("get hit, 64 together", "get hit"),
         ("scan, packed", "scan"),
-        ("fill, told how many", "fill"),
+        ("fill, not told how many", "fill"),
         ("fill, 100 together", "fill"),
         ("fill, 100 packed", "fill"),
     ];

@@ -22,7 +22,7 @@ mod session;
 /// Freyja.
 pub const KIND: Kind = Kind {
     name: "Freyja",
-    options: "the defaults; synced: FREYJA_SYNC_ALWAYS, else FREYJA_SYNC_NONE",
+    options: "the defaults; synced: FREYJA_SYNC_ALWAYS, else FREYJA_SYNC_NONE; where stores that must be told how many pairs will come are told, expected_keys",
     open,
     answers: true,
     has_more: true,
