@@ -10,8 +10,10 @@ pub(super) fn key(number: u64) -> [u8; 16] {
     key
 }
 
-/// Lets replaced tables be freed: nothing holds a guard, so a few rounds of collection suffice.
+/// Lets replaced tables be freed: when those who hold a guard now have dropped it, which other tests of this process may take seconds
+/// for, a few rounds of collection suffice.
 pub(super) fn settle() {
+    (0..600).find(|_| epoch::outlast());
     for _ in 0..100 {
         epoch::pin().flush();
         std::thread::yield_now();
