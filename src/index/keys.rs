@@ -33,6 +33,9 @@ pub trait KeyReader: Send + Sync {
     /// # Errors
     /// `Corrupt` if no key can be read there, `Memory`, `Io`.
     fn read(&self, guard: &Guard, location: Location, key: &mut Vec<u8>) -> Result<()>;
+
+    /// Asks for the beginning of the record at `location` to be brought near, if it is in memory.
+    fn prefetch(&self, _guard: &Guard, _location: Location) {}
 }
 
 impl<H: KeyHash> Index<H> {
@@ -48,9 +51,38 @@ impl<H: KeyHash> Index<H> {
         hash: u64,
         key: &[u8],
     ) -> Result<Option<Found>> {
+        self.locate_before::<false>(table, guard, hash, key)
+    }
+
+    /// The same before the record is replaced, whose head is read then, so that it comes at the same time as the key.
+    ///
+    /// # Errors
+    /// The same.
+    #[inline]
+    pub(super) fn locate_to_replace(
+        &self,
+        table: &Table,
+        guard: &Guard,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<Option<Found>> {
+        self.locate_before::<true>(table, guard, hash, key)
+    }
+
+    #[inline]
+    fn locate_before<const REPLACES: bool>(
+        &self,
+        table: &Table,
+        guard: &Guard,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<Option<Found>> {
         table.locate(hash, |reference, location| {
             let matches = match table.keys() {
                 Some(keys) if reference != NO_REFERENCE => {
+                    if REPLACES {
+                        self.reader.prefetch(guard, location);
+                    }
                     let matches = keys.slab().matches(reference, key);
                     debug_assert!(matches.is_ok(), "a slot refers to a published key");
                     Ok(matches.unwrap_or(false))

@@ -262,7 +262,7 @@ impl<H: KeyHash> Index<H> {
             let shortage = if table.encoding().location_bits() < location_bits {
                 Shortage::LocationBits
             } else {
-                let found = match self.locate_in(table, guard, hash, key) {
+                let found = match self.locate_to_replace(table, guard, hash, key) {
                     Err(error) if error.kind() == ErrorKind::Corrupt => None,
                     found => found?,
                 };
@@ -319,7 +319,7 @@ impl<H: KeyHash> Index<H> {
     ) -> Result<Option<Occupied<'i, H>>> {
         let (shard, writer) = self.lock(guard, hash);
         let table = shard.table().load(guard);
-        let found = self.locate_in(table, guard, hash, key)?;
+        let found = self.locate_to_replace(table, guard, hash, key)?;
         Ok(found.map(|found| Occupied {
             index: self,
             guard,

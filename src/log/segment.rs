@@ -397,6 +397,16 @@ impl Segment {
         }
     }
 
+    /// Asks for the line in which the record at `offset` begins to be brought near, where the segment is mapped.
+    #[inline]
+    pub fn prefetch_head(&self, offset: u64) {
+        if let Content::Mapped(mapping) = &self.content {
+            readable_from(mapping, offset)
+                .first()
+                .inspect(|first| prefetch(*first));
+        }
+    }
+
     /// The record at `offset`, not verified either, if the segment is mapped, so that it needs no other memory.
     /// Errors: `Corrupt` if no record can lie there.
     #[inline]

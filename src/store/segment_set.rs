@@ -545,6 +545,12 @@ impl KeyReader for SegmentSet {
         SCRATCH.set(scratch);
         result
     }
+
+    fn prefetch(&self, guard: &Guard, location: Location) {
+        if let Some(live) = self.find(location, guard) {
+            live.segment.prefetch_head(live.offset(location));
+        }
+    }
 }
 
 #[cfg(test)]
