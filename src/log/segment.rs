@@ -324,6 +324,14 @@ impl Segment {
             .map_err(|error| Error::io("sync", &self.path, &error))
     }
 
+    /// Makes the next sync quicker, and easier on other threads, if nothing is written into the segment any more; see
+    /// [`Mapping::leave_pages`](crate::vfs::Mapping::leave_pages).
+    pub fn leave_pages(&self) {
+        if let Content::Mapped(mapping) = &self.content {
+            mapping.leave_pages();
+        }
+    }
+
     /// The record at `offset`. Its checksum is not verified: see [`RecordView::verify`]. Bytes that are not in memory
     /// already are read into `scratch`, which grows by no more than the readable bytes of the segment.
     /// Errors: `Corrupt` if no record can lie there, `Memory`, `Io`.

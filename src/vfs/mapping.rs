@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(target_os = "linux")]
-use memmap2::Advice;
+use memmap2::{Advice, UncheckedAdvice};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 
@@ -91,6 +91,18 @@ impl Mapping {
         #[cfg(target_os = "linux")]
         if let Memory::File(map) = &self.memory {
             let _ = map.advise_range(Advice::PopulateRead, 0, self.published());
+        }
+    }
+
+    /// Lets the system take the pages out of this process's tables, all at once. For files of which nothing is written any more, right
+    /// before they are synced: the sync would take write access away page by page, and interrupt every processor that
+    /// runs a thread of this process for each. Changes nothing but time: whoever reads the bytes next finds them in the system's cache.
+    pub fn leave_pages(&self) {
+        #[cfg(target_os = "linux")]
+        if let Memory::File(map) = &self.memory {
+            // SAFETY: the mapping is shared and of a file, whose pages, written ones too, stay in the system's cache: nothing
+            // that is read here differs afterwards, which is all that slices of it rely on.
+            let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
         }
     }
 

@@ -67,6 +67,7 @@ impl CommitLog {
         }
         let (full, active, target) = self.snapshot(scope)?;
         for segment in &full {
+            segment.live.segment.leave_pages();
             self.sync_segment(&segment.live.segment)?;
         }
         if let Some(active) = &active {
