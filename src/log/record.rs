@@ -166,31 +166,75 @@ fn stored_sequence(fields: &Fields<'_>, base_sequence: u64) -> u64 {
     }
 }
 
-/// Appends to `bytes` the whole record of `fields` at `offset`, padding included. Errors: those of [`encode_head`], and
-/// `Memory`; then `bytes` is as it was.
-pub fn encode(
-    fields: &Fields<'_>,
-    offset: u64,
-    context: &SegmentContext,
-    bytes: &mut Vec<u8>,
-) -> Result<()> {
-    check_fields(fields, context)?;
-    bytes
-        .try_reserve(most_encoded(fields) as usize)
-        .map_err(|_| Error::memory("writing a record"))?;
-    let begin = bytes.len();
-    if push_usual_head(fields, context, bytes).is_none() {
-        bytes.extend_from_slice(any_head(fields, context).as_bytes());
+/// A record that can be written, but for its place and its checksum.
+#[derive(Clone, Copy)]
+pub struct Prepared<'a> {
+    fields: Fields<'a>,
+    context: SegmentContext,
+    /// What stands between checksum and key, the first byte lowest, if it is a usual head.
+    usual: Option<u128>,
+    head_len: usize,
+    /// Bytes on disk, padding included.
+    len: usize,
+}
+
+/// What will be written for `fields`. Inlined, so that a head can stay in registers.
+/// Errors: `TooLarge` for a key or value beyond its limit, `Invalid` for fields that no record can have.
+#[inline(always)]
+pub fn prepare<'a>(fields: &Fields<'a>, context: &SegmentContext) -> Result<Prepared<'a>> {
+    // Nothing else can be wrong with a put.
+    let sequences = context.base_sequence..=MAX_SEQUENCE;
+    let is_usual = fields.kind == Kind::Put && sequences.contains(&fields.sequence);
+    if !is_usual || fields.key.len() > MAX_KEY_LEN || fields.value.len() > MAX_VALUE_LEN {
+        check_fields(fields, context)?;
     }
-    bytes.extend_from_slice(fields.key);
-    bytes.extend_from_slice(fields.value);
-    let len = bytes.len() - begin;
-    let record = &mut bytes[begin..];
-    let mut hasher = start_checksum(context.salt, offset);
-    hasher.update(&record[CHECKED_FROM..]);
-    write_u32(record, 0, hasher.finalize());
-    bytes.extend_from_slice(&PADDING[..padded(len as u64) as usize - len]);
-    Ok(())
+    let (usual, head_len) = match usual_head(fields, context) {
+        Some((head, head_len)) => (Some(head), head_len),
+        None => (None, any_head(fields, context).len),
+    };
+    let unpadded_len = head_len + fields.key.len() + fields.value.len();
+    Ok(Prepared {
+        fields: *fields,
+        context: *context,
+        usual,
+        head_len,
+        len: padded(unpadded_len as u64) as usize,
+    })
+}
+
+impl Prepared<'_> {
+    /// Bytes on disk, padding included.
+    #[inline]
+    pub fn encoded_len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes the whole record, as one that lies at `offset`, into `bytes`, which are as many as it has. Panics if they are fewer.
+    #[inline(always)]
+    pub fn write(&self, offset: u64, bytes: &mut [u8]) {
+        let Fields { key, value, .. } = self.fields;
+        match self.usual {
+            // In one piece, of which the key overwrites what is not the head's.
+            Some(head) if self.len >= CHECKED_FROM + size_of::<u128>() => {
+                bytes[CHECKED_FROM..][..size_of::<u128>()].copy_from_slice(&head.to_le_bytes());
+            }
+            _ => self.write_head(bytes),
+        }
+        let key_end = self.head_len + key.len();
+        bytes[self.head_len..key_end].copy_from_slice(key);
+        let end = key_end + value.len();
+        bytes[key_end..end].copy_from_slice(value);
+        bytes[end..self.len].fill(0);
+        let mut hasher = start_checksum(self.context.salt, offset);
+        hasher.update(&bytes[CHECKED_FROM..end]);
+        write_u32(bytes, 0, hasher.finalize());
+    }
+
+    #[cold]
+    fn write_head(&self, bytes: &mut [u8]) {
+        let head = any_head(&self.fields, &self.context);
+        bytes[..head.len].copy_from_slice(head.as_bytes());
+    }
 }
 
 /// Encodes what stands before the key of a record at `offset`, checksum included, so that the record can be written
@@ -211,32 +255,21 @@ pub fn encode_head(
     Ok(head)
 }
 
-/// Appends the head, with zeros in the place of the checksum, to `bytes`; `None`, and nothing, if the record expires, or has lengths
-/// or a sequence number of more than 28 bits.
+/// What stands between checksum and key, the first byte lowest, and how many bytes are before the key, the checksum's among them. `None` if
+/// the record expires, or has lengths or a sequence number of more than 28 bits.
 #[inline(always)]
-fn push_usual_head(
-    fields: &Fields<'_>,
-    context: &SegmentContext,
-    bytes: &mut Vec<u8>,
-) -> Option<()> {
+fn usual_head(fields: &Fields<'_>, context: &SegmentContext) -> Option<(u128, usize)> {
     if fields.expires_at_ms.is_some() {
         return None;
     }
     let (key_len, key_len_len) = varint::short(fields.key.len() as u64)?;
     let (value_len, value_len_len) = varint::short(fields.value.len() as u64)?;
     let (sequence, sequence_len) = varint::short(stored_sequence(fields, context.base_sequence))?;
-    // Each number's word overwrites the zeros behind the number before.
-    let mut head = [0; 24];
-    head[CHECKSUM_LEN] = kind_and_flags(fields);
-    let mut len = CHECKSUM_LEN + 1;
-    write_u32(&mut head, len, key_len);
-    len += key_len_len;
-    write_u32(&mut head, len, value_len);
-    len += value_len_len;
-    write_u32(&mut head, len, sequence);
-    len += sequence_len;
-    bytes.extend_from_slice(&head[..len]);
-    Some(())
+    let lengths = u64::from(key_len) | u64::from(value_len) << (8 * key_len_len);
+    let lengths_len = key_len_len + value_len_len;
+    let numbers = u128::from(lengths) | u128::from(sequence) << (8 * lengths_len);
+    let head = u128::from(kind_and_flags(fields)) | numbers << 8;
+    Some((head, CHECKSUM_LEN + 1 + lengths_len + sequence_len))
 }
 
 /// Every head, with zeros in the place of the checksum.

@@ -233,7 +233,7 @@ impl SegmentWriter {
         if !self.fits(most) {
             most = record::encoded_len(fields, self.segment.context().base_sequence);
         }
-        self.append_chain(std::iter::once(*fields), most, |_| {})?;
+        self.append_one(fields, most)?;
         Ok(offset)
     }
 

@@ -24,6 +24,18 @@ use memmap2::{Advice, UncheckedAdvice};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 
+use crate::memory::prefetch::prefetch_address;
+
+/// Bytes of a line of the processor's caches.
+const LINE_BYTES: usize = 64;
+
+/// How far behind what was written lines are prefetched: what memory brings while a few small records are written.
+const AHEAD_BYTES: usize = 512;
+
+/// So many lines at most are prefetched at a time, which is as many as processors fetch at a time. Who writes more writes from memory
+/// to memory, which processors are good at.
+const MOST_LINES_AHEAD: usize = 8;
+
 /// The readable side of a mapped file, shared by any number of threads. Dropping the last holder, the
 /// writer included, unmaps it.
 pub struct Mapping {
@@ -238,7 +250,35 @@ impl MappingWriter {
             }
             at += part.len();
         }
+        self.prefetch_ahead(at, at - offset);
         Ok(())
+    }
+
+    /// The `length` bytes at `offset`, whatever they are, to be written before [`Self::publish`], until when readers do not see them.
+    /// `None` if `offset` is below the published end or the end above the limit, and where somebody carries out writes.
+    #[inline]
+    pub fn place(&mut self, offset: usize, length: usize) -> Option<&mut [u8]> {
+        let end = offset.checked_add(length)?;
+        if offset < self.mapping.published() || end > self.limit || self.heap_writes.is_some() {
+            return None;
+        }
+        self.prefetch_ahead(end, length);
+        // SAFETY: `end <= limit <= capacity`, so the bytes lie inside the map, which is writable (`map_raw`), alive, and initialised, as
+        // a file's bytes are. `offset >= published`, and only `&mut self`, of which there is one for the mapping, moves `published` or
+        // writes, and it is borrowed as long as the slice is: nobody else reads or writes these bytes meanwhile.
+        Some(unsafe { slice::from_raw_parts_mut(self.mapping.base.as_ptr().add(offset), length) })
+    }
+
+    /// Brings lines near that are to be written soon, as many as `length` bytes before `end` have: those that lie [`AHEAD_BYTES`] farther on.
+    /// A write that waits for memory holds up every read of what was just written beside it, and every lock.
+    #[inline]
+    fn prefetch_ahead(&self, end: usize, length: usize) {
+        let lines = (end / LINE_BYTES - (end - length) / LINE_BYTES).min(MOST_LINES_AHEAD);
+        // Beyond the mapping's end nothing is brought near, and nothing else happens.
+        let first = self.mapping.base.as_ptr().wrapping_add(end + AHEAD_BYTES);
+        for line in 0..lines {
+            prefetch_address(first.wrapping_sub(line * LINE_BYTES));
+        }
     }
 
     /// Lets readers see everything below `end`, which must have been written; never takes back what is

@@ -15,9 +15,11 @@ fn encode(fields: &Fields<'_>, offset: u64, context: &SegmentContext) -> Vec<u8>
         encoded_len(fields, context.base_sequence)
     );
     assert!(bytes.len() as u64 <= most_encoded(fields));
-    let mut assembled = b"before".to_vec();
-    super::encode(fields, offset, context, &mut assembled).unwrap();
-    assert_eq!(assembled[6..], bytes);
+    let record = prepare(fields, context).unwrap();
+    // Whatever was there before.
+    let mut in_place = vec![0xee; record.encoded_len()];
+    record.write(offset, &mut in_place);
+    assert_eq!(in_place, bytes);
     bytes
 }
 

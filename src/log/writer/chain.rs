@@ -24,13 +24,7 @@ impl SegmentWriter {
         most: u64,
         mut placed: impl FnMut(u64),
     ) -> Result<()> {
-        self.check_not_failed()?;
-        self.reserve(most)?;
-        let mut progress = Progress {
-            end: self.end,
-            totals: self.totals,
-        };
-        self.assembly.clear();
+        let mut progress = self.begin_chain(most)?;
         for fields in records {
             placed(progress.end);
             if let Err(error) = self.append_link(&fields, &mut progress) {
@@ -42,8 +36,33 @@ impl SegmentWriter {
                 return Err(error);
             }
         }
-        self.flush(progress.end, [&[], &[]])?;
         debug_assert!(progress.end <= self.end + most);
+        self.end_chain(&progress)
+    }
+
+    /// The same for one record, of which nothing is written if it is refused.
+    pub(super) fn append_one(&mut self, fields: &Fields<'_>, most: u64) -> Result<()> {
+        let mut progress = self.begin_chain(most)?;
+        self.append_link(fields, &mut progress)?;
+        self.end_chain(&progress)
+    }
+
+    #[inline]
+    fn begin_chain(&mut self, most: u64) -> Result<Progress> {
+        self.check_not_failed()?;
+        self.reserve(most)?;
+        self.assembly.clear();
+        Ok(Progress {
+            end: self.end,
+            totals: self.totals,
+        })
+    }
+
+    #[inline]
+    fn end_chain(&mut self, progress: &Progress) -> Result<()> {
+        if !self.assembly.is_empty() {
+            self.flush(progress.end, [&[], &[]])?;
+        }
         self.totals = progress.totals;
         self.publish_up_to(progress.end);
         Ok(())
@@ -55,12 +74,23 @@ impl SegmentWriter {
             self.segment.note_expiring();
         }
         let begin = progress.end;
-        let most = self.output.most_assembled();
         let context = self.segment.context();
+        let record = record::prepare(fields, context)?;
+        let len = record.encoded_len();
+        if let Some(place) = self.output.place(begin, len) {
+            record.write(begin, place);
+            progress.end += len as u64;
+            progress.totals.add(fields.kind, fields.sequence);
+            return Ok(());
+        }
+        let most = self.output.most_assembled();
         if fields.key.len() + fields.value.len() <= most {
             let before = self.assembly.len();
-            record::encode(fields, begin, context, &mut self.assembly)?;
-            progress.end += (self.assembly.len() - before) as u64;
+            let room = self.assembly.try_reserve(len);
+            room.map_err(|_| Error::memory("writing a record"))?;
+            self.assembly.resize(before + len, 0);
+            record.write(begin, &mut self.assembly[before..]);
+            progress.end += len as u64;
             if self.assembly.len() >= most {
                 self.flush(progress.end, [&[], &[]])?;
             }
@@ -71,10 +101,9 @@ impl SegmentWriter {
             room.map_err(|_| Error::memory("writing a record"))?;
             self.assembly.extend_from_slice(head);
             self.assembly.extend_from_slice(fields.key);
-            let unpadded_len = (head.len() + fields.key.len() + fields.value.len()) as u64;
-            let len = record::padded(unpadded_len);
-            progress.end += len;
-            let padding = &PADDING[..(len - unpadded_len) as usize];
+            let unpadded_len = head.len() + fields.key.len() + fields.value.len();
+            progress.end += len as u64;
+            let padding = &PADDING[..len - unpadded_len];
             self.flush(progress.end, [fields.value, padding])?;
         }
         progress.totals.add(fields.kind, fields.sequence);

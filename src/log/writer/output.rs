@@ -10,6 +10,10 @@ use crate::vfs::{File, MappingWriter};
 const MOST_FOR_A_CALL: usize = 64 << 10;
 const MOST_FOR_A_MAPPING: usize = 1 << 10;
 
+// Up to this many bytes are written into a mapping and their checksum taken there. Of more, the checksum would not find all in the
+// nearest cache again.
+const MOST_IN_PLACE: usize = 16 << 10;
+
 /// The writing end of a segment's file.
 pub(super) struct Output {
     /// Set where the file system reserves space.
@@ -92,6 +96,18 @@ impl Output {
         space.allocated = space.allocated.max(len);
         if let Some(mapping) = &mut self.mapping {
             mapping.set_limit(space.allocated as usize);
+        }
+    }
+
+    /// The `length` bytes at `offset`, to be written where they are, which must be behind all that is published; `None` if that is not
+    /// possible, or if as many are better copied.
+    #[inline]
+    pub fn place(&mut self, offset: u64, length: usize) -> Option<&mut [u8]> {
+        match &mut self.mapping {
+            Some(mapping) if !self.by_calls && length <= MOST_IN_PLACE => {
+                mapping.place(offset as usize, length)
+            }
+            _ => None,
         }
     }
 
