@@ -188,3 +188,40 @@ fn writes_to_pages_that_were_made_ready_do_not_wait_for_them() {
     writer.publish(2 * LENGTH);
     assert_eq!(mapping.bytes(LENGTH, 8), Some(&b"written\0"[..]));
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "maps files")]
+fn bytes_are_written_in_place_only_behind_what_is_published_and_within_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let file = RealVfs.create_new(&path).unwrap();
+    if file.allocate(4096).unwrap() != Allocation::Reserved {
+        return; // nothing is written through mappings here
+    }
+    let (mapping, mut writer) = file.map_append(0, 4096).unwrap();
+    writer.set_limit(100);
+    writer.place(0, 8).unwrap().copy_from_slice(b"in place");
+    assert_eq!(mapping.bytes(0, 8), None);
+    writer.publish(8);
+    assert_eq!(mapping.bytes(0, 8), Some(&b"in place"[..]));
+    for (offset, length) in [
+        (7, 8),
+        (0, 1),
+        (8, 93),
+        (100, 1),
+        (usize::MAX, 1),
+        (8, usize::MAX),
+    ] {
+        assert!(
+            writer.place(offset, length).is_none(),
+            "{length} at {offset}"
+        );
+    }
+    writer.place(8, 92).unwrap().fill(7);
+    writer.publish(100);
+    // Out of the process's tables, and back when they are read.
+    mapping.leave_pages();
+    assert_eq!(mapping.bytes(0, 8), Some(&b"in place"[..]));
+    assert_eq!(mapping.bytes(8, 92), Some(&[7; 92][..]));
+    assert_eq!(std::fs::read(&path).unwrap()[..8], *b"in place");
+}
