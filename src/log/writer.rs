@@ -161,8 +161,9 @@ impl SegmentWriter {
     }
 
     /// The same writer, but one that writes by calls, even where readers read through a mapping: for segments that are
-    /// synced after few records. A page dirtied through a mapping is written back with all of its folio, which may be
-    /// 128 KiB, and has to be protected and faulted in once more for every sync; a call dirties the blocks it writes.
+    /// synced after few records, and for those that nobody reads yet. A page dirtied through a mapping is written back with all of its folio,
+    /// which may be 128 KiB, and for every sync it has to be protected, for which each processor that runs a thread of this process is
+    /// interrupted, and faulted in once more; a call dirties the blocks it writes.
     pub fn writing_by_calls(mut self) -> Self {
         self.output.write_by_calls();
         self

@@ -74,7 +74,9 @@ impl Output {
         let (writer, segment) =
             SegmentWriter::create_unnamed(vfs, directory, &header, size, read_mode)?;
         let budget = work.contents.segments.budget();
-        let mut writer = writer.within(budget.clone());
+        // Nobody reads it before it is complete, and pages that were written through a mapping interrupt every other thread when they are
+        // synced.
+        let mut writer = writer.writing_by_calls().within(budget.clone());
         writer.append_manifest(&manifest)?;
         let list = has_image.then(|| {
             let name = |header: &SegmentHeader| SegmentName {
