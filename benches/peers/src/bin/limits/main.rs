@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use chase::{Chase, Pages};
 use files::Records;
-use freyja_peers::command_line::{refuse, words};
+use freyja_peers::command_line::{number, refuse, words};
 use freyja_peers::engine;
 use freyja_peers::machine;
 use freyja_peers::table::Table;
@@ -27,15 +27,24 @@ const TIMES: u64 = 1 << 14;
 /// The same for what makes the store grow: so few that all turns together do not change it much.
 const PUTS: u64 = 1 << 10;
 
+/// Bytes of most values, and of those of another store, which has fewer pairs.
+const SHORT_VALUE: usize = 100;
+const LONG_VALUE: usize = 4096;
+const LONG_PAIRS: u64 = 100_000;
+
+const USAGE: &str = "[--pairs 10000000] [--record]";
+
 /// Does something so many times; it is told the number of the first.
 type Step<'s> = Box<dyn FnMut(u64) + 's>;
 
 fn main() {
-    let mut record = false;
-    for word in words() {
+    let (mut record, mut pairs) = (false, 1_000_000);
+    let mut words = words();
+    while let Some(word) = words.next() {
         match word.as_str() {
             "--record" => record = true,
-            _ => refuse(&format!("unknown argument {word}"), "[--record]"),
+            "--pairs" => pairs = number(&word, &words.next().unwrap_or_default(), USAGE),
+            _ => refuse(&format!("unknown argument {word}"), USAGE),
         }
     }
     // Asked before anything is written, and before any thread is started.
@@ -43,14 +52,13 @@ fn main() {
     engine::build_freyja();
     let directory = target_folder("bench-limits");
     std::fs::create_dir_all(&directory).expect("the directory can be made");
-    let measured = measure(&directory);
     let mut table = Table::new(1, &["", "ns"]);
-    for (name, nanoseconds) in measured {
-        table.add(vec![name.to_owned(), format!("{nanoseconds:.1}")]);
+    for (name, nanoseconds) in measure(&directory, pairs) {
+        table.add(vec![name, format!("{nanoseconds:.1}")]);
     }
     let text = format!(
         "{}, {}; files on {}. Measured: {commit}.\n\n\
-         `make bench-limits`: nanoseconds of each, the fastest of {TURNS} turns of {TIMES} times, of puts {PUTS}. Freyja's are with what the benchmark takes for making and comparing keys and values.\n\n{table}",
+         `make bench-limits`: nanoseconds of each, the fastest of {TURNS} turns of {TIMES} times, of puts and of long values {PUTS}. Freyja's are with what the benchmark takes for making and comparing keys and values.\n\n{table}",
         machine::date(),
         machine::description(),
         machine::file_system(&directory),
@@ -63,11 +71,12 @@ fn main() {
     }
 }
 
-fn measure(directory: &Path) -> Vec<(&'static str, f64)> {
+fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
     let small = Chase::new(Pages::Small);
     let huge = Chase::new(Pages::Huge);
     let records = Records::create(directory);
-    let store = Store::fill(directory);
+    let store = Store::fill(directory, pairs, SHORT_VALUE);
+    let of_long_values = Store::fill(directory, LONG_PAIRS, LONG_VALUE);
     let counter = AtomicU64::new(0);
     let mut steps: Vec<(&'static str, Step<'_>)> = vec![
         (
@@ -112,12 +121,21 @@ fn measure(directory: &Path) -> Vec<(&'static str, f64)> {
             }),
         ),
     ];
-    steps.extend(store.reads(TIMES));
-    let steps = steps
+    let machine = steps
+        .drain(..)
+        .map(|(name, step)| (name.to_owned(), TIMES, step));
+    let mut steps: Vec<(String, u64, Step<'_>)> = machine.collect();
+    let short = format!("{pairs} pairs of 16 B and {SHORT_VALUE} B");
+    let long = format!("{LONG_PAIRS} pairs of 16 B and {LONG_VALUE} B");
+    let reads = store
+        .gets(TIMES)
         .into_iter()
-        .map(|(name, step)| (name, TIMES, step))
-        .chain(store.writes(PUTS).map(|(name, step)| (name, PUTS, step)));
-    let mut steps: Vec<(&'static str, u64, Step<'_>)> = steps.collect();
+        .chain(store.other_reads(TIMES));
+    steps.extend(reads.map(|(name, step)| (format!("{short}: {name}"), TIMES, step)));
+    let writes = store.writes(PUTS).into_iter();
+    steps.extend(writes.map(|(name, step)| (format!("{short}: {name}"), PUTS, step)));
+    let gets = of_long_values.gets(PUTS).into_iter();
+    steps.extend(gets.map(|(name, step)| (format!("{long}: {name}"), PUTS, step)));
     let mut fastest = vec![f64::INFINITY; steps.len()];
     for turn in 0..TURNS {
         for ((_, times, step), fastest) in steps.iter_mut().zip(&mut fastest) {
@@ -127,6 +145,6 @@ fn measure(directory: &Path) -> Vec<(&'static str, f64)> {
             *fastest = fastest.min(nanoseconds);
         }
     }
-    let names = steps.iter().map(|(name, _, _)| *name);
+    let names = steps.into_iter().map(|(name, _, _)| name);
     names.zip(fastest).collect()
 }

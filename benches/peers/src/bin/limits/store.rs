@@ -1,23 +1,25 @@
-//! Freyja with a million pairs.
+//! Freyja with many pairs, told how many they are.
 
 use std::cell::Cell;
 use std::path::Path;
 
-use freyja_peers::engine::{Calls, Durability, Engine, KINDS, Opening};
+use freyja_peers::engine::{Calls, Durability, Engine, KINDS, Opening, Pair};
 use freyja_peers::pairs::{KEY_LEN, Pairs, mix};
 use tempfile::TempDir;
 
 use crate::Step;
 
-const PAIRS: u64 = 1_000_000;
-const VALUE_LEN: usize = 100;
 /// How many keys are asked for by one call.
 const TOGETHER: usize = 64;
+/// How many pairs are put by one call.
+const PUT_TOGETHER: usize = 100;
 
 /// An open store.
 pub struct Store {
     engine: Box<dyn Engine>,
     pairs: Pairs,
+    /// How many pairs it had at first.
+    first_count: u64,
     /// How many pairs it has.
     count: Cell<u64>,
     /// Keeps its files until it is dropped.
@@ -25,22 +27,24 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes one in `directory`. All pairs have the values of their first version for ever.
-    pub fn fill(directory: &Path) -> Self {
+    /// Makes one of `count` pairs in `directory`. All have the values of their first version for ever.
+    pub fn fill(directory: &Path, count: u64, value_len: usize) -> Self {
         let place = tempfile::tempdir_in(directory).expect("a temporary directory");
         let freyja = KINDS.into_iter().find(|kind| kind.name == "Freyja");
-        let opening = Opening::new(Durability::Cached, PAIRS, VALUE_LEN);
+        let mut opening = Opening::new(Durability::Cached, count, value_len);
+        opening.tells_all = true;
         let opened = freyja.map(|kind| kind.open(&place.path().join("store"), &opening));
         let Some(Ok(engine)) = opened else {
             panic!("Freyja cannot be opened");
         };
         let store = Self {
             engine,
-            pairs: Pairs::new(VALUE_LEN),
+            pairs: Pairs::new(value_len),
+            first_count: count,
             count: Cell::new(0),
             _place: place,
         };
-        store.add(PAIRS);
+        store.add(count);
         store
     }
 
@@ -53,11 +57,11 @@ impl Store {
         self.count.set(first + times);
     }
 
-    /// Ways to read from it, each so many times.
-    pub fn reads(&self, times: u64) -> [(&'static str, Step<'_>); 5] {
+    /// Ways to read one pair from it, each so many times.
+    pub fn gets(&self, times: u64) -> [(&'static str, Step<'_>); 3] {
         [
             (
-                "Freyja, a million pairs of 16 B and 100 B: freyja_get_into, hit",
+                "freyja_get_into, hit",
                 Box::new(move |first| self.get(None, first, times)),
             ),
             (
@@ -68,6 +72,12 @@ impl Store {
                 "freyja_get_pinned and freyja_unpin, hit",
                 Box::new(move |first| self.get(Some(Calls::Pinned), first, times)),
             ),
+        ]
+    }
+
+    /// Other ways to read, each so many times.
+    pub fn other_reads(&self, times: u64) -> [(&'static str, Step<'_>); 2] {
+        [
             (
                 "freyja_get_many of 64, a key",
                 Box::new(move |first| self.get_many(first, times)),
@@ -80,7 +90,7 @@ impl Store {
     }
 
     /// Ways to write to it, each so many times.
-    pub fn writes(&self, times: u64) -> [(&'static str, Step<'_>); 2] {
+    pub fn writes(&self, times: u64) -> [(&'static str, Step<'_>); 3] {
         [
             (
                 "freyja_put of a key that is there",
@@ -90,11 +100,30 @@ impl Store {
                 "freyja_put of a new key",
                 Box::new(move |_| self.add(times)),
             ),
+            (
+                "freyja_write of 100 puts of new keys, a put, with putting it into the batch",
+                Box::new(move |_| self.add_together(times)),
+            ),
         ]
     }
 
+    fn add_together(&self, times: u64) {
+        let mut session = self.engine.session();
+        let (first, end) = (self.count.get(), self.count.get() + times);
+        for begin in (first..end).step_by(PUT_TOGETHER) {
+            let numbers = begin..end.min(begin + PUT_TOGETHER as u64);
+            let mut together: [Pair<'_>; PUT_TOGETHER] = [([0; KEY_LEN], &[]); PUT_TOGETHER];
+            let count = numbers.clone().count();
+            for (pair, number) in together.iter_mut().zip(numbers) {
+                *pair = (self.pairs.key(number), self.pairs.value(number, 0));
+            }
+            assert!(session.put_many(&together[..count]), "it can put many");
+        }
+        self.count.set(end);
+    }
+
     fn number(&self, draw: u64) -> u64 {
-        mix(draw) % PAIRS
+        mix(draw) % self.first_count
     }
 
     fn get(&self, calls: Option<Calls>, first: u64, times: u64) {
