@@ -42,11 +42,35 @@ pub struct Reserved<'i, 'k, H: KeyHash = SeededHash> {
     index: &'i Index<H>,
     guard: &'i Guard,
     changes: &'k [Change<'k>],
-    /// Of each change for which all is ready, the key's entry as it was found, if it had one.
-    known: Vec<Option<Found>>,
+    /// Of each change for which all is ready, what is known of the key.
+    known: Vec<Known>,
     shards: Vec<Held<'i>>,
     location_bits: u32,
     applied: bool,
+}
+
+/// What is known of a key for which all is ready.
+#[derive(Clone, Copy)]
+enum Known {
+    /// It is not there, and is to be removed.
+    Absent,
+    /// Its entry, as it was found.
+    Present(Found),
+    /// Where the entry is that was reserved for it, unless it has moved since.
+    New(Position),
+}
+
+impl Known {
+    fn location(self) -> Option<Location> {
+        match self {
+            Self::Present(found) => Some(found.location),
+            Self::Absent | Self::New(_) => None,
+        }
+    }
+
+    fn is_new(&self) -> bool {
+        matches!(self, Self::New(_))
+    }
 }
 
 /// A locked shard.
@@ -58,7 +82,7 @@ struct Held<'i> {
 }
 
 thread_local! {
-    static KNOWN: Cell<Vec<Option<Found>>> = const { Cell::new(Vec::new()) };
+    static KNOWN: Cell<Vec<Known>> = const { Cell::new(Vec::new()) };
     static SHARDS: Cell<Vec<Held<'static>>> = const { Cell::new(Vec::new()) };
 }
 
@@ -150,14 +174,14 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                 let table = self.index.table(self.guard, later.hash);
                 table.prefetch(later.hash);
             }
-            let found = loop {
+            let ready = loop {
                 let newcomer = Newcomer {
                     hash: change.hash,
                     location_bits: self.location_bits,
                 };
                 let shortage =
                     match held.make_ready_for(self.index, change, newcomer, self.guard)? {
-                        Ok(found) => break found,
+                        Ok(ready) => break ready,
                         Err(shortage) => shortage,
                     };
                 let Held { shard, writer, .. } = held;
@@ -167,10 +191,10 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                     return Ok(Outcome::Split);
                 }
             };
-            if let Some(found) = found {
-                known(found.location);
+            if let Some(location) = ready.location() {
+                known(location);
             }
-            self.known.push(found);
+            self.known.push(ready);
             held.changes.end = number + 1;
         }
         Ok(Outcome::Ready)
@@ -180,14 +204,14 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
     fn reserved_bytes(&self, first: usize) -> u64 {
         let made_ready = self.changes[first..].iter().zip(&self.known[first..]);
         made_ready
-            .filter(|(change, known)| change.inserts && known.is_none())
+            .filter(|(_, known)| known.is_new())
             .map(|(change, _)| change.key.len() as u64)
             .sum()
     }
 
     /// The changes, each with the location that is known of its key and will be replaced.
     pub fn known(&self) -> impl Iterator<Item = (&Change<'_>, Option<Location>)> {
-        let known = self.known.iter().map(|it| it.map(|found| found.location));
+        let known = self.known.iter().map(|it| it.location());
         self.changes.iter().zip(known)
     }
 
@@ -201,14 +225,15 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                 let (change, known) = (&self.changes[number], self.known[number]);
                 let position = match known {
                     // Where it was, unless it has moved to make room for a key of a later change.
-                    Some(known) if table.has(known.position, known.location) => {
+                    Known::Present(known) if table.has(known.position, known.location) => {
                         Some(known.position)
                     }
-                    Some(known) => {
+                    Known::Present(known) => {
                         table.position_of(change.hash, |it, _| it == Some(known.location))
                     }
-                    None if change.inserts => reserved_slot(table, change),
-                    None => continue,
+                    Known::New(position) if table.reserves(position, change.key) => Some(position),
+                    Known::New(_) => reserved_slot(table, change),
+                    Known::Absent => continue,
                 };
                 debug_assert!(
                     position.is_some(),
@@ -235,7 +260,7 @@ impl<'i> Held<'i> {
         change: &Change<'_>,
         newcomer: Newcomer,
         guard: &'i Guard,
-    ) -> Result<std::result::Result<Option<Found>, Shortage>> {
+    ) -> Result<std::result::Result<Known, Shortage>> {
         let Change { hash, key, .. } = *change;
         let table = self.shard.table().load(guard);
         if change.inserts && table.encoding().location_bits() < newcomer.location_bits {
@@ -247,10 +272,10 @@ impl<'i> Held<'i> {
             found => found?,
         };
         if let Some(found) = found {
-            return Ok(Ok(Some(found)));
+            return Ok(Ok(Known::Present(found)));
         }
         if !change.inserts {
-            return Ok(Ok(None));
+            return Ok(Ok(Known::Absent));
         }
         check_key_length(key)?;
         let (place, reference) = match reserve(table, &mut self.writer, hash, key)? {
@@ -264,7 +289,7 @@ impl<'i> Held<'i> {
         let mut totals = self.shard.totals();
         totals.add(key.len(), KeyPlace::of(table, reference));
         self.shard.set_totals(totals);
-        Ok(Ok(None))
+        Ok(Ok(Known::New(place.position())))
     }
 
     /// Takes out the entry of the key of `change`, or what was reserved for it.
@@ -278,9 +303,9 @@ impl<'i> Held<'i> {
     }
 
     /// Gives back what was reserved.
-    fn release(&mut self, table: &Table, changes: &[Change<'_>], known: &[Option<Found>]) {
+    fn release(&mut self, table: &Table, changes: &[Change<'_>], known: &[Known]) {
         let new = changes.iter().zip(known);
-        let new = new.filter(|(change, known)| change.inserts && known.is_none());
+        let new = new.filter(|(_, known)| known.is_new());
         for (change, _) in new {
             if let Some(position) = reserved_slot(table, change) {
                 self.remove(table, change, position);

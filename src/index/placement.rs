@@ -19,6 +19,13 @@ pub(super) struct Place {
     position: Position,
 }
 
+impl Place {
+    /// Where the slot is.
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+}
+
 /// All of these are for the writer only, who holds the shard's lock or has the table to himself.
 impl Table {
     /// Chooses a free slot for a new entry, moving another one out of the way if need be; `None` if there is
