@@ -2,8 +2,8 @@
 //!
 //! Blocks come from the buffer pool of the process, and wait there for other batches when they are given back. The first one is
 //! as long as the [profile](Profile) says, or as the batch itself was before, or as most batches of the process were, and where the pool
-//! has nothing of about that length a shorter one and another for the rest; later ones add a 24th part of what there is. So of a
-//! batch like others little is unused.
+//! has nothing of about that length a shorter one and another for the rest; later ones add a 40th part of what there is, or as
+//! much more as pieces like the last one fit in better. So little is unused, of a batch like others least.
 //!
 //! What was appended since some [position](Position) is taken out by going back there. That touches one block's length, whatever
 //! is dropped, and keeps the blocks behind for what comes next.
@@ -12,7 +12,7 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::buffer_pool::{Block, process_pool, process_pool_if_any};
+use super::buffer_pool::{Block, BufferPool, process_pool, process_pool_if_any};
 use crate::error::{Error, Result};
 
 mod history;
@@ -27,10 +27,10 @@ pub use profile::Profile;
 const LEAST_BYTES: usize = 1 << 10;
 
 /// A later block has this part of all before it.
-const GROWTH_PART: usize = 24;
+const GROWTH_PART: usize = 40;
 
-/// If it holds fewer pieces, it holds whole ones as long as the one that asks for it.
-const FEW: usize = 16;
+/// If it holds fewer pieces, its length is one of which they leave little, if all are as long as the one that asks for it.
+const FEW: usize = 64;
 
 /// How much memory an emptied arena keeps for the next use.
 const MOST_KEPT_BYTES: usize = 1 << 20;
@@ -132,8 +132,7 @@ impl BatchArena {
         };
         let has_room = |part: &Part| part.block.room() >= needed;
         if !self.parts.get(next).is_some_and(has_room) {
-            let lengths = self.block_lengths(needed);
-            self.add_part(lengths, needed)?;
+            self.add_part(needed)?;
             let last = self.parts.len() - 1;
             self.parts.swap(next, last);
         }
@@ -144,7 +143,7 @@ impl BatchArena {
     }
 
     /// Between which lengths the next block is to be, for a piece of `needed` bytes to begin with.
-    fn block_lengths(&mut self, needed: usize) -> RangeInclusive<usize> {
+    fn block_lengths(&mut self, pool: &BufferPool, needed: usize) -> RangeInclusive<usize> {
         if self.parts.is_empty() {
             self.expected = match (self.earlier_bytes, self.profile) {
                 (0, Some(profile)) => profile.first_bytes(),
@@ -162,15 +161,21 @@ impl BatchArena {
         let growth = (self.room / GROWTH_PART).max(LEAST_BYTES);
         let length = match growth / needed {
             0 => needed,
-            pieces if pieces < FEW => pieces * needed,
+            pieces if pieces < FEW => pool.length_for(needed, growth..=growth + growth / 2),
             _ => growth,
         };
         length..=length
     }
 
-    fn add_part(&mut self, lengths: RangeInclusive<usize>, needed: usize) -> Result<()> {
-        self.parts.try_reserve(1).map_err(|_| no_memory())?;
+    fn add_part(&mut self, needed: usize) -> Result<()> {
+        if self.parts.len() == self.parts.capacity() {
+            // By less than a list usually grows, which doubles.
+            let more = self.parts.len() / 8 + 1;
+            let reserved = self.parts.try_reserve_exact(more);
+            reserved.map_err(|_| no_memory())?;
+        }
         let pool = process_pool()?;
+        let lengths = self.block_lengths(pool, needed);
         // What goes beyond the piece is a guess.
         let block = pool
             .block_between(lengths)

@@ -76,6 +76,19 @@ impl BufferPool {
             None => self.block(most),
         }
     }
+
+    /// Of the lengths of blocks between two lengths, that of which pieces of `piece` bytes, no longer than the shorter
+    /// one, leave the least part unused.
+    pub fn length_for(&self, piece: usize, lengths: RangeInclusive<usize>) -> usize {
+        let (least, most) = lengths.into_inner();
+        let classes = self.shared.classes().all().iter().map(|class| class.size);
+        let of_class = classes.filter(|size| (least..=most.min(LONGEST_OF_CLASS)).contains(size));
+        // Compares fractions: what is left of one length, times the other length.
+        let left = |length: usize| (length % piece) as u128;
+        of_class
+            .min_by(|one, other| (left(*one) * *other as u128).cmp(&(left(*other) * *one as u128)))
+            .unwrap_or(least / piece * piece)
+    }
 }
 
 impl Block<'_> {
