@@ -584,12 +584,29 @@ impl<'a> MappedRecords<'a> {
         prefetch_lines(self.from(offset));
     }
 
+    /// Asks for what [`Self::prefetch`] leaves out of the record at `offset`, if the next one is at `next`.
+    #[inline]
+    pub fn prefetch_rest(&self, offset: u64, next: u64) {
+        let asked = (LINE_BYTES * PREFETCHED_LINES) as u64;
+        let length = next.saturating_sub(offset);
+        if length <= asked {
+            return;
+        }
+        let bytes = self.from(offset + asked);
+        let length = (length - asked).min(MOST_PREFETCHED) as usize;
+        for line in bytes[..length.min(bytes.len())].chunks(LINE_BYTES) {
+            prefetch(&line[0]);
+        }
+    }
+
     #[inline]
     fn from(&self, offset: u64) -> &'a [u8] {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         self.bytes.get(offset..).unwrap_or(&[])
     }
 }
+
+const MOST_PREFETCHED: u64 = 8 << 10;
 
 // Asks for the first lines of `bytes`.
 #[inline]

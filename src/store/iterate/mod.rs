@@ -315,6 +315,10 @@ impl MappedReading<'_> {
             if let Some(later) = self.locations.get(*position + AHEAD) {
                 self.records.prefetch(self.live.offset_of(*later));
             }
+            if let Some([next, behind]) = self.locations.get(*position + 1..*position + 3) {
+                let [next, behind] = [next, behind].map(|raw| self.live.offset_of(*raw));
+                self.records.prefetch_rest(next, behind);
+            }
             let view = self.records.record(self.live.offset_of(*raw))?;
             view.verify()?;
             let answer = match self.clock.has_expired(view.expires_at_ms()) {
