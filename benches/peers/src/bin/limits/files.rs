@@ -54,6 +54,16 @@ impl Records {
         }
     }
 
+    /// Copies so many records out of the mapping, one behind the other.
+    pub fn copy_in_order(&self, first: u64, times: u64) {
+        let mut record = [0; RECORD];
+        for number in first..first + times {
+            let place = number as usize % RECORDS * RECORD;
+            record.copy_from_slice(&self.mapped[place..place + RECORD]);
+            black_box(&mut record);
+        }
+    }
+
     /// Reads so many records by calls.
     pub fn read(&self, first: u64, times: u64) {
         let mut record = [0; RECORD];

@@ -27,8 +27,12 @@ const TIMES: u64 = 1 << 14;
 /// The same for what makes the store grow: so few that all turns together do not change it much.
 const PUTS: u64 = 1 << 10;
 
-/// Bytes of most values, and of those of another store, which has fewer pairs.
+/// How often a store is gone through.
+const SCANS: usize = 10;
+
+/// Bytes of most values, and of those of others stores, of which that of long ones has fewer pairs.
 const SHORT_VALUE: usize = 100;
+const TINY_VALUE: usize = 16;
 const LONG_VALUE: usize = 4096;
 const LONG_PAIRS: u64 = 100_000;
 
@@ -58,7 +62,7 @@ fn main() {
     }
     let text = format!(
         "{}, {}; files on {}. Measured: {commit}.\n\n\
-         `make bench-limits`: nanoseconds of each, the fastest of {TURNS} turns of {TIMES} times, of puts and of long values {PUTS}. Freyja's are with what the benchmark takes for making and comparing keys and values.\n\n{table}",
+         `make bench-limits`: nanoseconds of each, the fastest of {TURNS} turns of {TIMES} times, of puts and of long values {PUTS}, and of {SCANS} scans. Freyja's are with what the benchmark takes for making and comparing keys and values.\n\n{table}",
         machine::date(),
         machine::description(),
         machine::file_system(&directory),
@@ -94,6 +98,10 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
         (
             "copy of 128 B out of a mapped file of 512 MiB, in the page cache, that waits for the one before",
             Box::new(|first| records.copy(first, TIMES)),
+        ),
+        (
+            "copy of 128 B out of it, one behind the other",
+            Box::new(|first| records.copy_in_order(first, TIMES)),
         ),
         (
             "pread of 128 B from it",
@@ -149,5 +157,17 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
         }
     }
     let names = steps.into_iter().map(|(name, _, _)| name);
-    names.zip(fastest).collect()
+    let names: Vec<String> = names.collect();
+    let of_tiny_values = Store::fill(directory, pairs, TINY_VALUE);
+    let tiny = format!("{pairs} pairs of 16 B and {TINY_VALUE} B");
+    let stores = [
+        (tiny, of_tiny_values),
+        (short, store),
+        (long, of_long_values),
+    ];
+    let scans = stores.map(|(what, store)| {
+        let name = format!("{what}: freyja_iter_next_batch of all, a pair");
+        (name, store.scan(SCANS))
+    });
+    names.into_iter().zip(fastest).chain(scans).collect()
 }

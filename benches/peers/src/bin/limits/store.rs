@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::time::Instant;
 
 use freyja_peers::engine::{Calls, Durability, Engine, KINDS, Opening, Pair};
 use freyja_peers::pairs::{KEY_LEN, Pairs, mix};
@@ -120,6 +121,26 @@ impl Store {
             assert!(session.put_many(&together[..count]), "it can put many");
         }
         self.count.set(end);
+    }
+
+    /// What a pair of a scan takes in nanoseconds, the fastest of so many scans of all pairs. They are counted, and their bytes.
+    pub fn scan(&self, scans: usize) -> f64 {
+        let packed = self.engine.session_by(Calls::Packed);
+        let mut session = packed.expect("Freyja fills buffers with pairs");
+        let times = (0..scans).map(|_| {
+            let (mut count, mut bytes) = (0, 0);
+            let began = Instant::now();
+            session.scan(&mut |key, value| {
+                count += 1;
+                bytes += (key.len() + value.len()) as u64;
+            });
+            let took = began.elapsed();
+            assert_eq!(count, self.count.get(), "pairs are missing");
+            let length = KEY_LEN + self.pairs.value_len();
+            assert_eq!(bytes, count * length as u64, "bytes are missing");
+            took.as_nanos() as f64 / count as f64
+        });
+        times.fold(f64::INFINITY, f64::min)
     }
 
     fn number(&self, draw: u64) -> u64 {
