@@ -15,7 +15,7 @@ link := $(library) $(shell cat c_tests/native_libraries.txt)
 host := $(shell rustc -vV | sed -n 's/host: //p')
 
 .PHONY: help library shared release tool demo test crash-test reader-test fault-test damage-test concurrency-test fuzz fuzz-keep model miri tsan lint clean power-test
-.PHONY: instructions instruction-parts bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-scale bench-limits bench-compaction bench-pool
+.PHONY: instructions instruction-parts bench bench-index bench-memory bench-budget bench-reopen bench-durable bench-peers bench-scale bench-limits bench-threads bench-compaction bench-pool
 
 help: ## say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -181,6 +181,9 @@ bench-scale: ## measure how costs grow with the number of pairs; BENCH_ARGUMENTS
 
 bench-limits: ## measure what the machine takes for the steps that a store is made of, and Freyja beside them; BENCH_ARGUMENTS=--record
 	$(CARGO) run --profile peers --package freyja-peers --bin limits -- $(BENCH_ARGUMENTS)
+
+bench-threads: ## measure what threads get done with one store, beside what they get done where they share nothing; BENCH_ARGUMENTS=--record
+	$(CARGO) run --profile peers --package freyja-peers --bin threads -- $(BENCH_ARGUMENTS)
 
 bench-compaction: ## measure space, writing and waiting while a data set is overwritten; BENCH_ARGUMENTS=--small for a quick look
 	$(CARGO) run --profile peers --package freyja-peers --bin compaction -- $(BENCH_ARGUMENTS)

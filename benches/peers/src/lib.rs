@@ -4,9 +4,11 @@
 //! nothing of any can be inlined into a benchmark. Those written in Rust are crates, and have the advantage of being linked.
 #![allow(clippy::disallowed_methods)] // a benchmark looks at files and clocks from outside the library
 
+pub mod chase;
 #[path = "../../shared/command_line.rs"]
 pub mod command_line;
 pub mod engine;
+pub mod filled;
 #[path = "../../shared/machine.rs"]
 pub mod machine;
 pub mod median;

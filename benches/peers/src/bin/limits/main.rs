@@ -3,22 +3,20 @@
 //! Each is done in many short turns, all by turns, and the fastest one counts: what else the machine does can only slow it down.
 #![allow(clippy::disallowed_methods)] // a benchmark looks at files and clocks from outside the library
 
-mod chase;
 mod files;
-mod store;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
 
-use chase::{Chase, Pages};
 use files::Records;
+use freyja_peers::chase::{Chase, Pages};
 use freyja_peers::command_line::{number, refuse, words};
-use freyja_peers::engine;
+use freyja_peers::engine::{self, Calls};
+use freyja_peers::filled::Filled;
 use freyja_peers::machine;
 use freyja_peers::table::Table;
 use freyja_peers::target_folder;
-use store::Store;
 
 /// How often each step takes its turn.
 const TURNS: u64 = 200;
@@ -79,8 +77,8 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
     let small = Chase::new(Pages::Small);
     let huge = Chase::new(Pages::Huge);
     let records = Records::create(directory);
-    let store = Store::fill(directory, pairs, SHORT_VALUE);
-    let of_long_values = Store::fill(directory, LONG_PAIRS, LONG_VALUE);
+    let store = Filled::fill(directory, pairs, SHORT_VALUE, true);
+    let of_long_values = Filled::fill(directory, LONG_PAIRS, LONG_VALUE, true);
     let counter = AtomicU64::new(0);
     let mut steps: Vec<(&'static str, Step<'_>)> = vec![
         (
@@ -135,14 +133,13 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
     let mut steps: Vec<(String, u64, Step<'_>)> = machine.collect();
     let short = format!("{pairs} pairs of 16 B and {SHORT_VALUE} B");
     let long = format!("{LONG_PAIRS} pairs of 16 B and {LONG_VALUE} B");
-    let reads = store
-        .gets(TIMES)
+    let reads = gets(&store, TIMES)
         .into_iter()
-        .chain(store.other_reads(TIMES));
+        .chain(other_reads(&store, TIMES));
     steps.extend(reads.map(|(name, step)| (format!("{short}: {name}"), TIMES, step)));
-    let writes = store.writes(PUTS).into_iter();
+    let writes = writes(&store, PUTS).into_iter();
     steps.extend(writes.map(|(name, step)| (format!("{short}: {name}"), PUTS, step)));
-    let gets = of_long_values.gets(PUTS).into_iter();
+    let gets = gets(&of_long_values, PUTS).into_iter();
     steps.extend(gets.map(|(name, step)| (format!("{long}: {name}"), PUTS, step)));
     let mut fastest = vec![f64::INFINITY; steps.len()];
     let mut first = 0;
@@ -158,7 +155,7 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
     }
     let names = steps.into_iter().map(|(name, _, _)| name);
     let names: Vec<String> = names.collect();
-    let of_tiny_values = Store::fill(directory, pairs, TINY_VALUE);
+    let of_tiny_values = Filled::fill(directory, pairs, TINY_VALUE, true);
     let tiny = format!("{pairs} pairs of 16 B and {TINY_VALUE} B");
     let stores = [
         (tiny, of_tiny_values),
@@ -170,4 +167,54 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
         (name, store.scan(SCANS))
     });
     names.into_iter().zip(fastest).chain(scans).collect()
+}
+
+/// Ways to read one pair from a store, each so many times.
+fn gets(store: &Filled, times: u64) -> [(&'static str, Step<'_>); 3] {
+    [
+        (
+            "freyja_get_into, hit",
+            Box::new(move |first| store.get(None, first, times)),
+        ),
+        (
+            "freyja_get and freyja_free_buf, hit",
+            Box::new(move |first| store.get(Some(Calls::Owned), first, times)),
+        ),
+        (
+            "freyja_get_pinned and freyja_unpin, hit",
+            Box::new(move |first| store.get(Some(Calls::Pinned), first, times)),
+        ),
+    ]
+}
+
+/// Other ways to read, each so many times.
+fn other_reads(store: &Filled, times: u64) -> [(&'static str, Step<'_>); 2] {
+    [
+        (
+            "freyja_get_many of 64, a key",
+            Box::new(move |first| store.get_many(first, times)),
+        ),
+        (
+            "freyja_get_into, miss",
+            Box::new(move |first| store.miss(first, times)),
+        ),
+    ]
+}
+
+/// Ways to write to it, each so many times.
+fn writes(store: &Filled, times: u64) -> [(&'static str, Step<'_>); 3] {
+    [
+        (
+            "freyja_put of a key that is there",
+            Box::new(move |first| store.put(first, times)),
+        ),
+        (
+            "freyja_put of a new key",
+            Box::new(move |_| store.add(times)),
+        ),
+        (
+            "freyja_write of 100 puts of new keys, a put, with putting it into the batch",
+            Box::new(move |_| store.add_together(times)),
+        ),
+    ]
 }

@@ -1,39 +1,38 @@
 //! Freyja with many pairs, told how many they are.
 
-use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use freyja_peers::engine::{Calls, Durability, Engine, KINDS, Opening, Pair};
-use freyja_peers::pairs::{KEY_LEN, Pairs, mix};
+use crate::engine::{Calls, Durability, Engine, KINDS, Opening, Pair};
+use crate::pairs::{KEY_LEN, Pairs, mix};
 use tempfile::TempDir;
-
-use crate::Step;
 
 /// How many keys are asked for by one call.
 const TOGETHER: usize = 64;
 /// How many pairs are put by one call.
 const PUT_TOGETHER: usize = 100;
 
-/// An open store.
-pub struct Store {
+/// An open store, which threads may read and overwrite at the same time.
+pub struct Filled {
     engine: Box<dyn Engine>,
     pairs: Pairs,
     /// How many pairs it had at first.
     first_count: u64,
     /// How many pairs it has.
-    count: Cell<u64>,
+    count: AtomicU64,
     /// Keeps its files until it is dropped.
     _place: TempDir,
 }
 
-impl Store {
-    /// Makes one of `count` pairs in `directory`. All have the values of their first version for ever.
-    pub fn fill(directory: &Path, count: u64, value_len: usize) -> Self {
+impl Filled {
+    /// Makes one of `count` pairs in `directory`, which compacts its log or lets it grow. All have the values of their first
+    /// version for ever.
+    pub fn fill(directory: &Path, count: u64, value_len: usize, compacts: bool) -> Self {
         let place = tempfile::tempdir_in(directory).expect("a temporary directory");
         let freyja = KINDS.into_iter().find(|kind| kind.name == "Freyja");
         let mut opening = Opening::new(Durability::Cached, count, value_len);
-        opening.tells_all = true;
+        (opening.tells_all, opening.compacts) = (true, compacts);
         let opened = freyja.map(|kind| kind.open(&place.path().join("store"), &opening));
         let Some(Ok(engine)) = opened else {
             panic!("Freyja cannot be opened");
@@ -42,75 +41,27 @@ impl Store {
             engine,
             pairs: Pairs::new(value_len),
             first_count: count,
-            count: Cell::new(0),
+            count: AtomicU64::new(0),
             _place: place,
         };
         store.add(count);
         store
     }
 
-    fn add(&self, times: u64) {
+    /// Puts so many new pairs, which one thread at a time may do.
+    pub fn add(&self, times: u64) {
         let mut session = self.engine.session();
-        let first = self.count.get();
+        let first = self.count.load(Relaxed);
         for number in first..first + times {
             session.put(&self.pairs.key(number), self.pairs.value(number, 0));
         }
-        self.count.set(first + times);
+        self.count.store(first + times, Relaxed);
     }
 
-    /// Ways to read one pair from it, each so many times.
-    pub fn gets(&self, times: u64) -> [(&'static str, Step<'_>); 3] {
-        [
-            (
-                "freyja_get_into, hit",
-                Box::new(move |first| self.get(None, first, times)),
-            ),
-            (
-                "freyja_get and freyja_free_buf, hit",
-                Box::new(move |first| self.get(Some(Calls::Owned), first, times)),
-            ),
-            (
-                "freyja_get_pinned and freyja_unpin, hit",
-                Box::new(move |first| self.get(Some(Calls::Pinned), first, times)),
-            ),
-        ]
-    }
-
-    /// Other ways to read, each so many times.
-    pub fn other_reads(&self, times: u64) -> [(&'static str, Step<'_>); 2] {
-        [
-            (
-                "freyja_get_many of 64, a key",
-                Box::new(move |first| self.get_many(first, times)),
-            ),
-            (
-                "freyja_get_into, miss",
-                Box::new(move |first| self.miss(first, times)),
-            ),
-        ]
-    }
-
-    /// Ways to write to it, each so many times.
-    pub fn writes(&self, times: u64) -> [(&'static str, Step<'_>); 3] {
-        [
-            (
-                "freyja_put of a key that is there",
-                Box::new(move |first| self.put(first, times)),
-            ),
-            (
-                "freyja_put of a new key",
-                Box::new(move |_| self.add(times)),
-            ),
-            (
-                "freyja_write of 100 puts of new keys, a put, with putting it into the batch",
-                Box::new(move |_| self.add_together(times)),
-            ),
-        ]
-    }
-
-    fn add_together(&self, times: u64) {
+    /// The same, a hundred by each call.
+    pub fn add_together(&self, times: u64) {
         let mut session = self.engine.session();
-        let (first, end) = (self.count.get(), self.count.get() + times);
+        let (first, end) = (self.count.load(Relaxed), self.count.load(Relaxed) + times);
         for begin in (first..end).step_by(PUT_TOGETHER) {
             let numbers = begin..end.min(begin + PUT_TOGETHER as u64);
             let mut together: [Pair<'_>; PUT_TOGETHER] = [([0; KEY_LEN], &[]); PUT_TOGETHER];
@@ -120,13 +71,12 @@ impl Store {
             }
             assert!(session.put_many(&together[..count]), "it can put many");
         }
-        self.count.set(end);
+        self.count.store(end, Relaxed);
     }
 
     /// What a pair of a scan takes in nanoseconds, the fastest of so many scans of all pairs. They are counted, and their bytes.
     pub fn scan(&self, scans: usize) -> f64 {
-        let packed = self.engine.session_by(Calls::Packed);
-        let mut session = packed.expect("Freyja fills buffers with pairs");
+        let mut session = self.engine.session();
         let times = (0..scans).map(|_| {
             let (mut count, mut bytes) = (0, 0);
             let began = Instant::now();
@@ -135,7 +85,7 @@ impl Store {
                 bytes += (key.len() + value.len()) as u64;
             });
             let took = began.elapsed();
-            assert_eq!(count, self.count.get(), "pairs are missing");
+            assert_eq!(count, self.count.load(Relaxed), "pairs are missing");
             let length = KEY_LEN + self.pairs.value_len();
             assert_eq!(bytes, count * length as u64, "bytes are missing");
             took.as_nanos() as f64 / count as f64
@@ -147,7 +97,8 @@ impl Store {
         mix(draw) % self.first_count
     }
 
-    fn get(&self, calls: Option<Calls>, first: u64, times: u64) {
+    /// Reads so many pairs, by the usual calls or by others; `first` tells which.
+    pub fn get(&self, calls: Option<Calls>, first: u64, times: u64) {
         let by = calls.and_then(|calls| self.engine.session_by(calls));
         let mut session = by.unwrap_or_else(|| self.engine.session());
         for draw in first..first + times {
@@ -161,7 +112,8 @@ impl Store {
         }
     }
 
-    fn get_many(&self, first: u64, times: u64) {
+    /// Reads so many pairs, 64 by each call.
+    pub fn get_many(&self, first: u64, times: u64) {
         let mut session = self.engine.session();
         let mut right = 0;
         for first in (first..first + times).step_by(TOGETHER) {
@@ -175,7 +127,8 @@ impl Store {
         assert_eq!(right, times, "values are not as they were put");
     }
 
-    fn miss(&self, first: u64, times: u64) {
+    /// Asks for so many keys that are not there.
+    pub fn miss(&self, first: u64, times: u64) {
         let mut session = self.engine.session();
         for draw in first..first + times {
             let found = session.get(&self.pairs.key(draw | 1 << 40), &mut |_| {});
@@ -183,7 +136,8 @@ impl Store {
         }
     }
 
-    fn put(&self, first: u64, times: u64) {
+    /// Puts so many pairs that are there.
+    pub fn put(&self, first: u64, times: u64) {
         let mut session = self.engine.session();
         for draw in first..first + times {
             let number = self.number(draw);

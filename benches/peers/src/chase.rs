@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::ptr::null_mut;
 
-use freyja_peers::pairs::mix;
+use crate::pairs::mix;
 
 /// What is behind the addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
