@@ -126,11 +126,11 @@ pub trait Engine: Send + Sync {
 /// Calls besides those that a session makes unless told otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calls {
-    /// Gets answer with memory that belongs to the caller, who frees it.
+    /// Gets answer with memory that belongs to the caller, who frees it; scans show one pair after the other.
     Owned,
     /// Gets show the value where it lies, and keep it there until it is let go.
     Pinned,
-    /// Many pairs lie packed in one buffer.
+    /// Many pairs are put packed in one buffer.
     Packed,
 }
 

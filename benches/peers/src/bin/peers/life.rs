@@ -111,7 +111,7 @@ fn read_otherwise(engine: &dyn Engine, books: &mut Books) {
             timing::run(&plan, &mut *session, books).tell(name, books);
         }
     }
-    if let Some(mut session) = engine.session_by(Calls::Packed) {
-        many::scan("scan, packed", &mut *session, books);
+    if let Some(mut session) = engine.session_by(Calls::Owned) {
+        many::scan("scan, one by one", &mut *session, books);
     }
 }

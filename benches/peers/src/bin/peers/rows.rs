@@ -97,7 +97,7 @@ pub fn other_calls() -> Vec<(Row, Row)> {
         ("get hit, owned", "get hit"),
         ("get hit, pinned", "get hit"),
         ("get hit, 64 together", "get hit"),
-        ("scan, packed", "scan"),
+        ("scan, one by one", "scan"),
         ("fill, not told how many", "fill"),
         ("fill, 100 together", "fill"),
         ("fill, 100 packed", "fill"),

@@ -3,24 +3,21 @@
 use std::ptr::{null, null_mut};
 
 use super::Freyja;
-use super::declarations::{DONE, NOT_FOUND, PAIR_ALIGNMENT, PairHead, check};
+use super::declarations::{DONE, NOT_FOUND, Slice, check};
 use super::session::FreyjaSession;
 use crate::engine::{Pair, Session};
 
-/// Values come in memory of the library's pool, which is given back.
+/// Values come in memory of the library's pool, which is given back; a scan shows one pair after the other where it lies.
 pub struct Owned<'e>(pub FreyjaSession<'e>);
 
 /// Values are looked at where they lie in the log.
 pub struct Pinned<'e>(pub FreyjaSession<'e>);
 
-/// Pairs are written, and scanned, many in one buffer.
+/// Pairs are written many in one buffer.
 pub struct Packed<'e> {
     usual: FreyjaSession<'e>,
     buffer: Vec<u8>,
 }
-
-/// Bytes that a scan asks for at once.
-const SCANNED: usize = 64 << 10;
 
 impl Session for Owned<'_> {
     fn put(&mut self, key: &[u8], value: &[u8]) {
@@ -48,7 +45,21 @@ impl Session for Owned<'_> {
     }
 
     fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
-        self.0.scan(see);
+        let functions = &self.0.engine().functions;
+        let iterator = self.0.iterate();
+        let (mut key, mut value) = (Slice::empty(), Slice::empty());
+        loop {
+            // SAFETY: key and value are written here, and valid until the next call.
+            unsafe {
+                let status = (functions.freyja_iter_next)(iterator, &mut key, &mut value);
+                if status == DONE {
+                    break;
+                }
+                check(functions, status, "next");
+                see(key.bytes(), value.bytes());
+            }
+        }
+        self.0.free(iterator);
     }
 }
 
@@ -86,7 +97,7 @@ impl Session for Pinned<'_> {
 
 impl<'e> Packed<'e> {
     pub fn new(usual: FreyjaSession<'e>) -> Self {
-        let buffer = Vec::with_capacity(SCANNED);
+        let buffer = Vec::new();
         Self { usual, buffer }
     }
 }
@@ -101,32 +112,7 @@ impl Session for Packed<'_> {
     }
 
     fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
-        let functions = &self.usual.engine().functions;
-        self.buffer.resize(SCANNED, 0);
-        let iterator = self.usual.iterate();
-        loop {
-            let mut used = 0;
-            let (buffer, capacity) = (self.buffer.as_mut_ptr(), self.buffer.len());
-            // SAFETY: pointer and length are those of a live slice; how many pairs there are is not asked.
-            let status = unsafe {
-                let next = functions.freyja_iter_next_batch;
-                next(iterator, buffer, capacity, &mut used, null_mut())
-            };
-            if status == DONE {
-                break;
-            }
-            check(functions, status, "next batch");
-            let mut at = 0;
-            while at < used {
-                let (head, pairs) = PairHead::split(&self.buffer[at..]);
-                let (key, value) = pairs.split_at(head.key_len as usize);
-                let value = &value[..head.value_len as usize];
-                see(key, value);
-                let length = PairHead::LEN + key.len() + value.len();
-                at += length.next_multiple_of(PAIR_ALIGNMENT);
-            }
-        }
-        self.usual.free(iterator);
+        self.usual.scan(see);
     }
 
     fn put_many(&mut self, pairs: &[Pair<'_>]) -> bool {

@@ -1,14 +1,17 @@
-//! A session that gets into memory of its own, one pair at a time unless asked for many.
+//! A session that gets into memory of its own, one pair at a time unless asked for many, and scans by buffers of pairs.
 
 use std::ptr::null_mut;
 
 use super::Freyja;
-use super::declarations::{DONE, Handle, NOT_FOUND, Slice, check};
+use super::declarations::{DONE, Handle, NOT_FOUND, PAIR_ALIGNMENT, PairHead, check};
 use crate::engine::{Pair, Session};
 use crate::pairs::KEY_LEN;
 
 /// Most keys of one call.
 const MOST_AT_ONCE: usize = 64;
+
+/// Bytes that a scan asks for at once.
+const SCANNED: usize = 64 << 10;
 
 /// The calls that a program makes unless it wants others.
 pub struct FreyjaSession<'e> {
@@ -93,17 +96,28 @@ impl Session for FreyjaSession<'_> {
 
     fn scan(&mut self, see: &mut dyn FnMut(&[u8], &[u8])) {
         let functions = &self.engine.functions;
+        self.buffer.resize(SCANNED.max(self.buffer.len()), 0);
         let iterator = self.iterate();
-        let (mut key, mut value) = (Slice::empty(), Slice::empty());
         loop {
-            // SAFETY: key and value are written here, and valid until the next call.
-            unsafe {
-                let status = (functions.freyja_iter_next)(iterator, &mut key, &mut value);
-                if status == DONE {
-                    break;
-                }
-                check(functions, status, "next");
-                see(key.bytes(), value.bytes());
+            let mut used = 0;
+            let (buffer, capacity) = (self.buffer.as_mut_ptr(), self.buffer.len());
+            // SAFETY: pointer and length are those of a live slice; how many pairs there are is not asked.
+            let status = unsafe {
+                let next = functions.freyja_iter_next_batch;
+                next(iterator, buffer, capacity, &mut used, null_mut())
+            };
+            if status == DONE {
+                break;
+            }
+            check(functions, status, "next batch");
+            let mut at = 0;
+            while at < used {
+                let (head, pairs) = PairHead::split(&self.buffer[at..]);
+                let (key, value) = pairs.split_at(head.key_len as usize);
+                let value = &value[..head.value_len as usize];
+                see(key, value);
+                let length = PairHead::LEN + key.len() + value.len();
+                at += length.next_multiple_of(PAIR_ALIGNMENT);
             }
         }
         self.free(iterator);
