@@ -584,17 +584,13 @@ impl<'a> MappedRecords<'a> {
         prefetch_lines(self.from(offset));
     }
 
-    /// Asks for what [`Self::prefetch`] leaves out of the record at `offset`, if the next one is at `next`.
-    #[inline]
-    pub fn prefetch_rest(&self, offset: u64, next: u64) {
-        let asked = (LINE_BYTES * PREFETCHED_LINES) as u64;
-        let length = next.saturating_sub(offset);
-        if length <= asked {
-            return;
-        }
-        let bytes = self.from(offset + asked);
-        let length = (length - asked).min(MOST_PREFETCHED) as usize;
-        for line in bytes[..length.min(bytes.len())].chunks(LINE_BYTES) {
+    /// Asks for what [`Self::prefetch`] leaves out of a record at `offset` of so many bytes, up to 8 KiB.
+    #[inline(never)]
+    pub fn prefetch_rest(&self, offset: u64, length: u64) {
+        let bytes = self.from(offset);
+        let length = length.min(MOST_PREFETCHED) as usize;
+        let bytes = &bytes[..length.min(bytes.len())];
+        for line in bytes.chunks(LINE_BYTES).skip(PREFETCHED_LINES) {
             prefetch(&line[0]);
         }
     }

@@ -26,6 +26,9 @@ use pass::Pass;
 /// How many records ahead of the one that is read memory is brought near: as many as a processor can wait for at once.
 const AHEAD: usize = 12;
 
+/// When a longer record is read, all lines of the next one are asked for.
+const LONG_RECORD: u64 = 256;
+
 /// Memory of an iterator if nothing else is asked for.
 const DEFAULT_MEMORY: usize = 16 << 20;
 
@@ -315,11 +318,14 @@ impl MappedReading<'_> {
             if let Some(later) = self.locations.get(*position + AHEAD) {
                 self.records.prefetch(self.live.offset_of(*later));
             }
-            if let Some([next, behind]) = self.locations.get(*position + 1..*position + 3) {
-                let [next, behind] = [next, behind].map(|raw| self.live.offset_of(*raw));
-                self.records.prefetch_rest(next, behind);
-            }
             let view = self.records.record(self.live.offset_of(*raw))?;
+            if view.len_on_disk() > LONG_RECORD
+                && let Some(next) = self.locations.get(*position + 1)
+            {
+                // The next one is as long, most likely.
+                let offset = self.live.offset_of(*next);
+                self.records.prefetch_rest(offset, view.len_on_disk());
+            }
             view.verify()?;
             let answer = match self.clock.has_expired(view.expires_at_ms()) {
                 true => Answer::Another,
