@@ -81,6 +81,9 @@ use table_memory::TableMemory;
 /// An index is prepared for at most this many expected keys; with more it grows as usual.
 const MAX_EXPECTED_KEYS: u64 = 1 << 32;
 
+/// An index that is made for some keys has bits for so many locations, 16 bytes apart, for each of them from the beginning.
+const LOCATIONS_PER_EXPECTED_KEY: u64 = 32;
+
 /// How to make an [`Index`].
 #[derive(Clone, Debug)]
 pub struct IndexOptions {
@@ -136,7 +139,7 @@ impl Index {
         let shape = Shape::for_expected(most >> depth);
         let hasher = SeededHash::new(options.seed);
         let arena = PageArena::within(budget);
-        Self::prepared(options, hasher, reader, arena, depth, shape)
+        Self::prepared(options, hasher, reader, arena, expected, (depth, shape))
     }
 }
 
@@ -155,20 +158,26 @@ impl<H: KeyHash> Index<H> {
         let depth = Shape::largest().depth_for(expected);
         let shape = Shape::for_expected(expected >> depth);
         let arena = PageArena::new(limit_bytes);
-        Self::prepared(options, hasher, reader, arena, depth, shape)
+        Self::prepared(options, hasher, reader, arena, expected, (depth, shape))
     }
 
-    /// An empty index of 2^`depth` shards with tables of `shape`.
+    /// An empty index for `expected` keys, of 2^`depth` shards with tables of `shape`.
     fn prepared(
         options: &IndexOptions,
         hasher: H,
         reader: Arc<dyn KeyReader>,
         arena: PageArena,
-        depth: u32,
-        shape: Shape,
+        expected: u64,
+        (depth, shape): (u32, Shape),
     ) -> Result<Self> {
         let memory = TableMemory::new(options, arena);
-        let encoding = Encoding::new(shape.main, depth, 0, None);
+        // As the log grows, each doubling asks for a bit more, and all tables would be built anew that were made for what is
+        // still to come.
+        let location_bits = match expected {
+            0 => 0,
+            expected => (expected * LOCATIONS_PER_EXPECTED_KEY).ilog2() + 1,
+        };
+        let encoding = Encoding::new(shape.main, depth, location_bits, None);
         let directory = Directory::new(depth, memory.arena.budget(), || {
             let (table, appender) = memory.table(shape, encoding)?;
             memory.shard(table, appender, Totals::default())

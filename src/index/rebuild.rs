@@ -64,6 +64,7 @@ impl<H: KeyHash> Index<H> {
                 let table = memory.table_sharing_keys(first, plan.shape, encoding)?;
                 (table, None)
             };
+            table.touch();
             let same_places =
                 part == Part::All && plan.shape == first.shape() && encoding == *first.encoding();
             let filled = if same_places {

@@ -145,6 +145,20 @@ impl Table {
         })
     }
 
+    /// Has the system put memory behind all pages of a new table, by writing to each. A read would be answered with a page of
+    /// zeros that many share; the first write then replaces it, and interrupts all processors to tell them.
+    pub(super) fn touch(&self) {
+        for page in 0..self.buckets.count() {
+            self.buckets.lines(page)[0].0[0].store(0, Ordering::Relaxed);
+        }
+        let Some(KeyMemory { references, .. }) = &self.keys else {
+            return;
+        };
+        for page in 0..references.count() {
+            references.lines(page)[0].0[0].store(0, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn depth(&self) -> u32 {
         self.encoding.depth()
     }

@@ -315,3 +315,33 @@ impl<H: KeyHash> Model<H> {
         assert!(figures.stash_entries <= figures.keys && figures.shards >= 1);
     }
 }
+
+/// As long as the log has no more than 512 bytes a key, whoever says how many keys will come pays for no table twice.
+#[test]
+fn tables_made_for_expected_keys_stay_while_the_log_grows() {
+    let expected_keys = if cfg!(miri) { 1000 } else { 40_000 };
+    let index = in_memory(&IndexOptions {
+        expected_keys,
+        ..OPTIONS
+    });
+    // Held throughout, so that no table that was replaced makes room for another at its place.
+    let guard = epoch::pin();
+    let tables = || -> Vec<_> {
+        let shards = (0..16_u64).map(|part| part << (u64::BITS - 4));
+        shards
+            .map(|hash| std::ptr::from_ref(index.table(&guard, hash)))
+            .collect()
+    };
+    let before = tables();
+    // All that come would fill some shards by chance.
+    for number in 1..expected_keys / 2 {
+        let location = Location::new(number * 2 * 32 - 1).unwrap();
+        let key = number.to_le_bytes();
+        let hash = index.hash(&key);
+        match index.entry(&guard, hash, &key, location.bits()).unwrap() {
+            Entry::Vacant(vacant) => vacant.insert(location),
+            Entry::Occupied(_) => panic!("{number} is new"),
+        }
+    }
+    assert_eq!(tables(), before);
+}

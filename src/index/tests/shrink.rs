@@ -279,8 +279,8 @@ fn a_few_keys_in_many_shards_come_together_in_one_and_are_all_there() {
             hasher,
             Arc::new(Records),
             PageArena::new(usize::MAX),
-            depth,
-            shape,
+            0,
+            (depth, shape),
         );
         let index = index.unwrap();
         (0..keys).for_each(|number| put(&index, number).unwrap());
