@@ -82,7 +82,7 @@ static void numbers_without_a_meaning_are_refused(const char *directory) {
     REFUSED(sync_mode, 3);
     REFUSED(key_storage, 2);
     REFUSED(read_mode, 2);
-    REFUSED(reserved, 1);
+    REFUSED(read_checks, 2);
     REFUSED(slab_size, 5000);
     REFUSED(slab_size, 2048);
     REFUSED(segment_size, 1);

@@ -335,6 +335,22 @@ typedef enum freyja_read_mode {
 } freyja_read_mode;
 
 /**
+ * Values of freyja_options.read_checks: what is checked of a record before its value is given out.
+ */
+typedef enum freyja_read_checks {
+    /**
+     * All of its bytes, by their checksum. The default.
+     */
+    FREYJA_CHECK_CHECKSUM = 0,
+    /**
+     * That a record can lie there, and for gets that it is one of the key. The rest is what the disk says: for disks and
+     * file systems that have checksums themselves, and for values that do. Long values and iterators are read several
+     * times as fast. What opens, compacts, verifies or repairs a store checks all bytes in either case.
+     */
+    FREYJA_CHECK_KEY = 1,
+} freyja_read_checks;
+
+/**
  * Values of freyja_options.compaction: when the space of deleted and superseded pairs is given back.
  */
 typedef enum freyja_compaction {
@@ -600,9 +616,9 @@ typedef struct freyja_options {
      */
     uint32_t background_threads;
     /**
-     * Must be 0.
+     * FREYJA_CHECK_CHECKSUM or FREYJA_CHECK_KEY.
      */
-    uint32_t reserved;
+    uint32_t read_checks;
     /**
      * Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB. Those of a small store are smaller: about
      * one part in 64 of it, but 4 MiB at least if that is less than this.

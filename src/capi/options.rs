@@ -7,10 +7,11 @@ use super::guard;
 use super::status::{code_of, freyja_status::*};
 use super::structs::{self, Growing, Place};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+use crate::store::{Compaction, KeyStorage, OpenMode, Options, ReadChecks, ReadMode, SyncMode};
 use freyja_compaction::*;
 use freyja_key_storage::*;
 use freyja_open_flag::*;
+use freyja_read_checks::*;
 use freyja_read_mode::*;
 use freyja_sync_mode::*;
 
@@ -57,6 +58,17 @@ pub enum freyja_read_mode {
     FREYJA_READ_PREAD = 1,
 }
 
+/// Values of freyja_options.read_checks: what is checked of a record before its value is given out.
+#[repr(C)]
+pub enum freyja_read_checks {
+    /// All of its bytes, by their checksum. The default.
+    FREYJA_CHECK_CHECKSUM = 0,
+    /// That a record can lie there, and for gets that it is one of the key. The rest is what the disk says: for disks and
+    /// file systems that have checksums themselves, and for values that do. Long values and iterators are read several
+    /// times as fast. What opens, compacts, verifies or repairs a store checks all bytes in either case.
+    FREYJA_CHECK_KEY = 1,
+}
+
 /// Values of freyja_options.compaction: when the space of deleted and superseded pairs is given back.
 #[repr(C)]
 pub enum freyja_compaction {
@@ -86,8 +98,8 @@ pub struct freyja_options {
     /// Threads that Freyja may run: 0 or 1, which is what FREYJA_OPTIONS_INIT says. With 0, calls that make
     /// work necessary do it themselves.
     pub background_threads: u32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// FREYJA_CHECK_CHECKSUM or FREYJA_CHECK_KEY.
+    pub read_checks: u32,
     /// Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB. Those of a small store are smaller: about
     /// one part in 64 of it, but 4 MiB at least if that is less than this.
     pub segment_size: u64,
@@ -126,7 +138,7 @@ const DEFAULTS: freyja_options = freyja_options {
     key_storage: FREYJA_KEYS_IN_MEMORY as u32,
     read_mode: FREYJA_READ_MAPPED as u32,
     background_threads: 1,
-    reserved: 0,
+    read_checks: FREYJA_CHECK_CHECKSUM as u32,
     segment_size: 0,
     slab_size: 0,
     memory_budget: 0,
@@ -170,15 +182,13 @@ pub unsafe fn from_caller(pointer: *const freyja_options) -> Result<Options> {
 
 fn translate(options: &freyja_options) -> Result<Options> {
     let defaults = Options::default();
-    if options.reserved != 0 {
-        return Err(invalid("reserved", options.reserved));
-    }
     Ok(Options {
         mode: open_mode(options.flags)?,
         sync_mode: sync_mode(options.sync_mode)?,
         sync_interval_ms: nonzero_or(options.sync_interval_ms, defaults.sync_interval_ms),
         key_storage: key_storage(options.key_storage)?,
         read_mode: read_mode(options.read_mode)?,
+        read_checks: read_checks(options.read_checks)?,
         background_threads: options.background_threads,
         segment_size: nonzero_or(options.segment_size, defaults.segment_size),
         slab_size: nonzero_or(options.slab_size, defaults.slab_size),
@@ -235,6 +245,14 @@ fn read_mode(number: u32) -> Result<ReadMode> {
         n if n == FREYJA_READ_MAPPED as u32 => Ok(ReadMode::Mapped),
         n if n == FREYJA_READ_PREAD as u32 => Ok(ReadMode::Pread),
         _ => Err(invalid("read_mode", number)),
+    }
+}
+
+fn read_checks(number: u32) -> Result<ReadChecks> {
+    match number {
+        n if n == FREYJA_CHECK_CHECKSUM as u32 => Ok(ReadChecks::Checksum),
+        n if n == FREYJA_CHECK_KEY as u32 => Ok(ReadChecks::Key),
+        _ => Err(invalid("read_checks", number)),
     }
 }
 
@@ -295,6 +313,13 @@ mod tests {
         };
         assert_eq!(read(FREYJA_READ_MAPPED as u32), ReadMode::Mapped);
         assert_eq!(read(FREYJA_READ_PREAD as u32), ReadMode::Pread);
+        let checks = |number| {
+            with(|options| options.read_checks = number)
+                .unwrap()
+                .read_checks
+        };
+        assert_eq!(checks(FREYJA_CHECK_CHECKSUM as u32), ReadChecks::Checksum);
+        assert_eq!(checks(FREYJA_CHECK_KEY as u32), ReadChecks::Key);
         let compaction = |number| {
             with(|options| options.compaction = number)
                 .unwrap()
@@ -320,7 +345,7 @@ mod tests {
         refused(|options| options.sync_mode = 3);
         refused(|options| options.key_storage = 2);
         refused(|options| options.read_mode = u32::MAX);
-        refused(|options| options.reserved = 1);
+        refused(|options| options.read_checks = 2);
         refused(|options| options.compaction = 2);
     }
 

@@ -124,6 +124,12 @@ impl<'a> RecordView<'a> {
         self.head.total_len
     }
 
+    /// Whether it is a put that does not expire, as the bytes say.
+    #[inline]
+    pub fn is_plain_put(&self) -> bool {
+        self.head.kind == Kind::Put && self.head.expires_at_ms.is_none()
+    }
+
     /// Checks that the bytes are what was written at this place of this segment; `Corrupt` if not.
     #[inline]
     pub fn verify(&self) -> Result<()> {

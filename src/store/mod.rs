@@ -70,7 +70,7 @@ pub use examination::{
 pub use image::ImageFault;
 pub use iterate::{Iter, IterOptions};
 pub use memory_limit::MEMORY_BUDGET_AUTO;
-pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadMode, SyncMode};
+pub use options::{Compaction, KeyStorage, OpenMode, Options, ReadChecks, ReadMode, SyncMode};
 pub use packed::{
     DELETES, EXPIRES, MAX_BATCH_BYTES, OPERATION_BYTES, Operation as BatchOperation,
     PackedOperations,

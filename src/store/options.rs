@@ -44,6 +44,18 @@ pub enum Compaction {
     Manual,
 }
 
+/// What is checked of a record before its value, or its pair, is given out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadChecks {
+    /// All of its bytes, by their checksum.
+    #[default]
+    Checksum,
+    /// That a record can lie there, and for gets that it is one of the key. The rest is what the disk says: for disks or file
+    /// systems that have checksums themselves, and for values that do. Whatever writes or recovers records checks them
+    /// as ever.
+    Key,
+}
+
 /// How a store is opened. `Options::default()` is the safe choice.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -57,6 +69,8 @@ pub struct Options {
     pub key_storage: KeyStorage,
     /// How records are read.
     pub read_mode: ReadMode,
+    /// What of them is checked.
+    pub read_checks: ReadChecks,
     /// Number of threads the store may run in the background: 0 or 1. With 0 the work is done by
     /// the calls that make it necessary.
     pub background_threads: u32,
@@ -94,6 +108,7 @@ impl Default for Options {
             sync_interval_ms: 1000,
             key_storage: KeyStorage::default(),
             read_mode: ReadMode::Mapped,
+            read_checks: ReadChecks::default(),
             background_threads: 1,
             segment_size: 64 << 20,
             slab_size: 4096,

@@ -6,6 +6,7 @@ use super::Store;
 use super::contents::Contents;
 use super::counters::Operation;
 use super::live_segment::LiveSegment;
+use super::options::ReadChecks;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Location;
 use crate::log::RecordView;
@@ -109,7 +110,8 @@ impl Store {
         let mut scratch = SCRATCH.take();
         let mut undecided = None;
         let found = index.find(&guard, hash, |location| {
-            match contents.read(&guard, location, key, &mut scratch) {
+            let checks = shared.options.read_checks;
+            match contents.read(&guard, location, key, checks, &mut scratch) {
                 Ok(Some((_, view))) if shared.clock.has_expired(view.expires_at_ms()) => {
                     Some(Ok(None))
                 }
@@ -145,12 +147,13 @@ impl Store {
 }
 
 impl Contents {
-    /// The record at `location`, verified, if it is one of `key`.
+    /// The record at `location`, checked, if it is one of `key`.
     fn read<'a>(
         &'a self,
         guard: &'a Guard,
         location: Location,
         key: &[u8],
+        checks: ReadChecks,
         scratch: &'a mut Vec<u8>,
     ) -> Result<Option<(&'a LiveSegment, RecordView<'a>)>> {
         let Some(live) = self.segments.find(location, guard) else {
@@ -158,13 +161,19 @@ impl Contents {
         };
         let offset = live.offset(location);
         let view = live.segment.record(offset, scratch)?;
-        // First, so that damage to the key does not make a stranger of the record.
-        view.verify()?;
-        if view.key() != key {
-            return Ok(None);
-        }
-        Ok(Some((live, view)))
+        Ok(is_of(&view, key, checks)?.then_some((live, view)))
     }
+}
+
+/// Whether a record that may be one of `key` is one, after as many checks as are wanted.
+#[inline]
+pub(super) fn is_of(view: &RecordView<'_>, key: &[u8], checks: ReadChecks) -> Result<bool> {
+    let is_of_key = view.key() == key;
+    // Damage must make neither a stranger of a record nor let a pair pass for expired.
+    if checks == ReadChecks::Checksum || !is_of_key || !view.is_plain_put() {
+        view.verify()?;
+    }
+    Ok(is_of_key)
 }
 
 /// Refuses a key that no record can hold.

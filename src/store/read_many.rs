@@ -7,7 +7,8 @@ use super::Store;
 use super::clock::ExpiryClock;
 use super::contents::Contents;
 use super::counters::Operation;
-use super::read::check_key;
+use super::options::ReadChecks;
+use super::read::{check_key, is_of};
 use crate::error::{Error, Result};
 use crate::index::Location;
 use crate::memory::epoch::{self, Guard};
@@ -98,6 +99,7 @@ impl Store {
         let looking = Looking {
             contents,
             clock: &shared.clock,
+            checks: shared.options.read_checks,
             guard: &guard,
         };
         let look = || looking.look_up(keys.clone(), &hashes);
@@ -121,6 +123,7 @@ impl Store {
 struct Looking<'s> {
     contents: &'s Contents,
     clock: &'s ExpiryClock,
+    checks: ReadChecks,
     guard: &'s Guard,
 }
 
@@ -187,7 +190,7 @@ impl<'s> Looking<'s> {
         found.unwrap_or_else(undecided)
     }
 
-    /// The value in the record at `location`, verified, if that is one of `key`.
+    /// The value in the record at `location`, checked, if that is one of `key`.
     #[inline]
     fn value_at(
         self,
@@ -201,8 +204,7 @@ impl<'s> Looking<'s> {
         };
         let offset = live.offset(location);
         if let Some(view) = live.segment.mapped_record(offset)? {
-            view.verify()?;
-            return Ok((view.key() == key).then(|| {
+            return Ok(is_of(&view, key, self.checks)?.then(|| {
                 match self.clock.has_expired(view.expires_at_ms()) {
                     true => Answer::Missing,
                     false => Answer::Mapped(view.value()),
@@ -210,8 +212,7 @@ impl<'s> Looking<'s> {
             }));
         }
         let view = live.segment.record(offset, scratch)?;
-        view.verify()?;
-        if view.key() != key {
+        if !is_of(&view, key, self.checks)? {
             return Ok(None);
         }
         if self.clock.has_expired(view.expires_at_ms()) {

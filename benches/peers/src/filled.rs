@@ -26,13 +26,19 @@ pub struct Filled {
 }
 
 impl Filled {
-    /// Makes one of `count` pairs in `directory`, which compacts its log or lets it grow. All have the values of their first
-    /// version for ever.
-    pub fn fill(directory: &Path, count: u64, value_len: usize, compacts: bool) -> Self {
+    /// Makes one of `count` pairs in `directory`, opened with the defaults but for what `change` says. All have the values of their
+    /// first version for ever.
+    pub fn fill(
+        directory: &Path,
+        count: u64,
+        value_len: usize,
+        change: impl FnOnce(&mut Opening),
+    ) -> Self {
         let place = tempfile::tempdir_in(directory).expect("a temporary directory");
         let freyja = KINDS.into_iter().find(|kind| kind.name == "Freyja");
         let mut opening = Opening::new(Durability::Cached, count, value_len);
-        (opening.tells_all, opening.compacts) = (true, compacts);
+        opening.tells_all = true;
+        change(&mut opening);
         let opened = freyja.map(|kind| kind.open(&place.path().join("store"), &opening));
         let Some(Ok(engine)) = opened else {
             panic!("Freyja cannot be opened");

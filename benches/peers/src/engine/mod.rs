@@ -43,6 +43,8 @@ pub struct Opening {
     pub value_len: usize,
     /// Whether it compacts by itself, where it can be told not to.
     pub compacts: bool,
+    /// Whether it compares what it reads with checksums, where it can be told not to.
+    pub checks_values: bool,
     /// Bytes that stores which gather writes in memory keep there.
     pub write_buffer: usize,
 }
@@ -56,6 +58,7 @@ impl Opening {
             tells_all: false,
             value_len,
             compacts: true,
+            checks_values: true,
             write_buffer: 64 << 20,
         }
     }

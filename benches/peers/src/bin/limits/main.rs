@@ -12,7 +12,7 @@ use std::time::Instant;
 use files::Records;
 use freyja_peers::chase::{Chase, Pages};
 use freyja_peers::command_line::{number, refuse, words};
-use freyja_peers::engine::{self, Calls};
+use freyja_peers::engine::{self, Calls, Opening};
 use freyja_peers::filled::Filled;
 use freyja_peers::machine;
 use freyja_peers::table::Table;
@@ -33,6 +33,9 @@ const SHORT_VALUE: usize = 100;
 const TINY_VALUE: usize = 16;
 const LONG_VALUE: usize = 4096;
 const LONG_PAIRS: u64 = 100_000;
+
+/// How stores are opened whose records are not compared with their checksums when they are read.
+const TRUSTED: &str = "FREYJA_CHECK_KEY";
 
 const USAGE: &str = "[--pairs 10000000] [--record]";
 
@@ -77,8 +80,10 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
     let small = Chase::new(Pages::Small);
     let huge = Chase::new(Pages::Huge);
     let records = Records::create(directory);
-    let store = Filled::fill(directory, pairs, SHORT_VALUE, true);
-    let of_long_values = Filled::fill(directory, LONG_PAIRS, LONG_VALUE, true);
+    let store = Filled::fill(directory, pairs, SHORT_VALUE, |_| {});
+    let of_long_values = Filled::fill(directory, LONG_PAIRS, LONG_VALUE, |_| {});
+    let trusted = |opening: &mut Opening| opening.checks_values = false;
+    let trusted_long = Filled::fill(directory, LONG_PAIRS, LONG_VALUE, trusted);
     let counter = AtomicU64::new(0);
     let mut steps: Vec<(&'static str, Step<'_>)> = vec![
         (
@@ -133,14 +138,16 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
     let mut steps: Vec<(String, u64, Step<'_>)> = machine.collect();
     let short = format!("{pairs} pairs of 16 B and {SHORT_VALUE} B");
     let long = format!("{LONG_PAIRS} pairs of 16 B and {LONG_VALUE} B");
-    let reads = gets(&store, TIMES)
+    let reads = gets_of(&store, TIMES)
         .into_iter()
         .chain(other_reads(&store, TIMES));
     steps.extend(reads.map(|(name, step)| (format!("{short}: {name}"), TIMES, step)));
     let writes = writes(&store, PUTS).into_iter();
     steps.extend(writes.map(|(name, step)| (format!("{short}: {name}"), PUTS, step)));
-    let gets = gets(&of_long_values, PUTS).into_iter();
+    let gets = gets_of(&of_long_values, PUTS).into_iter();
     steps.extend(gets.map(|(name, step)| (format!("{long}: {name}"), PUTS, step)));
+    let gets = gets_of(&trusted_long, PUTS).into_iter();
+    steps.extend(gets.map(|(name, step)| (format!("{long}, {TRUSTED}: {name}"), PUTS, step)));
     let mut fastest = vec![f64::INFINITY; steps.len()];
     let mut first = 0;
     for _ in 0..TURNS {
@@ -155,12 +162,15 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
     }
     let names = steps.into_iter().map(|(name, _, _)| name);
     let names: Vec<String> = names.collect();
-    let of_tiny_values = Filled::fill(directory, pairs, TINY_VALUE, true);
+    let of_tiny_values = Filled::fill(directory, pairs, TINY_VALUE, |_| {});
+    let trusted_short = Filled::fill(directory, pairs, SHORT_VALUE, trusted);
     let tiny = format!("{pairs} pairs of 16 B and {TINY_VALUE} B");
     let stores = [
         (tiny, of_tiny_values),
-        (short, store),
-        (long, of_long_values),
+        (short.clone(), store),
+        (format!("{short}, {TRUSTED}"), trusted_short),
+        (long.clone(), of_long_values),
+        (format!("{long}, {TRUSTED}"), trusted_long),
     ];
     let scans = stores.map(|(what, store)| {
         let name = format!("{what}: freyja_iter_next_batch of all, a pair");
@@ -170,7 +180,7 @@ fn measure(directory: &Path, pairs: u64) -> Vec<(String, f64)> {
 }
 
 /// Ways to read one pair from a store, each so many times.
-fn gets(store: &Filled, times: u64) -> [(&'static str, Step<'_>); 3] {
+fn gets_of(store: &Filled, times: u64) -> [(&'static str, Step<'_>); 3] {
     [
         (
             "freyja_get_into, hit",

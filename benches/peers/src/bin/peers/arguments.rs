@@ -19,6 +19,8 @@ pub enum Task {
     FillPacked,
     /// Fills a store that has not been told how many pairs will come.
     FillUntold,
+    /// Fills a store that does not compare what it reads with checksums, and reads it.
+    ReadTrusting,
     /// Fills a store and closes it.
     FillAndClose,
     /// Fills a store and is killed.
@@ -32,11 +34,12 @@ pub enum Task {
 }
 
 impl Task {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::Work, "work"),
         (Self::FillTogether, "fill-together"),
         (Self::FillPacked, "fill-packed"),
         (Self::FillUntold, "fill-untold"),
+        (Self::ReadTrusting, "read-trusting"),
         (Self::FillAndClose, "fill-and-close"),
         (Self::FillAndDie, "fill-and-die"),
         (Self::Open, "open"),

@@ -19,6 +19,7 @@ pub fn live(child: &Child, arguments: &Arguments) {
     };
     let mut opening = Opening::new(durability, pairs, value_len);
     opening.tells_all = child.task != Task::FillUntold;
+    opening.checks_values = child.task != Task::ReadTrusting;
     let mut books = Books::new(pairs, value_len, child.kind.answers);
     let first = books.plan(Work::GetHit);
     let before = resident();
@@ -47,6 +48,10 @@ pub fn live(child: &Child, arguments: &Arguments) {
             }
         }
         Task::FillUntold => fill(&*engine, &mut books).tell("fill, not told how many", &books),
+        Task::ReadTrusting => {
+            fill(&*engine, &mut books);
+            read_trusting(&*engine, &mut books);
+        }
         Task::FillAndClose => {
             fill(&*engine, &mut books);
         }
@@ -96,6 +101,16 @@ fn work(engine: &dyn Engine, books: &mut Books, before: [u64; 2]) {
             read_otherwise(engine, books);
         }
     }
+}
+
+/// Reads all pairs of a store that does not compare them with their checksums.
+fn read_trusting(engine: &dyn Engine, books: &mut Books) {
+    let plan = books.plan(Work::GetHit);
+    timing::run(&plan, &mut *engine.session(), books).tell("get hit, key checked", books);
+    if let Some(mut session) = engine.session_by(Calls::Pinned) {
+        timing::run(&plan, &mut *session, books).tell("get hit, pinned, key checked", books);
+    }
+    many::scan("scan, unchecked", &mut *engine.session(), books);
 }
 
 /// Reads all pairs in other ways than by one get for each.

@@ -45,6 +45,7 @@ impl Part {
         if kind.has_more {
             parts.push(Self::Process(Task::FillPacked));
             parts.push(Self::Process(Task::FillUntold));
+            parts.push(Self::Process(Task::ReadTrusting));
         }
         if kind.answers {
             parts.extend([Self::Closed, Self::Killed]);

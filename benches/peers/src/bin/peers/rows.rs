@@ -96,7 +96,10 @@ pub fn other_calls() -> Vec<(Row, Row)> {
     let names = [
         ("get hit, owned", "get hit"),
         ("get hit, pinned", "get hit"),
+        ("get hit, key checked", "get hit"),
+        ("get hit, pinned, key checked", "get hit"),
         ("get hit, 64 together", "get hit"),
+        ("scan, unchecked", "scan"),
         ("scan, one by one", "scan"),
         ("fill, not told how many", "fill"),
         ("fill, 100 together", "fill"),

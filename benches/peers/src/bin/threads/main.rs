@@ -72,7 +72,8 @@ fn main() {
 
 fn measure(directory: &Path, pairs: u64, rounds: u64) -> Table {
     let memory = Chase::new(Pages::Huge);
-    let [store, other] = [0, 1].map(|_| Filled::fill(directory, pairs, VALUE, false));
+    let [store, other] =
+        [0, 1].map(|_| Filled::fill(directory, pairs, VALUE, |opening| opening.compacts = false));
     let compute: Work<'_> = Box::new(|first, times| {
         black_box((first..first + times).fold(0, |mixed, number| mix(mixed ^ number)));
     });

@@ -11,6 +11,7 @@ pub const DONE: c_int = -2;
 pub const SYNC_ALWAYS: u32 = 0;
 pub const SYNC_NONE: u32 = 2;
 pub const COMPACTION_MANUAL: u32 = 1;
+pub const CHECK_KEY: u32 = 1;
 
 pub type Handle = *mut c_void;
 
@@ -20,7 +21,8 @@ pub struct Options {
     pub struct_size: u32,
     pub flags: u32,
     pub sync_mode: u32,
-    pub others: [u32; 5],
+    pub others: [u32; 4],
+    pub read_checks: u32,
     pub segment_size: u64,
     pub slab_size: u64,
     pub memory_budget: u64,

@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 use super::dynamic::load;
 use super::{Calls, Counters, Durability, Engine, Kind, Opened, Opening, Session};
 use declarations::{
-    COMPACTION_MANUAL, Error, Functions, Handle, Options, SYNC_ALWAYS, SYNC_NONE, check,
+    CHECK_KEY, COMPACTION_MANUAL, Error, Functions, Handle, Options, SYNC_ALWAYS, SYNC_NONE, check,
 };
 use other_calls::{Owned, Packed, Pinned};
 use session::FreyjaSession;
@@ -81,7 +81,8 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
         struct_size: 0,
         flags: 0,
         sync_mode: 0,
-        others: [0; 5],
+        others: [0; 4],
+        read_checks: 0,
         segment_size: 0,
         slab_size: 0,
         memory_budget: 0,
@@ -108,6 +109,9 @@ fn open(directory: &Path, opening: &Opening) -> Opened {
     }
     if !opening.compacts {
         options.compaction = COMPACTION_MANUAL;
+    }
+    if !opening.checks_values {
+        options.read_checks = CHECK_KEY;
     }
     let mut handle = null_mut();
     // SAFETY: path and options are valid; handle and error are of the types that open writes.
