@@ -58,16 +58,19 @@ fn closed_store() -> (SimulatedDisk, String, BTreeMap<u8, usize>) {
     (disk, path, places)
 }
 
+/// What a get answers.
+type Got = freyja::Result<Option<Vec<u8>>>;
+
 /// What a store with a byte flipped answers for every key, by every call that gives values out. `None` stands for an error of damage.
 fn answers(store: &Store) -> Vec<BTreeMap<u8, Option<Vec<u8>>>> {
-    let told = |result: freyja::Result<Option<Vec<u8>>>| match result {
+    let told = |result: Got| match result {
         Ok(value) => Some(value.expect("a key that was put is never missing")),
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
             None
         }
     };
-    let each = |get: &dyn Fn(&[u8]) -> freyja::Result<Option<Vec<u8>>>| {
+    let each = |get: &dyn Fn(&[u8]) -> Got| {
         let all = (0..KEYS).map(|number| (number, told(get(&key(number)))));
         all.collect::<BTreeMap<_, _>>()
     };

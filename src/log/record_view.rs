@@ -6,6 +6,7 @@ use crate::log::segment::Segment;
 
 /// A record found by [`Segment::record`]. Key and value are what the bytes say until [`Self::verify`] has shown that
 /// the bytes are what was written.
+#[derive(Clone, Copy)]
 pub struct RecordView<'a> {
     segment: &'a Segment,
     offset: u64,

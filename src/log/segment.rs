@@ -58,6 +58,7 @@ impl Drop for Segment {
 }
 
 /// The records of a mapped segment that were readable at one moment.
+#[derive(Clone, Copy)]
 pub struct MappedRecords<'a> {
     segment: &'a Segment,
     bytes: &'a [u8],

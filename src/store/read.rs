@@ -166,11 +166,24 @@ impl Contents {
 }
 
 /// Whether a record that may be one of `key` is one, after as many checks as are wanted.
-#[inline]
+#[inline(always)]
 pub(super) fn is_of(view: &RecordView<'_>, key: &[u8], checks: ReadChecks) -> Result<bool> {
+    match checks {
+        ReadChecks::Checksum => {
+            // First, so that damage to the key does not make a stranger of the record.
+            view.verify()?;
+            Ok(view.key() == key)
+        }
+        // A copy, so that the usual one can stay in registers.
+        ReadChecks::Key => is_trusted_of(*view, key),
+    }
+}
+
+#[inline(never)]
+fn is_trusted_of(view: RecordView<'_>, key: &[u8]) -> Result<bool> {
     let is_of_key = view.key() == key;
-    // Damage must make neither a stranger of a record nor let a pair pass for expired.
-    if checks == ReadChecks::Checksum || !is_of_key || !view.is_plain_put() {
+    // Damage must neither make a stranger of a record nor let a pair pass for expired.
+    if !is_of_key || !view.is_plain_put() {
         view.verify()?;
     }
     Ok(is_of_key)
