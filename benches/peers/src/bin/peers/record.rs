@@ -17,31 +17,39 @@ const MARKS: [&str; 2] = [
     "<!-- end of what make bench-peers writes -->",
 ];
 
-/// Writes all of it.
+/// The size that the README shows.
+const OF_README: Size = Size {
+    pairs: 1_000_000,
+    value_len: 100,
+};
+
+/// Writes a page, the numbers and a picture of each size, and the README's part if it is among them.
 pub fn write(results: &Results, arguments: &Arguments, sizes: &[Size], commit: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = root.join("docs/benchmarks/peers");
     fs::create_dir_all(&folder).expect("the report's folder can be made");
-    let text = format!(
-        "# Freyja beside other embedded stores\n\n{}",
-        report::text(results, arguments, sizes, commit)
-    );
-    fs::write(folder.join("peers.md"), text).expect("the report can be written");
-    let json = format!("{:#}\n", json(results, arguments, commit));
-    fs::write(folder.join("peers.json"), json).expect("the numbers can be written");
     for &size in sizes {
-        let file = folder.join(report::picture(size));
-        chart::draw(results, arguments, size, &file);
+        let text = format!(
+            "# Freyja beside other embedded stores\n\n{}",
+            report::text(results, arguments, &[size], commit)
+        );
+        let page = folder.join(report::file(size, "md"));
+        fs::write(page, text).expect("the report can be written");
+        let json = format!("{:#}\n", json(results, arguments, size, commit));
+        let numbers = folder.join(report::file(size, "json"));
+        fs::write(numbers, json).expect("the numbers can be written");
+        let picture = folder.join(report::file(size, "svg"));
+        chart::draw(results, arguments, size, &picture);
     }
-    if let Some(&size) = sizes.first() {
+    if sizes.contains(&OF_README) {
         let readme = root.join("README.md");
         let old = fs::read_to_string(&readme).expect("the README can be read");
-        let new = readme_with(&old, &summary(results, arguments, size, commit));
+        let new = readme_with(&old, &summary(results, arguments, commit));
         fs::write(&readme, new).expect("the README can be written");
     }
 }
 
-fn json(results: &Results, arguments: &Arguments, commit: &str) -> Value {
+fn json(results: &Results, arguments: &Arguments, size: Size, commit: &str) -> Value {
     let options = arguments.kinds.iter();
     let options: Map<String, Value> = options
         .map(|kind| (kind.name.to_owned(), json!(kind.options)))
@@ -49,21 +57,21 @@ fn json(results: &Results, arguments: &Arguments, commit: &str) -> Value {
     json!({
         "date": machine::date(), "machine": machine::description(), "commit": commit,
         "file_system": machine::file_system(&arguments.directory),
-        "arguments": arguments.given, "options": options, "results": results.json(),
+        "arguments": arguments.given, "options": options, "results": results.json(size),
     })
 }
 
-/// What the README says of one size.
-fn summary(results: &Results, arguments: &Arguments, size: Size, commit: &str) -> String {
-    let table = report::table(results, arguments, size, &rows::summary());
-    let Size { pairs, value_len } = size;
-    let picture = report::picture(size);
+/// What the README says of its size.
+fn summary(results: &Results, arguments: &Arguments, commit: &str) -> String {
+    let table = report::table(results, arguments, OF_README, &rows::summary());
+    let Size { pairs, value_len } = OF_README;
+    let [picture, page] = ["svg", "md"].map(|kind| report::file(OF_README, kind));
     // The report tells more of it.
     let commit = commit.split(' ').next().unwrap_or(commit);
     format!(
         "![Freyja beside other embedded stores](docs/benchmarks/peers/{picture})\n\n\
          Thousands of operations a second, {pairs} pairs of 16 B keys and {value_len} B values, one thread unless told otherwise, nothing synced but the durable puts; the ratio is that \
-         to the best other store. {}, commit {commit}; [options, latencies, memory, other sizes](docs/benchmarks/peers/peers.md), by `make bench-peers`.\n\n{table}",
+         to the best other store. {}, commit {commit}; [options, latencies, memory](docs/benchmarks/peers/{page}), [other sizes](docs/benchmarks/peers), by `make bench-peers`.\n\n{table}",
         machine::date(),
     )
 }

@@ -19,7 +19,7 @@ pub fn text(results: &Results, arguments: &Arguments, sizes: &[Size], commit: &s
         let Size { pairs, value_len } = size;
         let _ = writeln!(text, "## {pairs} pairs, values of {value_len} B\n");
         if arguments.record {
-            let picture = picture(size);
+            let picture = file(size, "svg");
             let _ = writeln!(
                 text,
                 "![{pairs} pairs, values of {value_len} B]({picture})\n"
@@ -71,9 +71,9 @@ fn head(arguments: &Arguments, commit: &str) -> String {
     )
 }
 
-/// Name of the picture of a size.
-pub fn picture(size: Size) -> String {
-    format!("{}x{}.svg", size.pairs, size.value_len)
+/// Name of the file of a size that has this extension.
+pub fn file(size: Size, extension: &str) -> String {
+    format!("{}x{}.{extension}", size.pairs, size.value_len)
 }
 
 /// The stores that have been measured.

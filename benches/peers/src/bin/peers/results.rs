@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use freyja_peers::median::median;
 use serde_json::{Value, json};
 
+use crate::parts::Size;
+
 /// What a number is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -34,9 +36,12 @@ impl Results {
         median(self.numbers.get(place)?)
     }
 
-    /// All numbers, for other programs.
-    pub fn json(&self) -> Value {
-        let numbers = self.numbers.iter().map(|(place, measured)| {
+    /// All numbers of one size, for other programs.
+    pub fn json(&self, size: Size) -> Value {
+        let is_of_size =
+            |place: &Place| (place.pairs, place.value_len) == (size.pairs, size.value_len);
+        let numbers = self.numbers.iter().filter(|(place, _)| is_of_size(place));
+        let numbers = numbers.map(|(place, measured)| {
             json!({
                 "engine": place.engine, "pairs": place.pairs, "value_len": place.value_len,
                 "what": place.what, "measured": measured, "median": median(measured),
