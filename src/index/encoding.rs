@@ -18,6 +18,9 @@ const LEAST_LOCATION_BITS: u32 = 12;
 /// With fewer different tags than this a table is worth being built from the hashes of its keys.
 const FEW_TAGS: u64 = 1 << (TAG_BITS - 1);
 
+/// With so many different tags another key's entry is hardly ever taken for that of the wanted one.
+const MANY_TAGS: u64 = 1 << 14;
+
 /// How the entries of one table are written down.
 ///
 /// Depth and widths are below 64, and a fingerprint has a bit at least, so that shifts by them lose nothing by being the
@@ -93,6 +96,12 @@ impl Encoding {
     /// How many different tags there are.
     pub(super) fn tags(&self) -> u64 {
         (1_u64 << self.fingerprint_bits).div_ceil(u64::from(self.buckets).max(1))
+    }
+
+    /// Whether there are so many that another key's is hardly ever equal: of a bucket's ten once in 1,600 lookups, or less.
+    #[inline]
+    pub(super) fn has_many_tags(&self) -> bool {
+        (1 << self.fingerprint_bits) >= u64::from(self.buckets) * MANY_TAGS
     }
 
     /// The fingerprint of `hash`.

@@ -34,8 +34,16 @@ pub trait KeyReader: Send + Sync {
     /// `Corrupt` if no key can be read there, `Memory`, `Io`.
     fn read(&self, guard: &Guard, location: Location, key: &mut Vec<u8>) -> Result<()>;
 
-    /// Asks for the beginning of the record at `location` to be brought near, if it is in memory.
-    fn prefetch(&self, _guard: &Guard, _location: Location) {}
+    /// Whether the record at `location` reads as one of `key`, if that can be seen in memory, with nothing verified. `false`
+    /// says nothing.
+    fn reads_as(&self, _guard: &Guard, _location: Location, _key: &[u8]) -> bool {
+        false
+    }
+
+    /// Asks for the beginning of the record at `location` to be brought near. Answers whether [`KeyReader::reads_as`] can see it.
+    fn prefetch(&self, _guard: &Guard, _location: Location) -> bool {
+        false
+    }
 }
 
 impl<H: KeyHash> Index<H> {
@@ -54,7 +62,8 @@ impl<H: KeyHash> Index<H> {
         self.locate_before::<false>(table, guard, hash, key)
     }
 
-    /// The same before the record is replaced, whose head is read then, so that it comes at the same time as the key.
+    /// The same before the record is replaced. Its head will be read, and its key stands beside that, so that the one in memory
+    /// need not be waited for.
     ///
     /// # Errors
     /// The same.
@@ -69,6 +78,33 @@ impl<H: KeyHash> Index<H> {
         self.locate_before::<true>(table, guard, hash, key)
     }
 
+    /// The same, but the first entry whose record can be brought near passes for the one, and then it is not sure.
+    #[inline]
+    pub(super) fn locate_likely(
+        &self,
+        table: &Table,
+        guard: &Guard,
+        hash: u64,
+        key: &[u8],
+        is_sure: &mut bool,
+    ) -> Result<Option<Found>> {
+        let has_many_tags = table.encoding().has_many_tags();
+        table.locate(hash, |reference, location| {
+            let is_complete = reference != NO_REFERENCE || table.keys().is_none();
+            if is_complete && has_many_tags && self.reader.prefetch(guard, location) {
+                *is_sure = false;
+                return Comparison::Match;
+            }
+            self.compare::<true>(table, guard, reference, location, key)
+        })
+    }
+
+    /// As [`KeyReader::reads_as`].
+    #[inline]
+    pub(super) fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> bool {
+        self.reader.reads_as(guard, location, key)
+    }
+
     #[inline]
     fn locate_before<const REPLACES: bool>(
         &self,
@@ -78,19 +114,31 @@ impl<H: KeyHash> Index<H> {
         key: &[u8],
     ) -> Result<Option<Found>> {
         table.locate(hash, |reference, location| {
-            let matches = match table.keys() {
-                Some(keys) if reference != NO_REFERENCE => {
-                    if REPLACES {
-                        self.reader.prefetch(guard, location);
-                    }
-                    let matches = keys.slab().matches(reference, key);
-                    debug_assert!(matches.is_ok(), "a slot refers to a published key");
-                    Ok(matches.unwrap_or(false))
-                }
-                _ => self.reader.matches(guard, location, key),
-            };
-            Comparison::from(matches)
+            self.compare::<REPLACES>(table, guard, reference, location, key)
         })
+    }
+
+    #[inline]
+    fn compare<const REPLACES: bool>(
+        &self,
+        table: &Table,
+        guard: &Guard,
+        reference: u32,
+        location: Location,
+        key: &[u8],
+    ) -> Comparison {
+        let matches = match table.keys() {
+            Some(keys) if reference != NO_REFERENCE => {
+                if REPLACES && self.reader.reads_as(guard, location, key) {
+                    return Comparison::Match;
+                }
+                let matches = keys.slab().matches(reference, key);
+                debug_assert!(matches.is_ok(), "a slot refers to a published key");
+                Ok(matches.unwrap_or(false))
+            }
+            _ => self.reader.matches(guard, location, key),
+        };
+        Comparison::from(matches)
     }
 
     /// The key of the entry of `table` that has `location` and `reference`, in place or in `scratch`.

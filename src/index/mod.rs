@@ -43,6 +43,7 @@ mod growth;
 mod hash;
 pub mod image;
 mod keys;
+mod likely;
 pub mod location;
 mod lookahead;
 mod merge;
@@ -64,6 +65,7 @@ pub use bulk::{BulkIndex, Outcome};
 pub use entry::{Entry, Occupied, Vacant};
 pub use hash::{KeyHash, SeededHash};
 pub use keys::{KeyReader, KeyStorage};
+pub use likely::{Confirmation, Likely, Prospect, Refuted};
 pub use location::Location;
 pub use snapshot::{ShardSnapshot, SnapshotEntry};
 pub use statistics::IndexStatistics;
@@ -259,6 +261,39 @@ impl<H: KeyHash> Index<H> {
         key: &[u8],
         location_bits: u32,
     ) -> Result<Entry<'i, H>> {
+        let (entry, _) = self.find_or_reserve::<false>(guard, hash, key, location_bits)?;
+        Ok(entry)
+    }
+
+    /// As [`Index::entry`], but does not wait for the record of an entry that is in all likelihood the key's. The caller makes
+    /// use of the time, then has it confirmed.
+    ///
+    /// # Errors
+    /// Those of [`Index::entry`].
+    pub fn likely_entry<'i>(
+        &'i self,
+        guard: &'i Guard,
+        hash: u64,
+        key: &[u8],
+        location_bits: u32,
+    ) -> Result<Prospect<'i, H>> {
+        Ok(
+            match self.find_or_reserve::<true>(guard, hash, key, location_bits)? {
+                (Entry::Occupied(occupied), false) => Prospect::Likely(Likely::new(occupied)),
+                (entry, _) => Prospect::Sure(entry),
+            },
+        )
+    }
+
+    /// The key's entry, and whether it is sure that it is the key's; if it need not be only likely, it is sure.
+    #[inline(always)]
+    fn find_or_reserve<'i, const LIKELY: bool>(
+        &'i self,
+        guard: &'i Guard,
+        hash: u64,
+        key: &[u8],
+        location_bits: u32,
+    ) -> Result<(Entry<'i, H>, bool)> {
         check_key_length(key)?;
         self.table(guard, hash).prefetch(hash);
         let newcomer = Newcomer {
@@ -271,7 +306,12 @@ impl<H: KeyHash> Index<H> {
             let shortage = if table.encoding().location_bits() < location_bits {
                 Shortage::LocationBits
             } else {
-                let found = match self.locate_to_replace(table, guard, hash, key) {
+                let mut is_sure = true;
+                let found = match LIKELY {
+                    true => self.locate_likely(table, guard, hash, key, &mut is_sure),
+                    false => self.locate_to_replace(table, guard, hash, key),
+                };
+                let found = match found {
                     Err(error) if error.kind() == ErrorKind::Corrupt => None,
                     found => found?,
                 };
@@ -286,7 +326,7 @@ impl<H: KeyHash> Index<H> {
                         {
                             continue;
                         }
-                        return Ok(Entry::Occupied(Occupied {
+                        let entry = Entry::Occupied(Occupied {
                             index: self,
                             guard,
                             shard,
@@ -295,18 +335,20 @@ impl<H: KeyHash> Index<H> {
                             hash,
                             found,
                             key_length: key.len(),
-                        }));
+                        });
+                        return Ok((entry, is_sure));
                     }
                     None => match reserve(table, &mut writer, hash, key)? {
                         Ok((place, reference)) => {
-                            return Ok(Entry::Vacant(Vacant {
+                            let vacant = Entry::Vacant(Vacant {
                                 shard,
                                 writer,
                                 table,
                                 place,
                                 reference,
                                 key_length: key.len(),
-                            }));
+                            });
+                            return Ok((vacant, true));
                         }
                         Err(shortage) => shortage,
                     },

@@ -406,14 +406,26 @@ impl Segment {
         }
     }
 
-    /// Asks for the line in which the record at `offset` begins to be brought near, where the segment is mapped.
+    /// As [`Self::key_at`], if the segment is mapped and a key can be read there.
     #[inline]
-    pub fn prefetch_head(&self, offset: u64) {
-        if let Content::Mapped(mapping) = &self.content {
-            readable_from(mapping, offset)
-                .first()
-                .inspect(|first| prefetch(*first));
-        }
+    pub fn mapped_key_at(&self, offset: u64) -> Option<&[u8]> {
+        let Content::Mapped(mapping) = &self.content else {
+            return None;
+        };
+        let bytes = readable_from(mapping, offset);
+        let head = record::decode_head(bytes, bytes.len() as u64, &self.context).ok()?;
+        bytes.get(head.head_len..head.head_len + head.key_len)
+    }
+
+    /// Asks for the line in which the record at `offset` begins to be brought near. Answers whether the segment is mapped, so
+    /// that this makes sense.
+    #[inline]
+    pub fn prefetch_head(&self, offset: u64) -> bool {
+        let Content::Mapped(mapping) = &self.content else {
+            return false;
+        };
+        let bytes = readable_from(mapping, offset);
+        bytes.first().inspect(|first| prefetch(*first)).is_some()
     }
 
     /// The record at `offset`, not verified either, if the segment is mapped, so that it needs no other memory.

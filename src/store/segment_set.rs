@@ -546,10 +546,18 @@ impl KeyReader for SegmentSet {
         result
     }
 
-    fn prefetch(&self, guard: &Guard, location: Location) {
-        if let Some(live) = self.find(location, guard) {
-            live.segment.prefetch_head(live.offset(location));
-        }
+    #[inline]
+    fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> bool {
+        let Some(live) = self.find(location, guard) else {
+            return false;
+        };
+        live.segment.mapped_key_at(live.offset(location)) == Some(key)
+    }
+
+    #[inline]
+    fn prefetch(&self, guard: &Guard, location: Location) -> bool {
+        let live = self.find(location, guard);
+        live.is_some_and(|live| live.segment.prefetch_head(live.offset(location)))
     }
 }
 

@@ -8,9 +8,9 @@ use super::image;
 use super::options::SyncMode;
 use super::read::check_key;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::Entry;
+use crate::index::{Confirmation, Entry, Prospect, Refuted};
 use crate::log::record::{Fields, Kind, MAX_VALUE_LEN};
-use crate::memory::epoch;
+use crate::memory::epoch::{self, Guard};
 
 /// So many full segments may wait to be sealed by the background thread, and so many bytes of small ones, before writers do it
 /// themselves.
@@ -61,19 +61,34 @@ impl Store {
             } = shared.contents(&guard);
             let hash = index.hash(key);
             index.make_present(&guard, hash)?;
-            // Index space is reserved before the log is written, so that nothing can be durable and unknown.
+            let fields = Fields {
+                expires_at_ms,
+                ..record(Kind::Put, key, value)
+            };
+            // Index space is reserved before the log is written, so that nothing can be durable and unknown. What replaces a record
+            // reserves none; the old one comes from memory while the new one is written.
+            let mut may_guess = true;
             let (entry, appended) = loop {
                 let bits = log.location_bits();
-                let entry = index.entry(&guard, hash, key, bits)?;
-                let fields = Fields {
-                    expires_at_ms,
-                    ..record(Kind::Put, key, value)
+                let prospect = match may_guess {
+                    true => index.likely_entry(&guard, hash, key, bits)?,
+                    false => Prospect::Sure(index.entry(&guard, hash, key, bits)?),
                 };
-                match log.append_within(fields, bits)? {
-                    Some(appended) => break (entry, appended),
+                let Some(appended) = log.append_within(fields, bits)? else {
                     // The log has outgrown the bits, and will say so when asked again.
-                    None => drop(entry),
+                    continue;
+                };
+                let confirmation = match prospect {
+                    Prospect::Sure(entry) => Confirmation::Entry(entry),
+                    Prospect::Likely(likely) => likely.confirm(key),
+                };
+                match confirmation {
+                    Confirmation::Entry(entry) => break (entry, appended),
+                    Confirmation::Refuted(refuted) => {
+                        self.take_back(log, key, appended, refuted, &guard)?
+                    }
                 }
+                may_guess = false;
             };
             match entry {
                 Entry::Occupied(occupied) => {
@@ -90,6 +105,35 @@ impl Store {
         }
         self.acknowledge(log, appended)?;
         shared.counters.count(Operation::Put);
+        Ok(())
+    }
+
+    /// Takes the record `put` back, the newest of `key`, which has no other and for which the index has no room ready. It was believed to
+    /// replace one, as another key has the same tag.
+    ///
+    /// # Errors
+    /// If that is impossible, all writing stops: for the next open the put has happened.
+    #[cold]
+    fn take_back(
+        &self,
+        log: &CommitLog,
+        key: &[u8],
+        put: Appended,
+        refuted: Refuted<'_>,
+        guard: &Guard,
+    ) -> Result<()> {
+        if let Some(error) = refuted.error {
+            return Err(log.stop(error));
+        }
+        let tombstone = log.append(record(Kind::Tombstone, key, &[]));
+        let tombstone = tombstone.map_err(|error| log.stop(error))?;
+        for garbage in [put, tombstone] {
+            let segments = &self.shared.contents(guard).segments;
+            segments.bury(garbage.location, guard);
+            if garbage.filled_a_segment {
+                self.wake_background();
+            }
+        }
         Ok(())
     }
 
@@ -203,3 +247,6 @@ pub(super) fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
