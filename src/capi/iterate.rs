@@ -77,8 +77,9 @@ pub unsafe extern "C" fn freyja_iter_new(db: *mut freyja_db, out: *mut *mut frey
 ///                            keys that are in memory.
 /// @param flags               0 or FREYJA_ITER_KEYS_ONLY.
 /// @param memory              about how many bytes of memory the iterator may take; 0 for 16 MiB. It goes through the
-///                            segment files once for every memory / 16 keys of the store: more is worth while where
-///                            these do not fit into RAM.
+///                            segment files once for every 16 million keys if they have at most 128 * memory bytes,
+///                            else also once for every memory / 32 keys behind 64 * memory bytes: more is worth while
+///                            where they do not fit into RAM.
 /// @param[out] out            the iterator; free it with freyja_iter_free.
 /// @return as freyja_iter_new; FREYJA_TOO_LARGE for a prefix that no key can have; FREYJA_INVALID for unknown flags.
 #[must_use]

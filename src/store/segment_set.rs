@@ -379,8 +379,17 @@ impl SegmentSet {
 
     /// How many bits the locations in the segments take at most.
     pub fn location_bits(&self) -> u32 {
+        bits_below(self.end_chunk())
+    }
+
+    /// All raw locations in the segments are below this.
+    pub fn location_end(&self) -> u64 {
+        (self.end_chunk() as u64) << CHUNK_BITS
+    }
+
+    fn end_chunk(&self) -> usize {
         let end = self.members.lock().taken.values().next_back().copied();
-        bits_below(end.unwrap_or(0))
+        end.unwrap_or(0)
     }
 
     /// All segments, in the order of their ids.

@@ -44,9 +44,9 @@ pub struct IterOptions {
     /// Leave out the values, which are empty then. Keys in memory are given without reading the disk, unless pairs that
     /// expire were written to their segments; other keys without reading their values.
     pub keys_only: bool,
-    /// About how much memory in bytes the iterator may take; 0 for the usual 16 MiB. With M bytes a log of up to 64 · M bytes
-    /// is gone through once for every 4 million keys, a larger one once for every M / 32 keys that lie behind that. More
-    /// helps where the log does not fit into RAM.
+    /// About how much memory in bytes the iterator may take; 0 for the usual 16 MiB. With M bytes a log of up to 128 · M bytes
+    /// is gone through once for every 16 million keys, or for every 4 million if the store's memory is limited; a larger one
+    /// also once for every M / 32 keys that lie behind 64 · M bytes. More helps where the log does not fit into RAM.
     pub memory: usize,
 }
 

@@ -9,8 +9,11 @@ use crate::memory::budget::Loan;
 use crate::memory::epoch::{self, Guard};
 use crate::store::contents::Contents;
 
-/// At most about so many keys are collected at a time, which takes some tens of milliseconds.
-const MOST_KEYS: u64 = 1 << 22;
+/// At most about so many keys are collected at a time, which takes a tenth of a second, in which nothing is freed that was replaced.
+const MOST_KEYS: u64 = 1 << 24;
+
+/// The same where memory is limited, so that writers may have to wait until what was replaced is freed.
+const MOST_KEYS_WITHIN_LIMIT: u64 = 1 << 22;
 
 /// What a pass takes for its locations and the entries of a shard.
 const BESIDES_PLACES: usize = 224 << 10;
@@ -79,13 +82,17 @@ impl Pass {
         reserved.map_err(|_| Error::memory("an iterator"))?;
         // Until the segments are pinned: what the index says under this guard stays meaningful under it.
         let guard = epoch::pin();
-        let end = 1 << contents.segments.location_bits();
+        let end = contents.segments.location_end();
+        let most_keys = match contents.segments.budget().limit() {
+            Some(_) => MOST_KEYS_WITHIN_LIMIT,
+            None => MOST_KEYS,
+        };
         let room = self.places.prepare(end, memory)?;
         let mut collected = 0;
         let mut next = Some(first_hash);
         while let Some(hash) = next {
             let expected = contents.index.keys_of_shard(&guard, hash);
-            let is_full = collected + expected > MOST_KEYS
+            let is_full = collected + expected > most_keys
                 || room.is_some_and(|room| self.places.listed() as u64 + expected > room as u64);
             if is_full && hash != first_hash {
                 break;
