@@ -56,20 +56,20 @@ enum Known {
     Absent,
     /// Its entry, as it was found.
     Present(Found),
-    /// Where the entry is that was reserved for it, unless it has moved since.
-    New(Position),
+    /// Where the entry is that was reserved for it, unless it has moved since, and what the entry refers to.
+    New(Position, u32),
 }
 
 impl Known {
     fn location(self) -> Option<Location> {
         match self {
             Self::Present(found) => Some(found.location),
-            Self::Absent | Self::New(_) => None,
+            Self::Absent | Self::New(..) => None,
         }
     }
 
     fn is_new(&self) -> bool {
-        matches!(self, Self::New(_))
+        matches!(self, Self::New(..))
     }
 }
 
@@ -79,6 +79,8 @@ struct Held<'i> {
     writer: MutexGuard<'i, Writer>,
     /// Those of the changes that concern it and for which it is ready.
     changes: Range<usize>,
+    /// From this one of them on they were made ready in the table that it has now.
+    in_this_table: usize,
 }
 
 thread_local! {
@@ -147,6 +149,7 @@ impl<H: KeyHash> Index<H> {
                 shard,
                 writer,
                 changes: first..first,
+                in_this_table: first,
             });
             match reserved.make_ready(end, &mut known)? {
                 Outcome::Ready => first = end,
@@ -190,6 +193,7 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                 if writer.retired {
                     return Ok(Outcome::Split);
                 }
+                held.in_this_table = number;
             };
             if let Some(location) = ready.location() {
                 known(location);
@@ -209,10 +213,13 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
             .sum()
     }
 
-    /// The changes, each with the location that is known of its key and will be replaced.
-    pub fn known(&self) -> impl Iterator<Item = (&Change<'_>, Option<Location>)> {
-        let known = self.known.iter().map(|it| it.location());
-        self.changes.iter().zip(known)
+    /// Calls `visit` with each of the changes whose key was there, and the location that it had.
+    pub fn for_each_known(&self, mut visit: impl FnMut(&Change<'_>, Location)) {
+        for (number, known) in self.known.iter().enumerate() {
+            if let Known::Present(found) = known {
+                visit(&self.changes[number], found.location);
+            }
+        }
     }
 
     /// Makes all the changes, which cannot fail. `location` says where a key's new record lies, in no more bits than were
@@ -231,8 +238,12 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                     Known::Present(known) => {
                         table.position_of(change.hash, |it, _| it == Some(known.location))
                     }
-                    Known::New(position) if table.reserves(position, change.key) => Some(position),
-                    Known::New(_) => reserved_slot(table, change),
+                    Known::New(position, reference)
+                        if number >= held.in_this_table && table.reserves(position, reference) =>
+                    {
+                        Some(position)
+                    }
+                    Known::New(..) => reserved_slot(table, change),
                     Known::Absent => continue,
                 };
                 debug_assert!(
@@ -289,7 +300,7 @@ impl<'i> Held<'i> {
         let mut totals = self.shard.totals();
         totals.add(key.len(), KeyPlace::of(table, reference));
         self.shard.set_totals(totals);
-        Ok(Ok(Known::New(place.position())))
+        Ok(Ok(Known::New(place.position(), reference)))
     }
 
     /// Takes out the entry of the key of `change`, or what was reserved for it.

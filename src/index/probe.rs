@@ -131,22 +131,18 @@ impl Table {
             && self.encoding().location(lanes.field(line, slot)) == Some(location)
     }
 
-    /// Whether the entry at `position`, which may be of an earlier table, is only reserved, and for `key`. Without keys in memory that
+    /// Whether the entry at `position` is only reserved, and for the key that `reference` leads to. Without a key in memory that
     /// cannot be told.
     #[inline]
-    pub(super) fn reserves(&self, position: Position, key: &[u8]) -> bool {
+    pub(super) fn reserves(&self, position: Position, reference: u32) -> bool {
         let Position { bucket, slot } = position;
-        let Some(keys) = self.keys().filter(|_| bucket < self.stash().end) else {
+        if reference == NO_REFERENCE || self.reference(position) != reference {
             return false;
-        };
+        }
         let line = self.line(bucket);
         let lanes = Lanes::load(line);
         lanes.occupied() >> slot & 1 != 0
             && self.encoding().location(lanes.field(line, slot)).is_none()
-            && keys
-                .slab()
-                .matches(self.reference(position), key)
-                .unwrap_or(false)
     }
 
     /// Calls `visit` for every slot whose tag fits `hash`, until it answers. A slot is visited again if an

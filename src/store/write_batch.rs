@@ -72,15 +72,13 @@ impl Store {
             shared.publication.publish(|| {
                 reserved.apply(|change| locations[change.number as usize]);
             });
-            for (change, known) in reserved.known() {
-                replaced.extend(known);
-                let was_there = |it| {
-                    !segments
-                        .has_expired(it, &shared.clock, &guard)
-                        .unwrap_or(false)
-                };
-                removed += u64::from(!change.inserts && known.is_some_and(was_there));
-            }
+            reserved.for_each_known(|change, known| {
+                replaced.push(known);
+                if !change.inserts {
+                    let had_expired = segments.has_expired(known, &shared.clock, &guard);
+                    removed += u64::from(!had_expired.unwrap_or(false));
+                }
+            });
             drop(reserved);
             // Tombstones are garbage themselves as soon as nothing older can come back.
             let tombstones = plan.changes.iter().filter(|change| !change.inserts);

@@ -48,10 +48,10 @@ impl<H: KeyHash> Model<H> {
             return Ok(());
         }
         let wanted: Vec<Option<Location>> = changes.values().copied().collect();
-        let replaced: BTreeMap<Vec<u8>, Location> = reserved
-            .known()
-            .filter_map(|(change, old)| Some((change.key.to_vec(), old?)))
-            .collect();
+        let mut replaced = BTreeMap::new();
+        reserved.for_each_known(|change, old| {
+            replaced.insert(change.key.to_vec(), old);
+        });
         reserved.apply(|change| wanted[change.number as usize].unwrap());
         for (key, location) in changes {
             let previous = match location {
