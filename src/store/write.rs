@@ -119,20 +119,20 @@ impl Store {
         log: &CommitLog,
         key: &[u8],
         put: Appended,
-        refuted: Refuted<'_>,
+        mut refuted: Refuted<'_>,
         guard: &Guard,
     ) -> Result<()> {
-        if let Some(error) = refuted.error {
+        if let Some(error) = refuted.error.take() {
             return Err(log.stop(error));
         }
         let tombstone = log.append(record(Kind::Tombstone, key, &[]));
         let tombstone = tombstone.map_err(|error| log.stop(error))?;
-        for garbage in [put, tombstone] {
-            let segments = &self.shared.contents(guard).segments;
-            segments.bury(garbage.location, guard);
-            if garbage.filled_a_segment {
-                self.wake_background();
-            }
+        let segments = &self.shared.contents(guard).segments;
+        segments.bury(put.location, guard);
+        segments.bury(tombstone.location, guard);
+        drop(refuted);
+        if put.filled_a_segment || tombstone.filled_a_segment {
+            self.wake_background();
         }
         Ok(())
     }
