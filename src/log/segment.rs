@@ -208,7 +208,7 @@ impl Segment {
     /// `footer` and the caller has synced: mapped as a sealed one is.
     pub fn reopen_sealed(&self, footer: &Footer, read_mode: ReadMode) -> Result<Arc<Self>> {
         let len = footer.offset + FOOTER_LEN as u64;
-        let sealed = Self::new(
+        Self::new(
             self.path.clone(),
             self.header.clone(),
             self.header_bytes,
@@ -216,12 +216,15 @@ impl Segment {
             read_mode,
             len,
             self.may_expire(),
-        )?;
-        if let Content::Mapped(mapping) = &sealed.content {
-            // Whoever read it before would meet each page anew.
+        )
+    }
+
+    /// Brings the whole segment near, where it is mapped: for one that this process has just written, whose readers would meet
+    /// each page anew. An open must not: it would read all of the log.
+    pub fn make_readable(&self) {
+        if let Content::Mapped(mapping) = &self.content {
             mapping.make_readable();
         }
-        Ok(sealed)
     }
 
     /// The same segment, through the same open file, for reading all that the file has now by calls: another process may be writing

@@ -151,6 +151,7 @@ impl CommitLog {
         let sealed = writer.seal(self.index.len()).and_then(|footer| {
             let read_mode = self.place.options.read_mode;
             let sealed = live.segment.reopen_sealed(&footer, read_mode)?;
+            sealed.make_readable();
             Ok(live.replaced_by(
                 sealed,
                 Sealed {

@@ -49,6 +49,7 @@ pub fn take_over(
     let footer = writer.seal(index.len())?;
     segment.sync()?;
     let readable = segment.reopen_sealed(&footer, place.options.read_mode)?;
+    readable.make_readable();
     let length = footer.offset + FOOTER_LEN as u64;
     let is_listed = list.is_some_and(MoveListWriter::finish);
     let reservation = segments.reserve(length)?;
