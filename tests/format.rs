@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use freyja::log::record::{Fields, Kind};
 use freyja::log::segment_header::{Origin, SegmentHeader};
+use freyja::log::writer::Growth;
 use freyja::log::{ReadMode, Segment, SegmentWriter};
 use freyja::vfs::{Access, RealVfs, Vfs};
 
@@ -25,7 +26,16 @@ fn header() -> SegmentHeader {
 }
 
 fn create(directory: &Path) -> (SegmentWriter, Arc<Segment>) {
-    SegmentWriter::create(&RealVfs, directory, &header(), 1 << 20, ReadMode::Mapped).unwrap()
+    let (size, growth) = (1 << 20, Growth::Unknown);
+    SegmentWriter::create(
+        &RealVfs,
+        directory,
+        &header(),
+        size,
+        growth,
+        ReadMode::Mapped,
+    )
+    .unwrap()
 }
 
 fn fields<'a>(sequence: u64, key: &'a [u8], value: &'a [u8]) -> Fields<'a> {

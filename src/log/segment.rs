@@ -223,7 +223,7 @@ impl Segment {
     /// each page anew. An open must not: it would read all of the log.
     pub fn make_readable(&self) {
         if let Content::Mapped(mapping) = &self.content {
-            mapping.make_readable();
+            mapping.make_readable(mapping.published());
         }
     }
 

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::log::footer::Footer;
 use crate::log::record::{Fields, Kind};
 use crate::log::segment_header::{Origin, SegmentHeader};
+use crate::log::writer::Growth;
 use crate::log::{OpenedSegment, ReadMode, Segment, SegmentWriter};
 use crate::vfs::{
     Access, Allocation, DirectoryEntry, DirectoryLock, File, LockMode, Mapping, MappingWriter,
@@ -17,31 +18,42 @@ use crate::vfs::{
 };
 
 /// The ways of writing and reading that must give the same results.
-pub const WAYS: [Way; 5] = [
+pub const WAYS: [Way; 6] = [
     Way {
         reserves: true,
         read_mode: ReadMode::Mapped,
         by_calls: false,
+        growth: Growth::Unknown,
     },
     Way {
         reserves: true,
         read_mode: ReadMode::Pread,
         by_calls: false,
+        growth: Growth::Unknown,
     },
     Way {
         reserves: false,
         read_mode: ReadMode::Mapped,
         by_calls: false,
+        growth: Growth::Unknown,
     },
     Way {
         reserves: false,
         read_mode: ReadMode::Pread,
         by_calls: false,
+        growth: Growth::Unknown,
     },
     Way {
         reserves: true,
         read_mode: ReadMode::Mapped,
         by_calls: true,
+        growth: Growth::Unknown,
+    },
+    Way {
+        reserves: true,
+        read_mode: ReadMode::Mapped,
+        by_calls: false,
+        growth: Growth::Quick,
     },
 ];
 
@@ -54,6 +66,8 @@ pub struct Way {
     pub read_mode: ReadMode,
     /// Whether the writer is told to write by calls even where it could through a mapping.
     pub by_calls: bool,
+    /// How fast the writer is told that the segment will grow.
+    pub growth: Growth,
 }
 
 /// Faults to inject and counts to read back.
@@ -103,7 +117,9 @@ impl TestDisk {
         size: u64,
         way: Way,
     ) -> Result<(SegmentWriter, Arc<Segment>)> {
-        let created = SegmentWriter::create(self, self.directory(), header, size, way.read_mode);
+        let (growth, read_mode) = (way.growth, way.read_mode);
+        let created =
+            SegmentWriter::create(self, self.directory(), header, size, growth, read_mode);
         let (writer, segment) = created?;
         match way.by_calls {
             true => Ok((writer.writing_by_calls(), segment)),

@@ -21,6 +21,7 @@ mod output;
 mod space;
 
 use output::Output;
+pub use space::Growth;
 use space::{Space, is_full};
 
 /// Appends records to a segment, which readers see as soon as they are complete.
@@ -56,9 +57,10 @@ impl SegmentWriter {
         directory: &Path,
         header: &SegmentHeader,
         size: u64,
+        growth: Growth,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
-        let created = Self::create_unnamed(vfs, directory, header, size, read_mode)?;
+        let created = Self::create_unnamed(vfs, directory, header, size, growth, read_mode)?;
         sabotage!(RenamedBeforeSync, {
             let new_path = directory.join(segment_name::new_file_name(header.segment_id));
             let path = directory.join(segment_name::file_name(header.segment_id));
@@ -84,6 +86,7 @@ impl SegmentWriter {
         directory: &Path,
         header: &SegmentHeader,
         size: u64,
+        growth: Growth,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
         if SegmentHeader::decode(&header.encode()).is_err() {
@@ -100,7 +103,7 @@ impl SegmentWriter {
         let file = vfs
             .create_new(&new_path)
             .map_err(|error| Error::io("create", &new_path, &error))?;
-        let created = Self::begin(Arc::from(file), &path, header, size, read_mode);
+        let created = Self::begin(Arc::from(file), &path, header, size, growth, read_mode);
         if created.is_err() {
             let _ = vfs.remove(&new_path);
         }
@@ -112,10 +115,12 @@ impl SegmentWriter {
         path: &Path,
         header: &SegmentHeader,
         size: u64,
+        growth: Growth,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
         let failed = |doing: &str, error: io::Error| Error::io(doing, path, &error);
-        let space = Space::begin(&*file, size).map_err(|error| failed("allocate", error))?;
+        let space =
+            Space::begin(&*file, size, growth).map_err(|error| failed("allocate", error))?;
         let header_bytes = header.encode();
         let end = HEADER_LEN as u64;
         let (output, content) = match space {
@@ -125,9 +130,19 @@ impl SegmentWriter {
                     .map_append(0, capacity)
                     .map_err(|error| failed("map", error))?;
                 writer.set_limit(space.allocated as usize);
-                writer
-                    .write(0, &[&header_bytes])
-                    .map_err(|error| failed("write", error))?;
+                let written = match growth {
+                    Growth::Unknown => writer.write(0, &[&header_bytes]),
+                    Growth::Quick => {
+                        mapping.prefer_large_pages();
+                        mapping.make_readable(space.allocated as usize);
+                        // What is written through the mapping has its whole page written by the sync.
+                        let written = file.write_all_at(&header_bytes, 0);
+                        // The system's cache has them now, and will for a while, until records come.
+                        mapping.leave_pages();
+                        written
+                    }
+                };
+                written.map_err(|error| failed("write", error))?;
                 writer.publish(HEADER_LEN);
                 (Output::mapped(writer, space), Content::Mapped(mapping))
             }

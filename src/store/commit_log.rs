@@ -19,7 +19,7 @@ use crate::log::SegmentWriter;
 use crate::log::record::Fields;
 use crate::log::record::{MAX_SEQUENCE, encoded_len, most_encoded};
 use crate::log::segment_header::{Origin, SegmentHeader};
-use crate::log::writer::exact_size;
+use crate::log::writer::{Growth, exact_size};
 use crate::memory::epoch;
 use crate::vfs::Vfs;
 
@@ -371,7 +371,8 @@ impl CommitLog {
             None => {
                 let salt = self.salt()?;
                 let header = self.next_header(tail, salt);
-                self.create(&header, len)?
+                let growth = tail.pages.growth(tail.written_bytes);
+                self.create(&header, len, growth)?
             }
         };
         let full = tail.active.replace(active);
@@ -406,7 +407,7 @@ impl CommitLog {
 
     /// Creates a segment whose header and name are durable before any record goes into it: so an unreadable
     /// header is damage, never the trace of a crash.
-    fn create(&self, header: &SegmentHeader, len: u64) -> Result<OpenSegment> {
+    fn create(&self, header: &SegmentHeader, len: u64, growth: Growth) -> Result<OpenSegment> {
         let Place {
             vfs,
             directory,
@@ -414,7 +415,8 @@ impl CommitLog {
             ..
         } = &self.place;
         let size = exact_size(len).max(self.usual_size());
-        let created = SegmentWriter::create(&**vfs, directory, header, size, options.read_mode);
+        let (vfs, read_mode) = (&**vfs, options.read_mode);
+        let created = SegmentWriter::create(vfs, directory, header, size, growth, read_mode);
         let (writer, _) = created.map_err(|error| self.stop_unless_short(error))?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.begin_segment(writer, true)

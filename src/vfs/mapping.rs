@@ -96,14 +96,27 @@ impl Mapping {
         let _ = within;
     }
 
-    /// Lets the system see to it that all readable bytes are in memory, which the first read of each page would else wait for: for
-    /// files that were just written, so that its cache has them. Changes nothing, and whether it was possible shows in
-    /// nothing but time.
-    pub fn make_readable(&self) {
+    /// Asks the system for pages of 2 MiB, where such a stretch of the file is not in its cache yet: they are ready to be written in a
+    /// fifth of the time, and loads from them miss fewer translations. Only for files of which such stretches are soon written as
+    /// a whole: a sync writes all of a page, however little of it is new. Changes nothing else.
+    pub fn prefer_large_pages(&self) {
         #[cfg(target_os = "linux")]
         if let Memory::File(map) = &self.memory {
-            let _ = map.advise_range(Advice::PopulateRead, 0, self.published());
+            let _ = map.advise(Advice::HugePage);
         }
+    }
+
+    /// Lets the system see to it that the first `length` bytes are in memory, which the first read of each page would else wait for:
+    /// for files that were just written, so that its cache has them, or of which only space is reserved. Changes nothing, and
+    /// whether it was possible shows in nothing but time.
+    pub fn make_readable(&self, length: usize) {
+        let length = length.min(self.capacity);
+        #[cfg(target_os = "linux")]
+        if let Memory::File(map) = &self.memory {
+            let _ = map.advise_range(Advice::PopulateRead, 0, length);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = length;
     }
 
     /// Lets the system take the pages out of this process's tables, all at once. For files of which nothing is written any more, right

@@ -5,9 +5,20 @@ use std::io;
 use crate::vfs::{Allocation, File};
 
 const FIRST_STEP: u64 = 128 << 10;
+// What is in one large page, if the system has such.
+const FIRST_STEP_IF_QUICK: u64 = 2 << 20;
 // What a segment begins with where there is no room for the first step.
 const SMALLEST_STEP: u64 = 4 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
+
+/// How fast a new segment is expected to grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// Nothing is known of that.
+    Unknown,
+    /// So fast that its beginning is worth large pages; see [`crate::vfs::Mapping::prefer_large_pages`].
+    Quick,
+}
 
 /// Space that the file system has reserved for the file, and how much more to ask for next time.
 pub(super) struct Space {
@@ -17,8 +28,12 @@ pub(super) struct Space {
 
 impl Space {
     /// Of a new file, to grow to `size` bytes; `None` where the file system reserves nothing.
-    pub fn begin(file: &dyn File, size: u64) -> io::Result<Option<Self>> {
-        let first = FIRST_STEP.min(size);
+    pub fn begin(file: &dyn File, size: u64, growth: Growth) -> io::Result<Option<Self>> {
+        let step = match growth {
+            Growth::Unknown => FIRST_STEP,
+            Growth::Quick => FIRST_STEP_IF_QUICK,
+        };
+        let first = step.min(size);
         let (allocated, allocation) = match file.allocate(first) {
             Err(error) if is_full(&error) && first > SMALLEST_STEP => {
                 (SMALLEST_STEP, file.allocate(SMALLEST_STEP)?)
@@ -28,7 +43,7 @@ impl Space {
         Ok(match allocation {
             Allocation::Reserved => Some(Self {
                 allocated,
-                step: 2 * FIRST_STEP,
+                step: 2 * step,
             }),
             Allocation::Unsupported => None,
         })

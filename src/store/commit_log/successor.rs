@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::log::SegmentWriter;
 use crate::log::footer::FOOTER_LEN;
 use crate::log::segment_header::{HEADER_LEN, SegmentHeader};
-use crate::log::writer;
+use crate::log::writer::{self, Growth};
 
 /// When one part in so many of a segment is used, it shows how long records are, and the next one is made.
 const ENOUGH: u64 = 8;
@@ -95,9 +95,10 @@ impl Successors {
         self.ready.iter_mut()
     }
 
-    /// What is to be made ready of the first of them.
-    pub fn wanted(&self) -> Option<Wanted> {
-        self.ready.front().and_then(Wanted::beginning)
+    /// What is to be made ready of the first of them, with large pages or without.
+    pub fn wanted(&self, large: bool) -> Option<Wanted> {
+        let first = self.ready.front();
+        first.and_then(|first| Wanted::beginning(first, large))
     }
 
     /// Takes the first, to which the log has come.
@@ -182,11 +183,11 @@ impl CommitLog {
             return;
         }
         self.remove_given_up();
-        let Some((header, size)) = self.begin_successor() else {
+        let Some((header, size, growth)) = self.begin_successor() else {
             return;
         };
         let id = header.segment_id;
-        let prepared = self.make_successor(&header, size);
+        let prepared = self.make_successor(&header, size, growth);
         let mut tail = self.tail.lock();
         let is_expected = tail.successors.next == Next::BeingMade(id);
         if is_expected {
@@ -204,7 +205,7 @@ impl CommitLog {
         self.remove_successors(unneeded);
     }
 
-    fn begin_successor(&self) -> Option<(SegmentHeader, u64)> {
+    fn begin_successor(&self) -> Option<(SegmentHeader, u64, Growth)> {
         let salt = self.salt();
         let size = self.usual_size();
         let mut tail = self.open_tail(1).ok()?;
@@ -217,14 +218,20 @@ impl CommitLog {
         header.base_sequence = base_sequence;
         header.predecessor_sequence = base_sequence - 1;
         tail.successors.next = Next::BeingMade(header.segment_id);
-        Some((header, size))
+        Some((header, size, tail.pages.growth(tail.written_bytes)))
     }
 
-    fn make_successor(&self, header: &SegmentHeader, size: u64) -> Result<SegmentWriter> {
+    fn make_successor(
+        &self,
+        header: &SegmentHeader,
+        size: u64,
+        growth: Growth,
+    ) -> Result<SegmentWriter> {
         let place = &self.place;
         let (vfs, read_mode) = (&*place.vfs, place.options.read_mode);
+        let directory = &place.directory;
         let (writer, segment) =
-            SegmentWriter::create_unnamed(vfs, &place.directory, header, size, read_mode)?;
+            SegmentWriter::create_unnamed(vfs, directory, header, size, growth, read_mode)?;
         // Closing the file of one that is given up takes a while, too, and nobody should wait for that.
         segment.leave_to(self.segments.disposal());
         self.syncs.fetch_add(1, Ordering::Relaxed);

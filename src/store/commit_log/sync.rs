@@ -109,6 +109,10 @@ impl CommitLog {
             Scope::Everything => tail.last_sequence,
             Scope::FullSegments => full.last().map_or(durable, |segment| segment.last_sequence),
         };
+        if scope == Scope::Everything {
+            let written = tail.written_bytes;
+            tail.pages.note_sync(written);
+        }
         let mut to_sync = None;
         if let Some(active) = tail.active.as_mut()
             && scope == Scope::Everything

@@ -12,7 +12,7 @@ use crate::index::Index;
 use crate::log::manifest::{Manifest, Member};
 use crate::log::record::{ALIGNMENT, Fields, Kind, MAX_HEAD_LEN};
 use crate::log::segment_header::{HEADER_LEN, Origin, SegmentHeader};
-use crate::log::writer::exact_size;
+use crate::log::writer::{Growth, exact_size};
 use crate::log::{Segment, SegmentWriter};
 use crate::memory::epoch;
 use crate::store::image::{MoveListWriter, SegmentName};
@@ -71,8 +71,9 @@ impl Output {
         let size = exact_size(content + grown + (manifest_len as u64).next_multiple_of(ALIGNMENT));
         let read_mode = place.options.read_mode;
         let (vfs, directory) = (&*place.vfs, &place.directory);
+        let growth = Growth::Unknown;
         let (writer, segment) =
-            SegmentWriter::create_unnamed(vfs, directory, &header, size, read_mode)?;
+            SegmentWriter::create_unnamed(vfs, directory, &header, size, growth, read_mode)?;
         let budget = work.contents.segments.budget();
         // Nobody reads it before it is complete, and pages that were written through a mapping interrupt every other thread when they are
         // synced.

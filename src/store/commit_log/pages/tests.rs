@@ -10,10 +10,23 @@ struct Asked {
     segment: u64,
     pages: Range<u64>,
     possible: Range<u64>,
+    size: u64,
+    large: bool,
 }
 
-/// Puts of `length` bytes, 4 MiB together, `pause` after each other.
-fn asked_for(sync_mode: SyncMode, length: usize, pause: Duration) -> Vec<Asked> {
+/// Puts of `length` bytes, `total` together, `pause` after each other.
+fn asked_for(sync_mode: SyncMode, total: usize, length: usize, pause: Duration) -> Vec<Asked> {
+    asked_between_syncs(sync_mode, total, usize::MAX, length, pause)
+}
+
+/// The same with a sync behind about so many bytes.
+fn asked_between_syncs(
+    sync_mode: SyncMode,
+    total: usize,
+    between_syncs: usize,
+    length: usize,
+    pause: Duration,
+) -> Vec<Asked> {
     let disk = SimulatedDisk::new(1);
     let options = Options {
         sync_mode,
@@ -24,7 +37,7 @@ fn asked_for(sync_mode: SyncMode, length: usize, pause: Duration) -> Vec<Asked> 
     let store = Store::open_on(Arc::new(disk.clone()), Path::new("/store"), &options).unwrap();
     let log = store.shared.log().unwrap();
     let mut all = Vec::new();
-    for number in 0..(4 << 20) / length {
+    for number in 0..total / length {
         disk.advance_clock(pause);
         store.put(&number.to_le_bytes(), &vec![1; length]).unwrap();
         let tail = log.tail.lock();
@@ -35,25 +48,32 @@ fn asked_for(sync_mode: SyncMode, length: usize, pause: Duration) -> Vec<Asked> 
                 segment: active.live.segment.id(),
                 pages: wanted.pages.clone(),
                 possible: active.writer.end()..space,
+                size: active.writer.size(),
+                large: wanted.large,
             });
         }
         drop(tail);
         log.prepare_pages();
         assert!(log.wanted_pages.lock().is_empty());
+        if number % (between_syncs / length) == between_syncs / length - 1 {
+            store.sync().unwrap();
+        }
     }
     all
 }
 
+const QUICKLY: Duration = Duration::from_micros(50);
+
 #[test]
 fn where_puts_follow_each_other_quickly_the_next_pages_are_asked_for_once_each() {
-    let asked = asked_for(SyncMode::None, 1000, Duration::from_micros(50));
-    assert!(asked.len() >= 4, "{asked:?}");
+    let asked = asked_for(SyncMode::None, 16 << 20, 1000, QUICKLY);
+    assert!(asked.len() >= 8, "{asked:?}");
     for Asked {
         pages, possible, ..
     } in &asked
     {
         assert!(possible.start <= pages.start && pages.end <= possible.end);
-        assert!(pages.end - possible.start <= AHEAD);
+        assert!(pages.end - possible.start <= AHEAD + LARGE_PAGE);
     }
     for pair in asked.windows(2) {
         let is_new = pair[0].segment < pair[1].segment;
@@ -62,18 +82,39 @@ fn where_puts_follow_each_other_quickly_the_next_pages_are_asked_for_once_each()
             "{pair:?}"
         );
     }
+    // The first two MiB of each of five segments are made ready by who makes it, or before puts come to it.
     let length: u64 = asked.iter().map(|it| it.pages.end - it.pages.start).sum();
-    assert!(length > 3 << 20, "of 4 MiB: {length}");
+    assert!(length > 6 << 20, "of 16 MiB: {length}");
+}
+
+#[test]
+fn pages_are_asked_for_up_to_the_end_of_a_large_one_once_all_of_it_has_space() {
+    let asked = asked_for(SyncMode::None, 16 << 20, 1000, QUICKLY);
+    for it in asked.iter().filter(|it| !it.pages.is_empty()) {
+        assert!(it.large, "{it:?}");
+        let is_whole = it.pages.end % LARGE_PAGE == 0 || it.pages.end == it.size;
+        assert!(is_whole, "{it:?}");
+    }
+}
+
+#[test]
+fn where_syncs_come_often_pages_are_not_large() {
+    let asked_between = |bytes| {
+        let asked = asked_between_syncs(SyncMode::None, 64 << 20, bytes, 4000, QUICKLY);
+        asked.into_iter().skip(16).map(|it| it.large)
+    };
+    assert!(asked_between(1 << 20).all(|large| !large));
+    assert!(asked_between(24 << 20).all(|large| large));
 }
 
 #[test]
 fn where_puts_are_slow_no_pages_are_asked_for() {
-    let slow = asked_for(SyncMode::None, 64_000, Duration::from_millis(10));
+    let slow = asked_for(SyncMode::None, 4 << 20, 64_000, Duration::from_millis(10));
     assert_eq!(slow, []);
 }
 
 #[test]
 fn where_records_are_written_by_calls_no_pages_are_asked_for() {
-    let by_calls = asked_for(SyncMode::Always, 16_000, Duration::from_micros(50));
+    let by_calls = asked_for(SyncMode::Always, 4 << 20, 16_000, QUICKLY);
     assert_eq!(by_calls, []);
 }
