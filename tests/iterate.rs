@@ -437,6 +437,20 @@ fn shards_that_split_between_two_passes_lose_and_repeat_nothing() {
 
 #[test]
 fn a_damaged_record_is_told_once_and_the_others_are_met() {
+    for damaged in [0, 20, 21, 49] {
+        // Long ones are verified some at a time.
+        for length in [
+            |_| 40,
+            |_| 4000,
+            |number| 40 + usize::from(number % 3) * 1500,
+        ] {
+            tells_of_damage_once(damaged, length);
+        }
+    }
+}
+
+/// Of fifty pairs with values of so many bytes each, that of key `damaged` is damaged.
+fn tells_of_damage_once(damaged: u8, length: fn(u8) -> usize) {
     let disk = SimulatedDisk::new(1);
     let options = Options {
         background_threads: 0,
@@ -448,9 +462,9 @@ fn a_damaged_record_is_told_once_and_the_others_are_met() {
     };
     let store = open(&disk);
     for number in 0..50_u8 {
-        store.put(&[number], &[number; 40]).unwrap();
+        store.put(&[number], &vec![number; length(number)]).unwrap();
     }
-    let place = store.locate(&[20]).unwrap().unwrap();
+    let place = store.locate(&[damaged]).unwrap().unwrap();
     store.close().unwrap();
     let path = Path::new("/s").join(freyja::log::segment_name::file_name(place.segment_id));
     let disk = disk.crash(Crash::ProcessKill, 0);
@@ -460,7 +474,7 @@ fn a_damaged_record_is_told_once_and_the_others_are_met() {
     let store = open(&disk);
 
     let mut iter = store.iter(IterOptions::default()).unwrap();
-    let (mut met, mut damaged) = (BTreeSet::new(), 0);
+    let (mut met, mut errors) = (BTreeSet::new(), 0);
     loop {
         match iter.next_with(|key, _| key.to_vec()) {
             Ok(Some(key)) => assert!(met.insert(key)),
@@ -468,11 +482,12 @@ fn a_damaged_record_is_told_once_and_the_others_are_met() {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Corrupt);
                 assert_eq!(error.offset(), place.offset);
-                damaged += 1;
+                errors += 1;
             }
         }
     }
-    assert_eq!((met.len(), damaged), (49, 1));
+    assert_eq!((met.len(), errors), (49, 1));
+    assert!(!met.contains(&vec![damaged]));
     assert_eq!(store.failure().unwrap().kind(), ErrorKind::Corrupt);
 
     // By many at a time, the error comes by itself.

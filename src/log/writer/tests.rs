@@ -166,9 +166,9 @@ fn a_record_larger_than_a_segment_gets_one_of_its_own_size() {
 fn a_full_disk_is_a_clean_error_and_writing_goes_on_when_there_is_room() {
     for way in WAYS {
         let disk = TestDisk::new(way);
+        disk.controls.full_at.store(300 << 10, Relaxed);
         let (mut writer, segment) = disk.create(&header(), SIZE, way).unwrap();
         let first = writer.append(&put(100, b"first", b"value")).unwrap();
-        disk.controls.full_at.store(300 << 10, Relaxed);
         let large = vec![1; 400 << 10];
         let end = writer.end();
         for _ in 0..3 {

@@ -184,9 +184,9 @@ fn readers_in_other_threads_see_a_chain_whole_or_not_at_all() {
 fn a_full_disk_in_the_middle_of_a_chain_leaves_nothing_of_it() {
     for way in WAYS {
         let disk = TestDisk::new(way);
+        disk.controls.full_at.store(300 << 10, Relaxed);
         let (mut writer, segment) = disk.create(&header(), SIZE, way).unwrap();
         writer.append(&put(100, b"first", b"value")).unwrap();
-        disk.controls.full_at.store(300 << 10, Relaxed);
         let end = writer.end();
         let large = vec![1; 150 << 10];
         let records = [
