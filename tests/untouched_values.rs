@@ -47,6 +47,11 @@ fn an_open_leaves_values_where_they_are() {
     drop(store);
     assert_eq!(mapped_bytes(&path), 0);
 
+    // Without the thread that reads the keys into memory once the store is open.
+    let options = Options {
+        background_threads: 0,
+        ..options
+    };
     let store = Store::open(&path, &options).unwrap();
     let mapped = mapped_bytes(&path);
     assert!(mapped < PAIRS * VALUE as u64 / 8, "{mapped} bytes");
