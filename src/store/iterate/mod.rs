@@ -326,49 +326,80 @@ struct MappedReading<'r> {
 }
 
 impl MappedReading<'_> {
-    /// As [`Iter::read_records`], of the locations from `position` on.
+    /// As [`Iter::read_records`], of the locations from `position` on. The long records before `verified` have been verified.
     #[inline]
     fn read(
-        &self,
+        self,
         position: &mut usize,
         verified: &mut usize,
         take: &mut impl FnMut(Pair<'_>) -> Answer,
     ) -> Result<bool> {
-        self.read_checked(position, verified, take, ReadChecks::Checksum)
+        match *position < *verified || self.seems_long(*position) {
+            true => self.read_long(position, verified, take),
+            false => self.read_checked(position, None, take, ReadChecks::Checksum),
+        }
     }
 
-    /// The same for who trusts the disk. Apart, so that the other is as quick as without it.
+    /// Whether the record at a location is long, as far as that can be told without a look at it.
+    #[inline]
+    fn seems_long(&self, number: usize) -> bool {
+        let pair = self.locations.get(number..number + 2);
+        pair.is_some_and(|pair| {
+            let [first, next] = [0, 1].map(|at| self.live.offset_of(pair[at]));
+            next.saturating_sub(first) > LONG_RECORD
+        })
+    }
+
+    /// As [`Self::read`], where records are long. Apart, so that short ones are read as quickly as without it.
+    #[inline(never)]
+    fn read_long(
+        self,
+        position: &mut usize,
+        verified: &mut usize,
+        take: &mut impl FnMut(Pair<'_>) -> Answer,
+    ) -> Result<bool> {
+        self.read_checked(position, Some(verified), take, ReadChecks::Checksum)
+    }
+
+    /// As [`Self::read`] for who trusts the disk. Apart, too.
     #[inline(never)]
     fn read_trusting(
         self,
         position: &mut usize,
         take: &mut impl FnMut(Pair<'_>) -> Answer,
     ) -> Result<bool> {
-        self.read_checked(position, &mut 0, take, ReadChecks::Key)
+        self.read_checked(position, None, take, ReadChecks::Key)
     }
 
+    /// As [`Self::read`]. Long records are verified together if there is a place where to note how far that has been done.
     #[inline(always)]
     fn read_checked(
         &self,
         position: &mut usize,
-        verified: &mut usize,
+        mut verified: Option<&mut usize>,
         take: &mut impl FnMut(Pair<'_>) -> Answer,
         checks: ReadChecks,
     ) -> Result<bool> {
         while let Some(raw) = self.locations.get(*position) {
+            if verified.is_none()
+                && let Some(later) = self.locations.get(*position + AHEAD)
+            {
+                self.records.prefetch(self.live.offset_of(*later));
+            }
             let view = self.records.record(self.live.offset_of(*raw))?;
-            if checks == ReadChecks::Checksum && view.len_on_disk() > LONG_RECORD {
-                if *position >= *verified {
-                    *verified = self.verify_some(*position)?;
+            let is_long = view.len_on_disk() > LONG_RECORD;
+            match &mut verified {
+                Some(verified) if is_long => {
+                    if *position >= **verified {
+                        **verified = self.verify_some(*position)?;
+                    }
                 }
-            } else {
-                if let Some(later) = self.locations.get(*position + AHEAD) {
-                    self.records.prefetch(self.live.offset_of(*later));
+                _ => {
+                    if is_long {
+                        self.prefetch_rest(*position, view.len_on_disk());
+                    }
+                    check(&view, checks)?;
                 }
-                if view.len_on_disk() > LONG_RECORD {
-                    self.prefetch_rest(*position, view.len_on_disk());
-                }
-                check(&view, checks)?;
             }
             let answer = match self.clock.has_expired(view.expires_at_ms()) {
                 true => Answer::Another,
