@@ -26,6 +26,9 @@ use parking_lot::Mutex;
 
 use crate::memory::prefetch::prefetch_address;
 
+/// Bytes of a large page of the system, where it has such; see [`Mapping::prefer_large_pages`].
+pub const LARGE_PAGE: u64 = 2 << 20;
+
 /// Bytes of a line of the processor's caches.
 const LINE_BYTES: usize = 64;
 
@@ -96,7 +99,7 @@ impl Mapping {
         let _ = within;
     }
 
-    /// Asks the system for pages of 2 MiB, where such a stretch of the file is not in its cache yet: they are ready to be written in a
+    /// Asks the system for pages of [`LARGE_PAGE`] bytes, where such a stretch of the file is not in its cache yet: they are ready to be written in a
     /// fifth of the time, and loads from them miss fewer translations. Only for files of which such stretches are soon written as
     /// a whole: a sync writes all of a page, however little of it is new. Changes nothing else.
     pub fn prefer_large_pages(&self) {
@@ -121,7 +124,7 @@ impl Mapping {
 
     /// Lets the system take the pages out of this process's tables, all at once. For files of which nothing is written any more, right
     /// before they are synced: the sync would take write access away page by page, and interrupt every processor that
-    /// runs a thread of this process for each. Changes nothing but time: whoever reads the bytes next finds them in the system's cache.
+    /// runs a thread of this process for each. And for those that nobody writes to yet, so that they do not count as its memory. Changes nothing but time: whoever reads the bytes next finds them in the system's cache.
     pub fn leave_pages(&self) {
         #[cfg(target_os = "linux")]
         if let Memory::File(map) = &self.memory {

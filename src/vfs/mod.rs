@@ -17,7 +17,7 @@ pub mod mapping;
 pub mod real;
 pub mod simulated;
 
-pub use mapping::{Mapping, MappingWriter};
+pub use mapping::{LARGE_PAGE, Mapping, MappingWriter};
 pub use real::RealVfs;
 pub use simulated::SimulatedDisk;
 

@@ -2,11 +2,9 @@
 
 use std::io;
 
-use crate::vfs::{Allocation, File};
+use crate::vfs::{Allocation, File, LARGE_PAGE};
 
 const FIRST_STEP: u64 = 128 << 10;
-// What is in one large page, if the system has such.
-const FIRST_STEP_IF_QUICK: u64 = 2 << 20;
 // What a segment begins with where there is no room for the first step.
 const SMALLEST_STEP: u64 = 4 << 10;
 const LARGEST_STEP: u64 = 8 << 20;
@@ -31,7 +29,7 @@ impl Space {
     pub fn begin(file: &dyn File, size: u64, growth: Growth) -> io::Result<Option<Self>> {
         let step = match growth {
             Growth::Unknown => FIRST_STEP,
-            Growth::Quick => FIRST_STEP_IF_QUICK,
+            Growth::Quick => LARGE_PAGE,
         };
         let first = step.min(size);
         let (allocated, allocation) = match file.allocate(first) {

@@ -11,19 +11,15 @@ use std::time::Duration;
 use super::{CommitLog, Tail};
 use crate::log::writer::Growth;
 use crate::log::{Segment, SegmentWriter};
-use crate::vfs::Mapping;
+use crate::vfs::{LARGE_PAGE, Mapping};
 
 /// So many bytes behind the last record are ready at least.
 const AHEAD: u64 = 1 << 20;
 
-/// Pages are made ready up to a multiple of this, in which there is one large page if the system has one: in a fifth of the time
-/// that as many of 4 KiB take, and with fewer misses for who reads there.
-const LARGE_PAGE: u64 = 2 << 20;
-
 /// Large pages are worth while if so many bytes at least are written from one sync to the next, since each sync writes all of the last one.
 const LARGE_PAGE_BETWEEN_SYNCS: u64 = 16 << 20;
 
-/// In one piece of this length, so that nobody who maps or unmaps memory waits for long.
+/// They are made ready in pieces of this length, so that nobody who maps or unmaps memory waits for long.
 const PIECE: usize = 64 << 10;
 
 /// Puts follow each other quickly if they take less time for a MiB: far less than the time between two syncs.
@@ -138,16 +134,23 @@ impl CommitLog {
             return false;
         }
         let size = active.writer.size();
-        let goal = (end + AHEAD).next_multiple_of(LARGE_PAGE).min(size);
+        let large = pages.syncs_are_rare(*written_bytes);
+        let ahead = end + AHEAD;
+        let goal = match large {
+            true => ahead.next_multiple_of(LARGE_PAGE),
+            // No more than that: each sync would write what has nothing in it yet.
+            false => ahead,
+        };
+        let goal = goal.min(size);
         // Of a large page none is made ready before there is space for all.
-        let possible = match space < goal {
+        let possible = match large && space < goal {
             true => space - space % LARGE_PAGE,
-            false => goal,
+            false => space.min(goal),
         };
         let range = end.max(pages.ready)..possible.max(end);
         pages.ready = pages.ready.max(range.end);
-        let more_space = (goal + LARGE_PAGE).min(size);
-        let large = pages.syncs_are_rare(*written_bytes);
+        let more_space = ahead.next_multiple_of(LARGE_PAGE) + LARGE_PAGE;
+        let more_space = more_space.min(size);
         let space = (space < more_space).then_some(more_space);
         let of_active = Wanted::new(&active.writer, space, range, large);
         let of_successor = tail.successors.wanted(large);

@@ -416,9 +416,7 @@ impl MappedReading<'_> {
         }
         Ok(false)
     }
-}
 
-impl MappedReading<'_> {
     /// Verifies the record at the location `first`, and long ones behind it as long as they are as they should be. Answers which
     /// is the first that was not verified.
     ///
