@@ -236,7 +236,8 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                         Some(known.position)
                     }
                     Known::Present(known) => {
-                        table.position_of(change.hash, |it, _| it == Some(known.location))
+                        let found = table.first(change.hash, |it| it == known.location);
+                        found.map(|found| found.position)
                     }
                     Known::New(position, reference)
                         if number >= held.in_this_table && table.reserves(position, reference) =>

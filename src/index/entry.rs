@@ -57,7 +57,7 @@ impl<H: KeyHash> Occupied<'_, H> {
     /// insertion takes that splits one.
     pub fn remove(mut self) {
         self.table.clear(self.hash, self.found.position);
-        let place = KeyPlace::of(self.table, self.found.reference);
+        let place = KeyPlace::of(self.table, self.table.reference(self.found.position));
         let mut totals = self.shard.totals();
         totals.remove(self.key_length, place);
         self.shard.set_totals(totals);

@@ -78,7 +78,8 @@ impl<H: KeyHash> Index<H> {
         self.locate_before::<true>(table, guard, hash, key)
     }
 
-    /// The same, but the first entry whose record can be brought near passes for the one, and then it is not sure.
+    /// The same, but the first entry whose record can be brought near passes for the one, and then it is not sure. `is_complete` says
+    /// that all keys are in memory that belong there. For the holder of the lock.
     #[inline]
     pub(super) fn locate_likely(
         &self,
@@ -86,17 +87,22 @@ impl<H: KeyHash> Index<H> {
         guard: &Guard,
         hash: u64,
         key: &[u8],
+        is_complete: bool,
         is_sure: &mut bool,
     ) -> Result<Option<Found>> {
-        let has_many_tags = table.encoding().has_many_tags();
-        table.locate(hash, |reference, location| {
-            let is_complete = reference != NO_REFERENCE || table.keys().is_none();
-            if is_complete && has_many_tags && self.reader.prefetch(guard, location) {
-                *is_sure = false;
-                return Comparison::Match;
+        if is_complete && table.encoding().has_many_tags() {
+            let mut are_there_others = false;
+            let likely = table.first(hash, |location| {
+                let comes_near = self.reader.prefetch(guard, location);
+                are_there_others |= !comes_near;
+                comes_near
+            });
+            *is_sure = likely.is_none();
+            if likely.is_some() || !are_there_others {
+                return Ok(likely);
             }
-            self.compare::<true>(table, guard, reference, location, key)
-        })
+        }
+        self.locate_to_replace(table, guard, hash, key)
     }
 
     /// As [`KeyReader::reads_as`].

@@ -11,9 +11,7 @@ impl<H: KeyHash> Index<H> {
     /// Brings the bucket near that a [`Index::find`] of `hash` reads first.
     #[inline]
     pub fn prefetch(&self, guard: &Guard, hash: u64) {
-        let table = self.table(guard, hash);
-        let (home, _) = table.home(hash);
-        prefetch(table.line(home));
+        self.table(guard, hash).prefetch_home(hash);
     }
 
     /// The location that [`Index::find`] of `hash` will probably offer first. Only a hint: it may be missing, or wrong

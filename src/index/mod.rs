@@ -295,7 +295,7 @@ impl<H: KeyHash> Index<H> {
         location_bits: u32,
     ) -> Result<(Entry<'i, H>, bool)> {
         check_key_length(key)?;
-        self.table(guard, hash).prefetch(hash);
+        self.table(guard, hash).prefetch_home(hash);
         let newcomer = Newcomer {
             hash,
             location_bits,
@@ -308,7 +308,10 @@ impl<H: KeyHash> Index<H> {
             } else {
                 let mut is_sure = true;
                 let found = match LIKELY {
-                    true => self.locate_likely(table, guard, hash, key, &mut is_sure),
+                    true => {
+                        let is_complete = shard.missing_keys() == 0;
+                        self.locate_likely(table, guard, hash, key, is_complete, &mut is_sure)
+                    }
                     false => self.locate_to_replace(table, guard, hash, key),
                 };
                 let found = match found {
@@ -316,8 +319,8 @@ impl<H: KeyHash> Index<H> {
                     found => found?,
                 };
                 match found {
-                    Some(mut found) => {
-                        let supplied = self.supply(shard, &mut writer, table, &mut found, key);
+                    Some(found) => {
+                        let supplied = self.supply(shard, &mut writer, table, found.position, key);
                         // Without its key in memory the entry is as good.
                         if supplied == Err(Shortage::Slab)
                             && self
@@ -340,6 +343,7 @@ impl<H: KeyHash> Index<H> {
                     }
                     None => match reserve(table, &mut writer, hash, key)? {
                         Ok((place, reference)) => {
+                            table.prefetch_references(place.position().bucket);
                             let vacant = Entry::Vacant(Vacant {
                                 shard,
                                 writer,

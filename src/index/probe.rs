@@ -15,7 +15,6 @@ use crate::memory::prefetch::prefetch;
 pub(super) struct Found {
     pub(super) position: Position,
     pub(super) location: Location,
-    pub(super) reference: u32,
 }
 
 /// What comparing a key with that of a candidate came to.
@@ -85,11 +84,7 @@ impl Table {
             } = candidate;
             let location = location?;
             match compare(reference, location) {
-                Comparison::Match => Some(Ok(Found {
-                    position,
-                    location,
-                    reference,
-                })),
+                Comparison::Match => Some(Ok(Found { position, location })),
                 Comparison::Other => None,
                 Comparison::Damaged(error) => {
                     damage = Some(error);
@@ -103,6 +98,25 @@ impl Table {
             (None, Some(damage)) => Err(damage),
             (None, None) => Ok(None),
         }
+    }
+
+    /// The first entry that may have `hash` and whose location `is_it` accepts. References stay where they are: a line of memory that
+    /// who only gives an entry another location need not wait for. For the writer.
+    #[inline]
+    pub(super) fn first(
+        &self,
+        hash: u64,
+        mut is_it: impl FnMut(Location) -> bool,
+    ) -> Option<Found> {
+        self.probe::<false, _>(
+            hash,
+            |Candidate {
+                 position, location, ..
+             }| {
+                let location = location.filter(|&location| is_it(location))?;
+                Some(Found { position, location })
+            },
+        )
     }
 
     /// The entry that may have `hash` and whose location and reference `is_it` accepts. One that is only reserved has no

@@ -4,7 +4,6 @@ use super::entry::Occupied;
 use super::growth::{Newcomer, Shortage};
 use super::hash::KeyHash;
 use super::image::following;
-use super::probe::Found;
 use super::{Index, Location};
 use crate::error::Result;
 use crate::memory::epoch::{self, Guard};
@@ -28,12 +27,7 @@ impl<H: KeyHash> Index<H> {
     ) -> Option<Occupied<'i, H>> {
         let (shard, writer) = self.lock(guard, hash);
         let table = shard.table().load(guard);
-        let position = table.position_of(hash, |found, _| found == Some(location))?;
-        let found = Found {
-            position,
-            location,
-            reference: table.reference(position),
-        };
+        let found = table.first(hash, |found| found == location)?;
         Some(Occupied {
             index: self,
             guard,

@@ -188,6 +188,12 @@ impl Shard {
         }
     }
 
+    /// How many keys belong into memory and are not there yet; none if the keys are on disk.
+    #[inline]
+    pub(super) fn missing_keys(&self) -> u64 {
+        self.written.totals.missing.load(Ordering::Relaxed)
+    }
+
     /// For the holder of the lock only.
     pub(super) fn set_totals(&self, totals: Totals) {
         let SharedTotals {

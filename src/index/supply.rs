@@ -2,9 +2,9 @@
 
 use super::growth::{Newcomer, Shortage};
 use super::hash::KeyHash;
-use super::probe::{Comparison, Found};
+use super::probe::Comparison;
 use super::shard::{Shard, Writer};
-use super::table::{NO_REFERENCE, Table};
+use super::table::{NO_REFERENCE, Position, Table};
 use super::{Index, Location, epoch::Guard};
 use crate::error::Result;
 
@@ -24,7 +24,7 @@ impl<H: KeyHash> Index<H> {
     ) -> Result<()> {
         loop {
             // Keys never become missing, so that this needs no lock.
-            if self.directory.load(guard).shard(hash).totals().missing == 0 {
+            if self.directory.load(guard).shard(hash).missing_keys() == 0 {
                 return Ok(());
             }
             let (shard, mut writer) = self.lock(guard, hash);
@@ -35,10 +35,10 @@ impl<H: KeyHash> Index<H> {
                     false => Comparison::Other,
                 }
             })?;
-            let Some(mut found) = found else {
+            let Some(found) = found else {
                 return Ok(());
             };
-            match self.supply(shard, &mut writer, table, &mut found, key) {
+            match self.supply(shard, &mut writer, table, found.position, key) {
                 Ok(()) => return Ok(()),
                 Err(shortage) => {
                     let newcomer = Newcomer {
@@ -55,19 +55,19 @@ impl<H: KeyHash> Index<H> {
     pub fn missing_keys(&self) -> u64 {
         let guard = super::epoch::pin();
         let shards = self.directory.load(&guard).shards();
-        shards.map(|shard| shard.totals().missing).sum()
+        shards.map(Shard::missing_keys).sum()
     }
 
-    /// Sees to it that the key of the entry `found`, which is `key`, is in memory if it belongs there.
+    /// Sees to it that the key of the entry at `position`, which is `key`, is in memory if it belongs there.
     pub(super) fn supply(
         &self,
         shard: &Shard,
         writer: &mut Writer,
         table: &Table,
-        found: &mut Found,
+        position: Position,
         key: &[u8],
     ) -> std::result::Result<(), Shortage> {
-        if found.reference != NO_REFERENCE || table.keys().is_none() {
+        if shard.missing_keys() == 0 || table.reference(position) != NO_REFERENCE {
             return Ok(());
         }
         if writer.is_slab_short(table, key.len()) {
@@ -78,8 +78,7 @@ impl<H: KeyHash> Index<H> {
         };
         // Without memory for it, the key stays on disk, and the next one who needs it tries again.
         if let Ok(reference) = appender.append(key) {
-            found.reference = reference;
-            table.supply_reference(found.position, reference);
+            table.supply_reference(position, reference);
             let mut totals = shard.totals();
             totals.supply(key.len());
             shard.set_totals(totals);

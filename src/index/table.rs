@@ -324,6 +324,13 @@ impl Table {
         self.prefetch_references(home);
     }
 
+    /// Brings near what a lookup of `hash` touches first, and nothing else.
+    #[inline]
+    pub(super) fn prefetch_home(&self, hash: u64) {
+        let (home, _) = self.home(hash);
+        prefetch(self.line(home));
+    }
+
     /// Brings near what tells where the keys of a bucket's entries are, if they are in memory.
     #[inline]
     pub(super) fn prefetch_references(&self, bucket: usize) {
