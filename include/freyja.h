@@ -621,7 +621,7 @@ typedef struct freyja_options {
     uint32_t read_checks;
     /**
      * Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB. Those of a small store are smaller: about
-     * one part in 64 of it, but 4 MiB at least if that is less than this.
+     * one part in 64 of it, but 5 MiB at least if that is less than this.
      */
     uint64_t segment_size;
     /**

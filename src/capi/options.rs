@@ -101,7 +101,7 @@ pub struct freyja_options {
     /// FREYJA_CHECK_CHECKSUM or FREYJA_CHECK_KEY.
     pub read_checks: u32,
     /// Bytes at which a segment file is full, from 4 KiB to 1 GiB; default 64 MiB. Those of a small store are smaller: about
-    /// one part in 64 of it, but 4 MiB at least if that is less than this.
+    /// one part in 64 of it, but 5 MiB at least if that is less than this.
     pub segment_size: u64,
     /// Bytes of a page of the memory that holds keys, a power of two from 4 KiB to 1 MiB; default 4 KiB.
     pub slab_size: u64,

@@ -124,13 +124,14 @@ impl Default for Options {
 
 /// A log of this many segments has those of the full size.
 const SEGMENTS: u64 = 64;
-/// Smaller segments would cost more than they are worth.
-const SMALLEST_SEGMENT: u64 = 4 << 20;
+/// Smaller segments would cost more than they are worth. They end at seven eighths, if things come out as planned, so that of this
+/// size all but a little lies in large pages.
+const SMALLEST_SEGMENT: u64 = 5 << 20;
 /// Segments smaller than the full size are a multiple of this, because that is what they take of the location space.
 const SEGMENT_STEP: u64 = 1 << 20;
 
 impl Options {
-    /// Size in bytes of a segment that is begun when the log has `content` bytes: one part in 64 of these, but 4 MiB at
+    /// Size in bytes of a segment that is begun when the log has `content` bytes: one part in 64 of these, but 5 MiB at
     /// least and `segment_size` at most. So neither what is being written nor what compaction copies at once counts for much
     /// in a small store.
     pub fn usual_segment_size(&self, content: u64) -> u64 {
