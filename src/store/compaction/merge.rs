@@ -1,7 +1,7 @@
 //! Reads the records of several segments in the order of their sequence numbers.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::{Step, Stop};
@@ -10,7 +10,11 @@ use crate::index::Index;
 use crate::log::record::Kind;
 use crate::log::scan_event::DamagedSpan;
 use crate::log::{Event, Scanner};
+use crate::memory::epoch;
 use crate::store::live_segment::LiveSegment;
+
+/// So many records are read before the first is given away: what the index has to say of all of them comes from memory meanwhile.
+const LOOKED_AT_TOGETHER: usize = 16;
 
 /// A put or tombstone, whose checksum was right.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +44,8 @@ pub struct Merge<'v> {
     scanners: Vec<Scanner<'v>>,
     /// Of each segment that has not come to its end the next record.
     next: BinaryHeap<Reverse<Next>>,
+    /// What comes before these.
+    read: VecDeque<Found>,
 }
 
 struct Next(Found);
@@ -75,6 +81,7 @@ impl<'v> Merge<'v> {
             victims,
             scanners: Vec::new(),
             next: BinaryHeap::new(),
+            read: VecDeque::with_capacity(LOOKED_AT_TOGETHER),
         };
         for victim in victims {
             let scanner = Scanner::until(&victim.segment, victim.content_end())?;
@@ -89,11 +96,24 @@ impl<'v> Merge<'v> {
     /// The record that comes next. Damage to any of the segments ends the merge: what is lost cannot be moved, and its
     /// segment has to stay.
     pub fn next(&mut self) -> Step<Option<Found>> {
-        let Some(Reverse(Next(found))) = self.next.pop() else {
-            return Ok(None);
-        };
-        self.advance(found.victim)?;
-        Ok(Some(found))
+        if self.read.is_empty() {
+            self.read_ahead()?;
+        }
+        Ok(self.read.pop_front())
+    }
+
+    fn read_ahead(&mut self) -> Step<()> {
+        while self.read.len() < LOOKED_AT_TOGETHER
+            && let Some(Reverse(Next(found))) = self.next.pop()
+        {
+            self.read.push_back(found);
+            self.advance(found.victim)?;
+        }
+        let guard = epoch::pin();
+        for found in &self.read {
+            self.index.prefetch(&guard, found.hash);
+        }
+        Ok(())
     }
 
     fn advance(&mut self, victim: usize) -> Step<()> {
