@@ -1,16 +1,23 @@
-//! Entries that are taken for a key's before their records have come from memory.
+//! Entries that are found, or made, after the record has been written that they are to lead to, so that memory is waited for meanwhile.
+
+use parking_lot::MutexGuard;
 
 use super::entry::{Entry, Occupied, Vacant};
 use super::hash::{KeyHash, SeededHash};
-use super::reserve;
-use crate::error::{Error, ErrorKind};
+use super::shard::{Shard, Writer};
+use super::table::Table;
+use super::{Index, check_key_length, reserve};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::epoch::Guard;
 
-/// What [`super::Index::likely_entry`] found.
+/// What [`Index::likely_entry`] found.
 pub enum Prospect<'i, H: KeyHash = SeededHash> {
-    /// What [`super::Index::entry`] finds.
+    /// What [`Index::entry`] finds.
     Sure(Entry<'i, H>),
     /// An entry that is the key's in all likelihood.
     Likely(Likely<'i, H>),
+    /// Nothing has been looked at yet.
+    Unseen(Unseen<'i, H>),
 }
 
 /// The entry that has the tag of a key, and whose record is on its way from memory. The key's shard is locked.
@@ -18,19 +25,62 @@ pub struct Likely<'i, H: KeyHash = SeededHash> {
     occupied: Occupied<'i, H>,
 }
 
+/// The shard of a key that is new in all likelihood, locked. What a lookup of the key reads is on its way from memory.
+pub struct Unseen<'i, H: KeyHash = SeededHash> {
+    index: &'i Index<H>,
+    guard: &'i Guard,
+    shard: &'i Shard,
+    writer: MutexGuard<'i, Writer>,
+    table: &'i Table,
+    hash: u64,
+}
+
 /// What confirming came to.
 pub enum Confirmation<'i, H: KeyHash = SeededHash> {
     /// The key's entry.
     Entry(Entry<'i, H>),
     /// There is none, nor room for one.
-    Refuted(Refuted<'i, H>),
+    Refuted(Refuted<'i>),
 }
 
-/// Why a likely entry did not lead to one. The key's shard stays locked until this is dropped.
-pub struct Refuted<'i, H: KeyHash = SeededHash> {
-    _locked: Occupied<'i, H>,
+/// Why a prospect did not lead to an entry. The key's shard stays locked until this is dropped.
+pub struct Refuted<'i> {
+    _locked: MutexGuard<'i, Writer>,
     /// `None` if the key is certainly not there, and has no room; else why that cannot be known.
     pub error: Option<Error>,
+}
+
+impl<H: KeyHash> Index<H> {
+    /// As [`Index::likely_entry`] for a key that is new in all likelihood. `None` where that could not be confirmed without a failure, or
+    /// is known to lack room: then the entry has to be made before the record is written.
+    ///
+    /// # Errors
+    /// `TooLarge` as in [`Index::entry`].
+    #[inline]
+    pub fn unseen_entry<'i>(
+        &'i self,
+        guard: &'i Guard,
+        hash: u64,
+        key: &[u8],
+        location_bits: u32,
+    ) -> Result<Option<Unseen<'i, H>>> {
+        check_key_length(key)?;
+        self.table(guard, hash).prefetch_probe(hash);
+        let (shard, writer) = self.lock(guard, hash);
+        let table = shard.table().load(guard);
+        // Where all keys are in memory, none is read from a record, which might fail.
+        let is_complete = table.keys().is_some() && shard.missing_keys() == 0;
+        let has_room = table.encoding().location_bits() >= location_bits
+            && !writer.is_slab_short(table, key.len());
+        Ok((is_complete && has_room).then_some(Unseen {
+            index: self,
+            guard,
+            shard,
+            writer,
+            table,
+            hash,
+        }))
+    }
 }
 
 impl<'i, H: KeyHash> Likely<'i, H> {
@@ -38,8 +88,8 @@ impl<'i, H: KeyHash> Likely<'i, H> {
         Self { occupied }
     }
 
-    /// The entry of `key`, which must be the key that [`super::Index::likely_entry`] was given. Its shard has been locked all the time, and
-    /// stays so. Takes no memory. As in [`super::Index::entry`], damaged records do not count.
+    /// The entry of `key`, which must be the key that [`Index::likely_entry`] was given. Its shard has been locked all the time, and
+    /// stays so. Takes no memory. As in [`Index::entry`], damaged records do not count.
     #[inline]
     pub fn confirm(self, key: &[u8]) -> Confirmation<'i, H> {
         let Occupied {
@@ -56,7 +106,6 @@ impl<'i, H: KeyHash> Likely<'i, H> {
 
     #[cold]
     fn confirm_exactly(self, key: &[u8]) -> Confirmation<'i, H> {
-        let mut occupied = self.occupied;
         let Occupied {
             index,
             guard,
@@ -64,31 +113,63 @@ impl<'i, H: KeyHash> Likely<'i, H> {
             writer,
             table,
             hash,
-            found,
-            key_length,
-        } = &mut occupied;
-        let error = match index.locate_to_replace(table, guard, *hash, key) {
-            Ok(Some(exact)) => {
-                *found = exact;
-                return Confirmation::Entry(Entry::Occupied(occupied));
+            ..
+        } = self.occupied;
+        let unseen = Unseen {
+            index,
+            guard,
+            shard,
+            writer,
+            table,
+            hash,
+        };
+        unseen.confirm(key)
+    }
+}
+
+impl<'i, H: KeyHash> Unseen<'i, H> {
+    /// As [`Likely::confirm`].
+    #[inline]
+    pub fn confirm(self, key: &[u8]) -> Confirmation<'i, H> {
+        let Self {
+            index,
+            guard,
+            shard,
+            mut writer,
+            table,
+            hash,
+        } = self;
+        let key_length = key.len();
+        let error = match index.locate_to_replace(table, guard, hash, key) {
+            Ok(Some(found)) => {
+                return Confirmation::Entry(Entry::Occupied(Occupied {
+                    index,
+                    guard,
+                    shard,
+                    writer,
+                    table,
+                    hash,
+                    found,
+                    key_length,
+                }));
             }
             Err(error) if error.kind() != ErrorKind::Corrupt => Some(error),
-            Ok(None) | Err(_) => match reserve(table, writer, *hash, key) {
+            Ok(None) | Err(_) => match reserve(table, &mut writer, hash, key) {
                 Ok(Ok((place, reference))) => {
                     return Confirmation::Entry(Entry::Vacant(Vacant {
                         shard,
                         table,
                         place,
                         reference,
-                        key_length: *key_length,
-                        writer: occupied.writer,
+                        key_length,
+                        writer,
                     }));
                 }
                 Ok(Err(_)) | Err(_) => None,
             },
         };
         Confirmation::Refuted(Refuted {
-            _locked: occupied,
+            _locked: writer,
             error,
         })
     }

@@ -65,7 +65,7 @@ pub use bulk::{BulkIndex, Outcome};
 pub use entry::{Entry, Occupied, Vacant};
 pub use hash::{KeyHash, SeededHash};
 pub use keys::{KeyReader, KeyStorage};
-pub use likely::{Confirmation, Likely, Prospect, Refuted};
+pub use likely::{Confirmation, Likely, Prospect, Refuted, Unseen};
 pub use location::Location;
 pub use snapshot::{ShardSnapshot, SnapshotEntry};
 pub use statistics::IndexStatistics;

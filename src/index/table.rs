@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::Location;
 use super::bucket::{Bucket, Lanes, SLOTS};
-use super::encoding::Encoding;
+use super::encoding::{Encoding, lane};
 use super::shape::{MAX_PAGES, Shape};
 use crate::error::{Error, Result};
 use crate::memory::budget::HeapCharge;
@@ -321,6 +321,15 @@ impl Table {
     pub(super) fn prefetch(&self, hash: u64) {
         let (home, _) = self.home(hash);
         prefetch(self.line(home));
+        self.prefetch_references(home);
+    }
+
+    /// Brings near all that a lookup of `hash` may touch, and an insertion touches next.
+    #[inline]
+    pub(super) fn prefetch_probe(&self, hash: u64) {
+        let (home, tag) = self.home(hash);
+        prefetch(self.line(home));
+        prefetch(self.line(self.other(home, lane(tag))));
         self.prefetch_references(home);
     }
 

@@ -19,6 +19,7 @@ mod iterate;
 mod live_segment;
 mod memory_limit;
 mod metrics;
+mod novelty;
 mod open;
 mod options;
 mod packed;
@@ -56,6 +57,7 @@ use counters::{Counters, Operation};
 use failure::Failure;
 use follow::Follower;
 use image::ImageKeeper;
+use novelty::Novelty;
 use pressure::Pressure;
 use publication::Publication;
 use thread::Thread;
@@ -123,6 +125,7 @@ struct Shared {
     follower: Option<Follower>,
     options: Options,
     counters: Counters,
+    novelty: Novelty,
     publication: Publication,
     clock: Arc<ExpiryClock>,
     report: RecoveryReport,

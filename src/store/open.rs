@@ -16,6 +16,7 @@ use super::counters::Counters;
 use super::failure::Failure;
 use super::follow::Follower;
 use super::image::{self, ImageKeeper};
+use super::novelty::Novelty;
 use super::options::{OpenMode, Options};
 use super::pressure::Pressure;
 use super::publication::Publication;
@@ -162,6 +163,7 @@ fn assemble(
         follower,
         options: options.clone(),
         counters: Counters::default(),
+        novelty: Novelty::default(),
         publication: Publication::default(),
         clock,
         report: recovered.report,

@@ -65,14 +65,19 @@ impl Store {
                 expires_at_ms,
                 ..record(Kind::Put, key, value)
             };
-            // Index space is reserved before the log is written, so that nothing can be durable and unknown. What replaces a record
-            // reserves none; the old one comes from memory while the new one is written.
+            // Index space is reserved before the log is written, so that nothing can be durable and unknown; or else what was written
+            // is taken back. What replaces a record reserves none; the old one comes from memory while the new one is written.
             let mut may_guess = true;
             let (entry, appended) = loop {
                 let bits = log.location_bits();
-                let prospect = match may_guess {
-                    true => index.likely_entry(&guard, hash, key, bits)?,
-                    false => Prospect::Sure(index.entry(&guard, hash, key, bits)?),
+                let unseen = match may_guess && shared.novelty.is_expected() {
+                    true => index.unseen_entry(&guard, hash, key, bits)?,
+                    false => None,
+                };
+                let prospect = match unseen {
+                    Some(unseen) => Prospect::Unseen(unseen),
+                    None if may_guess => index.likely_entry(&guard, hash, key, bits)?,
+                    None => Prospect::Sure(index.entry(&guard, hash, key, bits)?),
                 };
                 let Some(appended) = log.append_within(fields, bits)? else {
                     // The log has outgrown the bits, and will say so when asked again.
@@ -81,15 +86,18 @@ impl Store {
                 let confirmation = match prospect {
                     Prospect::Sure(entry) => Confirmation::Entry(entry),
                     Prospect::Likely(likely) => likely.confirm(key),
+                    Prospect::Unseen(unseen) => unseen.confirm(key),
                 };
                 match confirmation {
                     Confirmation::Entry(entry) => break (entry, appended),
                     Confirmation::Refuted(refuted) => {
+                        shared.novelty.note(false);
                         self.take_back(log, key, appended, refuted, &guard)?
                     }
                 }
                 may_guess = false;
             };
+            shared.novelty.note(matches!(entry, Entry::Vacant(_)));
             match entry {
                 Entry::Occupied(occupied) => {
                     let old = occupied.location();

@@ -114,3 +114,86 @@ fn a_put_that_can_be_neither_known_nor_taken_back_stops_all_writing() {
         assert_eq!(recovered.get(second).unwrap().unwrap(), b"second");
     }
 }
+
+#[test]
+fn a_key_that_is_taken_for_new_but_is_there_is_replaced() {
+    for key_storage in STORAGES {
+        let disk = SimulatedDisk::new(1);
+        let store = open(&disk, key_storage);
+        let mut model = HashMap::new();
+        let mut put = |key: String, value: String| {
+            store.put(key.as_bytes(), value.as_bytes()).unwrap();
+            model.insert(key, value);
+        };
+        for round in 0..200 {
+            // Enough new ones for the next to be taken for another.
+            for number in 0..20 {
+                put(format!("{round} {number}"), "new".into());
+            }
+            put(format!("{} {}", round / 2, round % 20), format!("{round}"));
+        }
+        let check = |store: &Store| {
+            assert_eq!(store.count(), model.len() as u64);
+            for (key, value) in &model {
+                let found = store.get(key.as_bytes()).unwrap();
+                assert_eq!(found.as_deref(), Some(value.as_bytes()), "{key}");
+            }
+        };
+        check(&store);
+        let recovered = open(&disk.crash(Crash::ProcessKill, 0), key_storage);
+        check(&recovered);
+        let dead = |store: &Store| (store.stats().dead_bytes, store.stats().keys);
+        assert_eq!(dead(&recovered), dead(&store));
+    }
+}
+
+#[test]
+fn puts_of_new_keys_for_which_there_is_no_memory_leave_next_to_nothing_in_the_log() {
+    let disk = SimulatedDisk::new(1);
+    let options = Options {
+        memory_budget: 4 << 20,
+        image_segments: 0,
+        sync_mode: SyncMode::None,
+        background_threads: 0,
+        ..Options::default()
+    };
+    let open = |disk: &SimulatedDisk| {
+        Store::open_on(Arc::new(disk.clone()), Path::new(STORE), &options).unwrap()
+    };
+    let store = open(&disk);
+    let key = |number: u32| format!("{number:016}").into_bytes();
+    let put = |number| store.put(&key(number), b"value");
+    let full = (0..1 << 22).find(|&number| put(number).is_err());
+    let full = full.expect("4 MiB are not enough for as many keys");
+    let before = store.stats().last_sequence;
+    let stored: Vec<u32> = (full..full + 10_000)
+        .filter(|&number| match put(number) {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
+                false
+            }
+        })
+        .collect();
+    assert!(stored.len() < 5_000, "the index was full");
+    let written = store.stats().last_sequence - before;
+    let taken_back = written - stored.len() as u64;
+    // One is written and taken back at most after sixteen that were stored.
+    let most = 2 * (stored.len() as u64 / 16 + 1);
+    assert!(taken_back <= most, "{taken_back} of {written}");
+    let keys = u64::from(full) + stored.len() as u64;
+    assert_eq!(store.count(), keys);
+    let recovered = Store::open_on(
+        Arc::new(disk.crash(Crash::ProcessKill, 0)),
+        Path::new(STORE),
+        &Options {
+            memory_budget: 0,
+            ..options.clone()
+        },
+    )
+    .unwrap();
+    assert_eq!(recovered.count(), keys);
+    for number in (0..full).chain(stored) {
+        assert!(recovered.get(&key(number)).unwrap().is_some(), "{number}");
+    }
+}
