@@ -18,6 +18,7 @@ pub const KIND: Kind = Kind {
               synced: the default, else DB_TXN_WRITE_NOSYNC",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

@@ -12,6 +12,7 @@ pub const KIND: Kind = Kind {
     options: "a crate, linked with link-time optimisation; the defaults, no compression, cache of twice the raw bytes (256 MiB to 4 GiB), 2 workers; synced: PersistMode::SyncData after each put",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

@@ -12,6 +12,7 @@ pub const KIND: Kind = Kind {
     options: "HashDB, linear lists, two buckets a pair, all of the file mapped; synced: KCOAUTOSYNC, else nothing is synced, and a kill needs a repair at the next open",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

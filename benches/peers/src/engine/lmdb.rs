@@ -14,6 +14,7 @@ pub const KIND: Kind = Kind {
     options: "one transaction a put, one read transaction renewed for each get; map of 64 GiB; synced: the defaults, else MDB_WRITEMAP and MDB_NOSYNC",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::pairs::KEY_LEN;
 
+mod bare;
 mod berkeley;
 mod dynamic;
 mod failure;
@@ -84,6 +85,8 @@ pub struct Kind {
     open: fn(&Path, &Opening) -> Opened,
     /// Whether it gives back what was put: the null store does not.
     pub answers: bool,
+    /// Whether it is a store, which keeps what it was given, and with which others are compared.
+    pub is_store: bool,
     /// Whether it has calls and options of which most others have no match, which are measured besides.
     pub has_more: bool,
 }
@@ -158,8 +161,8 @@ pub trait Session {
 /// A key and its value.
 pub type Pair<'p> = ([u8; KEY_LEN], &'p [u8]);
 
-/// Every store, Freyja first, and the null store last.
-pub const KINDS: [Kind; 12] = [
+/// Every store, Freyja first, and then what is none: the least that a store does, and the null store.
+pub const KINDS: [Kind; 13] = [
     freyja::KIND,
     lmdb::KIND,
     kyoto::KIND,
@@ -171,6 +174,7 @@ pub const KINDS: [Kind; 12] = [
     redb::KIND,
     fjall::KIND,
     sled::KIND,
+    bare::KIND,
     null::KIND,
 ];
 
@@ -190,7 +194,7 @@ mod tests {
     fn every_store_gives_back_what_was_put_also_after_it_was_closed() {
         let pairs = Pairs::new(100);
         let opening = |durability| Opening::new(durability, 1000, 100);
-        for kind in KINDS.into_iter().filter(|kind| kind.answers) {
+        for kind in KINDS.into_iter().filter(|kind| kind.is_store) {
             let place = tempfile::tempdir().expect("a temporary directory");
             let directory = place.path().join("store");
             let engine = match kind.open(&directory, &opening(Durability::Cached)) {

@@ -12,6 +12,7 @@ pub const KIND: Kind = Kind {
     options: "what the benchmark itself takes; its answers are compared as the others' are, and differ",
     open,
     answers: false,
+    is_store: false,
     has_more: false,
 };
 

@@ -16,6 +16,7 @@ pub const KIND: Kind = Kind {
               synced: Durability::Immediate, else Durability::None, of which a kill loses everything",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

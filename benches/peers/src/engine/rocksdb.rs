@@ -16,6 +16,7 @@ pub const KIND: Kind = Kind {
     options: "Debian's build, which has assertions; 64 MiB write buffer, block cache of twice the raw bytes (256 MiB to 4 GiB), Bloom filter of 10 bits a key, no compression, logs recycled, 2 background jobs; synced: sync=1",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

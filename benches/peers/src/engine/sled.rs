@@ -13,6 +13,7 @@ pub const KIND: Kind = Kind {
               what is put goes to the system every 500 ms, and a kill loses what came after; on Linux its flush calls sync_file_range, which does not make a disk write what it has, so it has no durable puts",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

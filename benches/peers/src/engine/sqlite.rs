@@ -15,6 +15,7 @@ pub const KIND: Kind = Kind {
               a table WITHOUT ROWID, values above 200 B: with an index beside it and pages of 16 KiB; synced: synchronous=FULL, else OFF",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

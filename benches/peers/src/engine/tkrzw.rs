@@ -12,6 +12,7 @@ pub const KIND: Kind = Kind {
     options: "HashDBM updated in place, two buckets a pair, a mapped file; nothing is synced, and a kill needs a repair at the next open; it has no mode that syncs every put",
     open,
     answers: true,
+    is_store: true,
     has_more: false,
 };
 

@@ -48,7 +48,7 @@ fn draw_on(results: &Results, arguments: &Arguments, size: Size, file: &Path) ->
     );
     let root = root.titled(&title, ("sans-serif", 20))?;
     let kinds = report::measured(results, arguments);
-    let kinds: Vec<&Kind> = kinds.filter(|kind| kind.answers).collect();
+    let kinds: Vec<&Kind> = kinds.filter(|kind| kind.is_store).collect();
     for (area, work) in root.split_evenly((2, 3)).iter().zip(DRAWN) {
         bars(area, results, size, &kinds, work)?;
     }

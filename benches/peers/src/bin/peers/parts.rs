@@ -47,7 +47,7 @@ impl Part {
             parts.push(Self::Process(Task::FillUntold));
             parts.push(Self::Process(Task::ReadTrusting));
         }
-        if kind.answers {
+        if kind.is_store {
             parts.extend([Self::Closed, Self::Killed]);
         }
         if durable {

@@ -51,7 +51,7 @@ pub fn text(results: &Results, arguments: &Arguments, sizes: &[Size], commit: &s
 
 const EXPLANATION: &str = "\
 Ratios are those of Freyja to the best other store, above 1 where Freyja is better. *Nothing* is a store that stores nothing: what it takes is what the benchmark \
-takes itself, in every other column too. Latencies are those of one operation in 16. YCSB E is left out, as hash files have no order. *64 together* is one call that gets 64 keys, *100 together* one call or transaction \
+takes itself, in every other column too. The *bare table* is none either: the least that a store with an index in memory and a log does, which shows what of the others' time is not the memory's. Latencies are those of one operation in 16. YCSB E is left out, as hash files have no order. *64 together* is one call that gets 64 keys, *100 together* one call or transaction \
 that puts 100 pairs; *key checked* and *unchecked* are of a store opened with FREYJA_CHECK_KEY, which compares no checksums when it reads. LMDB's and RocksDB's gets show the value where it lies, as Freyja's pinned ones do; the others copy it. \
 Memory is what the process has more than before the store was opened, after the gets; files are counted as far as they are mapped. Written is what the process gave the system to write \
 until the work ended, not what was merged later. Disk is what the files of a filled and closed store take. Reopening ends with the first answer; cold means that the page cache had nothing of the \
@@ -119,7 +119,7 @@ pub fn table(results: &Results, arguments: &Arguments, size: Size, rows: &[Row])
 fn ratio(row: &Row, measured: &[&Kind], number: impl Fn(&str) -> Option<f64>) -> Option<f64> {
     let others = measured
         .iter()
-        .filter(|kind| kind.answers && kind.name != "Freyja");
+        .filter(|kind| kind.is_store && kind.name != "Freyja");
     let others = others.filter_map(|kind| number(kind.name));
     let best = match row.more_is_better {
         true => others.max_by(f64::total_cmp),

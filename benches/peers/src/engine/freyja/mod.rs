@@ -25,6 +25,7 @@ pub const KIND: Kind = Kind {
     options: "the defaults; synced: FREYJA_SYNC_ALWAYS, else FREYJA_SYNC_NONE; where stores that must be told how many pairs will come are told, expected_keys",
     open,
     answers: true,
+    is_store: true,
     has_more: true,
 };
 
