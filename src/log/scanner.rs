@@ -142,6 +142,7 @@ impl<'s> Scanner<'s> {
         if head.kind == Kind::Footer {
             return self.accept_footer(offset);
         }
+        let durable_before = self.durable_before(head);
         let key = self
             .source
             .bytes(offset + head.head_len as u64, head.key_len)?;
@@ -162,9 +163,7 @@ impl<'s> Scanner<'s> {
             });
         }
         self.skipped = 0;
-        if head.follows_durable {
-            self.highest_durable_mark = self.highest_durable_mark.max(Some(head.sequence - 1));
-        }
+        self.highest_durable_mark = self.highest_durable_mark.max(durable_before);
         self.last_sequence = head.sequence;
         self.totals.add(head.kind, head.sequence);
         Ok(Event::Record(ScannedRecord {
@@ -307,6 +306,17 @@ impl<'s> Scanner<'s> {
         Ok(Following::Unknown)
     }
 
+    /// The last sequence number before the record, if that says that it is durable.
+    fn durable_before(&self, head: &Head) -> Option<u64> {
+        let header = self.segment.header();
+        head.follows_durable
+            .then_some(match head.sequence == header.base_sequence {
+                // Numbers that an earlier run has given away, and that nothing has, may lie between.
+                true => header.predecessor_sequence,
+                false => head.sequence - 1,
+            })
+    }
+
     // Marks count even where they may be part of a value: to take torn bytes for damage loses nothing, the
     // contrary might.
     fn collect_marks(&mut self, start: u64, end: u64) -> Result<()> {
@@ -314,8 +324,7 @@ impl<'s> Scanner<'s> {
         while let Some(head) = self.next_valid(&mut place, end)? {
             let durable = match head.kind {
                 Kind::Mark => Some(head.sequence),
-                _ if head.follows_durable => Some(head.sequence - 1),
-                _ => None,
+                _ => self.durable_before(&head),
             };
             self.highest_durable_mark = self.highest_durable_mark.max(durable);
         }

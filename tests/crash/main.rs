@@ -44,6 +44,11 @@ fn every_short_sequence_that_comes_to_a_prepared_segment_survives_every_crash() 
 }
 
 #[test]
+fn sequences_that_once_failed_survive_every_crash() {
+    report("once failed", &exhaustive::once_failed().unwrap());
+}
+
+#[test]
 fn random_workloads_survive_every_crash() {
     report("random", &random_workloads::crash_seeds(60).unwrap());
 }

@@ -97,12 +97,13 @@ class Record:
         self.value = data[place + key_length : self.checked_end]
         self.end = -(-self.checked_end // ALIGNMENT) * ALIGNMENT
 
-    @property
-    def durable(self):
-        """The sequence number that this record says was durable."""
+    def durable(self, header):
+        """The sequence number that this record, in a segment with such a header, says was durable."""
         if self.kind == MARK:
             return self.sequence
-        return self.sequence - 1 if self.flags & FOLLOWS_DURABLE else 0
+        if not self.flags & FOLLOWS_DURABLE:
+            return 0
+        return header.predecessor if self.sequence == header.base else self.sequence - 1
 
 
 def varint(data, place):
@@ -236,7 +237,7 @@ class Segment:
                 offset, skipped = self.skip(offset, last, skipped, zeros)
                 continue
             self.items.append(record)
-            self.durable = max(self.durable, record.durable)
+            self.durable = max(self.durable, record.durable(self.header))
             if record.kind in (PUT, TOMBSTONE):
                 last, skipped = record.sequence, 0
             offset = record.end
@@ -258,7 +259,7 @@ class Segment:
             for place in range(start + ALIGNMENT, end, ALIGNMENT):
                 inner = self.try_record_at(place, last, (skipped + place - start) // ALIGNMENT)
                 if inner is not None:
-                    self.durable = max(self.durable, inner.durable)
+                    self.durable = max(self.durable, inner.durable(self.header))
         place = start + ALIGNMENT
         while end is None and place < zeros:
             if place == self.hints or self.try_record_at(place, last, (skipped + place - start) // ALIGNMENT) is not None:

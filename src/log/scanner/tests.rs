@@ -303,3 +303,21 @@ fn a_record_that_follows_durable_ones_proves_them_durable_as_a_mark_does() {
     let (_, end) = scan(&segment);
     assert_eq!(end.highest_durable_mark, Some(101));
 }
+
+#[test]
+fn the_first_record_of_a_segment_that_follows_durable_ones_proves_no_number_that_no_record_has() {
+    let way = WAYS[0];
+    let disk = TestDisk::new(way);
+    let header = SegmentHeader {
+        predecessor_sequence: 95,
+        ..header()
+    };
+    let (mut writer, segment) = disk.create(&header, 64 << 20, way).unwrap();
+    let fields = Fields {
+        follows_durable: true,
+        ..put(header.base_sequence, b"key", b"value")
+    };
+    writer.append(&fields).unwrap();
+    let (_, end) = scan(&segment);
+    assert_eq!(end.highest_durable_mark, Some(95));
+}
