@@ -56,7 +56,7 @@ impl<H: KeyHash> Index<H> {
     ///
     /// # Errors
     /// `TooLarge` as in [`Index::entry`].
-    #[inline]
+    #[inline(always)]
     pub fn unseen_entry<'i>(
         &'i self,
         guard: &'i Guard,
@@ -65,14 +65,20 @@ impl<H: KeyHash> Index<H> {
         location_bits: u32,
     ) -> Result<Option<Unseen<'i, H>>> {
         check_key_length(key)?;
-        self.table(guard, hash).prefetch_probe(hash);
+        let table = self.table(guard, hash);
+        // Where all keys are in memory, none is read from a record, which might fail.
+        if table.keys().is_none() {
+            return Ok(None);
+        }
+        table.prefetch_probe(hash);
         let (shard, writer) = self.lock(guard, hash);
         let table = shard.table().load(guard);
-        // Where all keys are in memory, none is read from a record, which might fail.
-        let is_complete = table.keys().is_some() && shard.missing_keys() == 0;
         let has_room = table.encoding().location_bits() >= location_bits
             && !writer.is_slab_short(table, key.len());
-        Ok((is_complete && has_room).then_some(Unseen {
+        if shard.missing_keys() > 0 || !has_room {
+            return Ok(None);
+        }
+        Ok(Some(Unseen {
             index: self,
             guard,
             shard,
@@ -129,7 +135,7 @@ impl<'i, H: KeyHash> Likely<'i, H> {
 
 impl<'i, H: KeyHash> Unseen<'i, H> {
     /// As [`Likely::confirm`].
-    #[inline]
+    #[inline(always)]
     pub fn confirm(self, key: &[u8]) -> Confirmation<'i, H> {
         let Self {
             index,
