@@ -52,7 +52,7 @@ pub struct Refuted<'i> {
 
 impl<H: KeyHash> Index<H> {
     /// As [`Index::likely_entry`] for a key that is new in all likelihood. `None` where that could not be confirmed without a failure, or
-    /// is known to lack room: then the entry has to be made before the record is written.
+    /// might lack room: then the entry has to be made before the record is written.
     ///
     /// # Errors
     /// `TooLarge` as in [`Index::entry`].
@@ -74,6 +74,7 @@ impl<H: KeyHash> Index<H> {
         let (shard, writer) = self.lock(guard, hash);
         let table = shard.table().load(guard);
         let has_room = table.encoding().location_bits() >= location_bits
+            && table.shape().is_roomy(shard.keys())
             && !writer.is_slab_short(table, key.len());
         if shard.missing_keys() > 0 || !has_room {
             return Ok(None);

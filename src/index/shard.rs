@@ -188,6 +188,12 @@ impl Shard {
         }
     }
 
+    /// How many keys there are.
+    #[inline]
+    pub(super) fn keys(&self) -> u64 {
+        self.written.totals.keys.load(Ordering::Relaxed)
+    }
+
     /// How many keys belong into memory and are not there yet; none if the keys are on disk.
     #[inline]
     pub(super) fn missing_keys(&self) -> u64 {

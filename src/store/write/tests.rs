@@ -197,3 +197,15 @@ fn puts_of_new_keys_for_which_there_is_no_memory_leave_next_to_nothing_in_the_lo
         assert!(recovered.get(&key(number)).unwrap().is_some(), "{number}");
     }
 }
+
+#[test]
+fn no_put_of_a_new_key_is_taken_back_while_the_index_grows() {
+    let disk = SimulatedDisk::new(1);
+    let store = open(&disk, KeyStorage::InMemory);
+    const KEYS: u64 = 200_000;
+    for number in 0..KEYS {
+        store.put(&number.to_le_bytes(), b"value").unwrap();
+    }
+    assert_eq!(store.stats().last_sequence, KEYS);
+    assert_eq!(store.stats().dead_bytes, 0);
+}
