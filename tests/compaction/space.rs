@@ -119,7 +119,7 @@ fn less_space_is_kept_to_where_it_is_asked_for() {
 #[test]
 fn segments_are_small_where_the_store_is() {
     let options = Options::default();
-    assert_eq!(options.usual_segment_size(0), 4 << 20);
+    assert_eq!(options.usual_segment_size(0), 5 << 20);
     assert_eq!(options.usual_segment_size(640 << 20), 10 << 20);
     assert_eq!(options.usual_segment_size(1 << 40), 64 << 20);
     let small = Options {
