@@ -71,7 +71,7 @@ fn summary(results: &Results, arguments: &Arguments, commit: &str) -> String {
     format!(
         "![Freyja beside other embedded stores](docs/benchmarks/peers/{picture})\n\n\
          Thousands of operations a second, {pairs} pairs of 16 B keys and {value_len} B values, one thread unless told otherwise, nothing synced but the durable puts; the ratio is that \
-         to the best other store. {}, commit {commit}; [options, latencies, memory](docs/benchmarks/peers/{page}), [other sizes](docs/benchmarks/peers), by `make bench-peers`.\n\n{table}",
+         to the best other store. *Bare table* is no store, but the least that one has to do, and *nothing* is what the benchmark takes itself. {}, commit {commit}; [options, latencies, memory](docs/benchmarks/peers/{page}), [other sizes](docs/benchmarks/peers), by `make bench-peers`.\n\n{table}",
         machine::date(),
     )
 }
