@@ -309,12 +309,14 @@ impl<'s> Scanner<'s> {
     /// The last sequence number before the record, if that says that it is durable.
     fn durable_before(&self, head: &Head) -> Option<u64> {
         let header = self.segment.header();
-        head.follows_durable
-            .then_some(match head.sequence == header.base_sequence {
-                // Numbers that an earlier run has given away, and that nothing has, may lie between.
-                true => header.predecessor_sequence,
-                false => head.sequence - 1,
-            })
+        if !head.follows_durable {
+            return None;
+        }
+        Some(match head.sequence == header.base_sequence {
+            // Numbers that an earlier run has given away, and that nothing has, may lie between.
+            true => header.predecessor_sequence,
+            false => head.sequence - 1,
+        })
     }
 
     // Marks count even where they may be part of a value: to take torn bytes for damage loses nothing, the
