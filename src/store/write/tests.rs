@@ -11,8 +11,13 @@ const STORE: &str = "/store";
 const STORAGES: [KeyStorage; 2] = [KeyStorage::InMemory, KeyStorage::OnDisk];
 
 fn open(disk: &SimulatedDisk, key_storage: KeyStorage) -> Store {
+    open_within(disk, key_storage, 0)
+}
+
+fn open_within(disk: &SimulatedDisk, key_storage: KeyStorage, memory_budget: u64) -> Store {
     let options = Options {
         key_storage,
+        memory_budget,
         image_segments: 0,
         sync_mode: SyncMode::None,
         background_threads: 0,
@@ -150,17 +155,7 @@ fn a_key_that_is_taken_for_new_but_is_there_is_replaced() {
 #[test]
 fn puts_of_new_keys_for_which_there_is_no_memory_leave_next_to_nothing_in_the_log() {
     let disk = SimulatedDisk::new(1);
-    let options = Options {
-        memory_budget: 4 << 20,
-        image_segments: 0,
-        sync_mode: SyncMode::None,
-        background_threads: 0,
-        ..Options::default()
-    };
-    let open = |disk: &SimulatedDisk| {
-        Store::open_on(Arc::new(disk.clone()), Path::new(STORE), &options).unwrap()
-    };
-    let store = open(&disk);
+    let store = open_within(&disk, KeyStorage::InMemory, 4 << 20);
     let key = |number: u32| format!("{number:016}").into_bytes();
     let put = |number| store.put(&key(number), b"value");
     let full = (0..1 << 22).find(|&number| put(number).is_err());
@@ -183,15 +178,7 @@ fn puts_of_new_keys_for_which_there_is_no_memory_leave_next_to_nothing_in_the_lo
     assert!(taken_back <= most, "{taken_back} of {written}");
     let keys = u64::from(full) + stored.len() as u64;
     assert_eq!(store.count(), keys);
-    let recovered = Store::open_on(
-        Arc::new(disk.crash(Crash::ProcessKill, 0)),
-        Path::new(STORE),
-        &Options {
-            memory_budget: 0,
-            ..options.clone()
-        },
-    )
-    .unwrap();
+    let recovered = open(&disk.crash(Crash::ProcessKill, 0), KeyStorage::InMemory);
     assert_eq!(recovered.count(), keys);
     for number in (0..full).chain(stored) {
         assert!(recovered.get(&key(number)).unwrap().is_some(), "{number}");
