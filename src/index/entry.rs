@@ -19,14 +19,19 @@ pub enum Entry<'i, H: KeyHash = SeededHash> {
     Vacant(Vacant<'i>),
 }
 
-/// A key that is in the index.
-pub struct Occupied<'i, H: KeyHash = SeededHash> {
+/// The shard that a hash leads to, locked.
+pub(super) struct Locked<'i, H: KeyHash> {
     pub(super) index: &'i Index<H>,
     pub(super) guard: &'i Guard,
     pub(super) shard: &'i Shard,
     pub(super) writer: MutexGuard<'i, Writer>,
     pub(super) table: &'i Table,
     pub(super) hash: u64,
+}
+
+/// A key that is in the index.
+pub struct Occupied<'i, H: KeyHash = SeededHash> {
+    pub(super) locked: Locked<'i, H>,
     pub(super) found: Found,
     pub(super) key_length: usize,
 }
@@ -50,20 +55,30 @@ impl<H: KeyHash> Occupied<'_, H> {
 
     /// Gives the key another location, which has no more bits than [`Index::entry`] was told.
     pub fn replace(self, location: Location) {
-        self.table.set_location(self.found.position, location);
+        self.locked
+            .table
+            .set_location(self.found.position, location);
     }
 
     /// Removes the key. Now and then this makes the shard smaller or merges it with its sibling, in less time than an
     /// insertion takes that splits one.
-    pub fn remove(mut self) {
-        self.table.clear(self.hash, self.found.position);
-        let place = KeyPlace::of(self.table, self.table.reference(self.found.position));
-        let mut totals = self.shard.totals();
+    pub fn remove(self) {
+        let Locked {
+            index,
+            guard,
+            shard,
+            mut writer,
+            table,
+            hash,
+        } = self.locked;
+        let position = self.found.position;
+        table.clear(hash, position);
+        let place = KeyPlace::of(table, table.reference(position));
+        let mut totals = shard.totals();
         totals.remove(self.key_length, place);
-        self.shard.set_totals(totals);
-        self.writer.removals += 1;
-        self.index
-            .make_smaller(self.hash, self.shard, &mut self.writer, self.guard);
+        shard.set_totals(totals);
+        writer.removals += 1;
+        index.make_smaller(hash, shard, &mut writer, guard);
     }
 }
 

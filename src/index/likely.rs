@@ -2,10 +2,9 @@
 
 use parking_lot::MutexGuard;
 
-use super::entry::{Entry, Occupied, Vacant};
+use super::entry::{Entry, Locked, Occupied, Vacant};
 use super::hash::{KeyHash, SeededHash};
-use super::shard::{Shard, Writer};
-use super::table::Table;
+use super::shard::Writer;
 use super::{Index, check_key_length, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch::Guard;
@@ -27,12 +26,7 @@ pub struct Likely<'i, H: KeyHash = SeededHash> {
 
 /// The shard of a key that is new in all likelihood, locked. What a lookup of the key reads is on its way from memory.
 pub struct Unseen<'i, H: KeyHash = SeededHash> {
-    index: &'i Index<H>,
-    guard: &'i Guard,
-    shard: &'i Shard,
-    writer: MutexGuard<'i, Writer>,
-    table: &'i Table,
-    hash: u64,
+    locked: Locked<'i, H>,
 }
 
 /// What confirming came to.
@@ -71,22 +65,18 @@ impl<H: KeyHash> Index<H> {
             return Ok(None);
         }
         table.prefetch_probe(hash);
-        let (shard, writer) = self.lock(guard, hash);
-        let table = shard.table().load(guard);
-        let has_room = table.encoding().location_bits() >= location_bits
-            && table.shape().is_roomy(shard.keys())
-            && !writer.is_slab_short(table, key.len());
-        if shard.missing_keys() > 0 || !has_room {
-            return Ok(None);
-        }
-        Ok(Some(Unseen {
-            index: self,
-            guard,
+        let locked = self.lock_table(guard, hash);
+        let Locked {
             shard,
             writer,
             table,
-            hash,
-        }))
+            ..
+        } = &locked;
+        let has_room = table.encoding().location_bits() >= location_bits
+            && table.shape().is_roomy(shard.keys())
+            && !writer.is_slab_short(table, key.len());
+        let is_fit = has_room && shard.missing_keys() == 0;
+        Ok(is_fit.then_some(Unseen { locked }))
     }
 }
 
@@ -99,13 +89,8 @@ impl<'i, H: KeyHash> Likely<'i, H> {
     /// stays so. Takes no memory. As in [`Index::entry`], damaged records do not count.
     #[inline]
     pub fn confirm(self, key: &[u8]) -> Confirmation<'i, H> {
-        let Occupied {
-            index,
-            guard,
-            found,
-            ..
-        } = &self.occupied;
-        match index.reads_as(guard, found.location, key) {
+        let Occupied { locked, found, .. } = &self.occupied;
+        match locked.index.reads_as(locked.guard, found.location, key) {
             true => Confirmation::Entry(Entry::Occupied(self.occupied)),
             false => self.confirm_exactly(key),
         }
@@ -113,24 +98,8 @@ impl<'i, H: KeyHash> Likely<'i, H> {
 
     #[cold]
     fn confirm_exactly(self, key: &[u8]) -> Confirmation<'i, H> {
-        let Occupied {
-            index,
-            guard,
-            shard,
-            writer,
-            table,
-            hash,
-            ..
-        } = self.occupied;
-        let unseen = Unseen {
-            index,
-            guard,
-            shard,
-            writer,
-            table,
-            hash,
-        };
-        unseen.confirm(key)
+        let locked = self.occupied.locked;
+        Unseen { locked }.confirm(key)
     }
 }
 
@@ -138,30 +107,26 @@ impl<'i, H: KeyHash> Unseen<'i, H> {
     /// As [`Likely::confirm`].
     #[inline(always)]
     pub fn confirm(self, key: &[u8]) -> Confirmation<'i, H> {
-        let Self {
+        let mut locked = self.locked;
+        let Locked {
             index,
             guard,
             shard,
-            mut writer,
             table,
             hash,
-        } = self;
+            ..
+        } = locked;
         let key_length = key.len();
         let error = match index.locate_to_replace(table, guard, hash, key) {
             Ok(Some(found)) => {
                 return Confirmation::Entry(Entry::Occupied(Occupied {
-                    index,
-                    guard,
-                    shard,
-                    writer,
-                    table,
-                    hash,
+                    locked,
                     found,
                     key_length,
                 }));
             }
             Err(error) if error.kind() != ErrorKind::Corrupt => Some(error),
-            Ok(None) | Err(_) => match reserve(table, &mut writer, hash, key) {
+            Ok(None) | Err(_) => match reserve(table, &mut locked.writer, hash, key) {
                 Ok(Ok((place, reference))) => {
                     return Confirmation::Entry(Entry::Vacant(Vacant {
                         shard,
@@ -169,14 +134,14 @@ impl<'i, H: KeyHash> Unseen<'i, H> {
                         place,
                         reference,
                         key_length,
-                        writer,
+                        writer: locked.writer,
                     }));
                 }
                 Ok(Err(_)) | Err(_) => None,
             },
         };
         Confirmation::Refuted(Refuted {
-            _locked: writer,
+            _locked: locked.writer,
             error,
         })
     }

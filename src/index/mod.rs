@@ -72,6 +72,7 @@ pub use statistics::IndexStatistics;
 
 use directory::Directory;
 use encoding::Encoding;
+use entry::Locked;
 use growth::{Newcomer, Shortage};
 use image::Absent;
 use placement::Place;
@@ -330,12 +331,14 @@ impl<H: KeyHash> Index<H> {
                             continue;
                         }
                         let entry = Entry::Occupied(Occupied {
-                            index: self,
-                            guard,
-                            shard,
-                            writer,
-                            table,
-                            hash,
+                            locked: Locked {
+                                index: self,
+                                guard,
+                                shard,
+                                writer,
+                                table,
+                                hash,
+                            },
                             found,
                             key_length: key.len(),
                         });
@@ -372,16 +375,10 @@ impl<H: KeyHash> Index<H> {
         hash: u64,
         key: &[u8],
     ) -> Result<Option<Occupied<'i, H>>> {
-        let (shard, writer) = self.lock(guard, hash);
-        let table = shard.table().load(guard);
-        let found = self.locate_to_replace(table, guard, hash, key)?;
+        let locked = self.lock_table(guard, hash);
+        let found = self.locate_to_replace(locked.table, guard, hash, key)?;
         Ok(found.map(|found| Occupied {
-            index: self,
-            guard,
-            shard,
-            writer,
-            table,
-            hash,
+            locked,
             found,
             key_length: key.len(),
         }))
@@ -390,6 +387,20 @@ impl<H: KeyHash> Index<H> {
     #[inline]
     fn table<'i>(&'i self, guard: &'i Guard, hash: u64) -> &'i Table {
         self.directory.load(guard).shard(hash).table().load(guard)
+    }
+
+    /// The shard that `hash` leads to, locked, with its table.
+    #[inline]
+    fn lock_table<'i>(&'i self, guard: &'i Guard, hash: u64) -> Locked<'i, H> {
+        let (shard, writer) = self.lock(guard, hash);
+        Locked {
+            index: self,
+            guard,
+            shard,
+            writer,
+            table: shard.table().load(guard),
+            hash,
+        }
     }
 
     /// The shard that `hash` leads to, locked.

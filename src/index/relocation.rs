@@ -25,16 +25,10 @@ impl<H: KeyHash> Index<H> {
         location: Location,
         key_length: usize,
     ) -> Option<Occupied<'i, H>> {
-        let (shard, writer) = self.lock(guard, hash);
-        let table = shard.table().load(guard);
-        let found = table.first(hash, |found| found == location)?;
+        let locked = self.lock_table(guard, hash);
+        let found = locked.table.first(hash, |found| found == location)?;
         Some(Occupied {
-            index: self,
-            guard,
-            shard,
-            writer,
-            table,
-            hash,
+            locked,
             found,
             key_length,
         })
