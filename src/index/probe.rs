@@ -54,69 +54,216 @@ pub(super) struct BucketPlace<'a> {
     pub(super) line: &'a WordLine,
 }
 
+/// A search for the entries that may have a hash, beside the table's writer: one after the other, so that what is done with each
+/// stands in one place, and there can become a part of the search.
+///
+/// An entry may be found again if one moved meanwhile: one that was there throughout is never missed.
+#[derive(Clone, Copy)]
+struct Search<'t, const REFERENCES: bool> {
+    table: &'t Table,
+    home: BucketPlace<'t>,
+    second: BucketPlace<'t>,
+    tag: u64,
+    stage: Stage,
+    /// Slots of the stage's bucket that have not been found yet. There is hardly ever more than one, so that none is kept while
+    /// another is looked at: the bucket is looked at again.
+    unseen: u32,
+    /// Whether entries of this home live in the stash.
+    is_in_stash: bool,
+    /// How many entries had moved when the search began.
+    moves: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Home,
+    Second,
+    /// The bucket of the stash with this number.
+    Stash(usize),
+}
+
+impl<'t, const REFERENCES: bool> Search<'t, REFERENCES> {
+    #[inline(always)]
+    fn new(table: &'t Table, hash: u64) -> Self {
+        let (home, tag) = table.home(hash);
+        let second = table.other(home, lane(tag));
+        let (home, second) = (table.place(home), table.place(second));
+        // Many lookups need it as well; so it comes at the same time as the first.
+        prefetch(second.line);
+        if REFERENCES {
+            table.prefetch_references(home.bucket);
+        }
+        Self {
+            table,
+            home,
+            second,
+            tag,
+            stage: Stage::Home,
+            unseen: u32::MAX,
+            is_in_stash: false,
+            // Acquired, so that what is seen from now on is no older than this count.
+            moves: table.moves.load(Ordering::Acquire),
+        }
+    }
+
+    /// The next one, until there is none.
+    #[inline(always)]
+    fn next(&mut self) -> Option<Candidate> {
+        loop {
+            if self.stage == Stage::Home {
+                let (candidate, lanes) = self.look(self.home, |lanes| !lanes.displaced());
+                if candidate.is_some() {
+                    return candidate;
+                }
+                self.is_in_stash = lanes.overflow(Overflow::Stash) > 0;
+                if lanes.overflow(Overflow::Second) > 0 {
+                    self.begin(Stage::Second);
+                }
+            }
+            if self.stage == Stage::Second {
+                let (candidate, _) = self.look(self.second, Lanes::displaced);
+                if candidate.is_some() {
+                    return candidate;
+                }
+            }
+            if self.is_in_stash {
+                let candidate;
+                (candidate, self.stage, self.unseen) = look_into_stash(*self);
+                if candidate.is_some() {
+                    return candidate;
+                }
+            }
+            let moves = self.table.moves.load(Ordering::Acquire);
+            if moves == self.moves {
+                return None;
+            }
+            self.moves = moves;
+            self.begin(Stage::Home);
+        }
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.unseen = u32::MAX;
+    }
+
+    /// The first unseen slot of a bucket with the tag, of those that `among` answers, and the bucket's lanes.
+    #[inline(always)]
+    fn look(
+        &mut self,
+        place: BucketPlace<'_>,
+        among: impl Fn(&Lanes) -> u32,
+    ) -> (Option<Candidate>, Lanes) {
+        let table = self.table;
+        let (lanes, candidate) = table.stable(|| {
+            let lanes = Lanes::load(place.line);
+            let slots = lanes.matches(lane(self.tag)) & self.unseen & among(&lanes);
+            let candidate = table.candidate::<REFERENCES>(place, self.tag, &lanes, slots);
+            (lanes, candidate)
+        });
+        if let Some(candidate) = &candidate {
+            self.unseen = u32::MAX << candidate.position.slot << 1;
+        }
+        (candidate, lanes)
+    }
+}
+
+/// The next one of the stash, of the search in this state, and the state behind it. Apart from the search, so that its state can stay in
+/// registers.
+#[cold]
+fn look_into_stash<const REFERENCES: bool>(
+    mut search: Search<'_, REFERENCES>,
+) -> (Option<Candidate>, Stage, u32) {
+    let (table, home) = (search.table, search.home.bucket);
+    let stash = table.stash();
+    if !matches!(search.stage, Stage::Stash(_)) {
+        search.begin(Stage::Stash(stash.start));
+    }
+    let mut candidate = None;
+    while candidate.is_none()
+        && let Stage::Stash(bucket) = search.stage
+        && bucket < stash.end
+    {
+        let of_home = |_: &Lanes| {
+            let is_of_home = |&slot: &usize| table.stash_home(Position { bucket, slot }) == home;
+            let slots = (0..SLOTS).filter(is_of_home);
+            slots.fold(0, |mask, slot| mask | 1 << slot)
+        };
+        (candidate, _) = search.look(table.place(bucket), of_home);
+        if candidate.is_none() {
+            search.begin(Stage::Stash(bucket + 1));
+        }
+    }
+    (candidate, search.stage, search.unseen)
+}
+
 impl Table {
     /// Calls `visit` with the location of every entry that may have `hash`, until it answers.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find<R>(
         &self,
         hash: u64,
         mut visit: impl FnMut(Location) -> Option<R>,
     ) -> Option<R> {
-        self.probe::<false, R>(hash, |candidate| visit(candidate.location?))
+        let mut search = Search::<false>::new(self, hash);
+        while let Some(candidate) = search.next() {
+            let answer = candidate.location.and_then(&mut visit);
+            if answer.is_some() {
+                return answer;
+            }
+        }
+        None
     }
 
     /// The entry with `hash` for which `compare`, given reference and location, says that it is the one.
     ///
     /// # Errors
     /// Any with which a comparison failed; that of damage only if no other entry is the one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn locate(
         &self,
         hash: u64,
         mut compare: impl FnMut(u32, Location) -> Comparison,
     ) -> Result<Option<Found>> {
         let mut damage = None;
-        let found = self.probe::<true, Result<Found>>(hash, |candidate| {
-            let Candidate {
-                position,
-                location,
-                reference,
-            } = candidate;
-            let location = location?;
-            match compare(reference, location) {
-                Comparison::Match => Some(Ok(Found { position, location })),
-                Comparison::Other => None,
-                Comparison::Damaged(error) => {
-                    damage = Some(error);
-                    None
+        let mut search = Search::<true>::new(self, hash);
+        while let Some(candidate) = search.next() {
+            let Some(location) = candidate.location else {
+                continue;
+            };
+            match compare(candidate.reference, location) {
+                Comparison::Match => {
+                    let position = candidate.position;
+                    return Ok(Some(Found { position, location }));
                 }
-                Comparison::Failed(error) => Some(Err(error)),
+                Comparison::Other => {}
+                Comparison::Damaged(error) => damage = Some(error),
+                Comparison::Failed(error) => return Err(error),
             }
-        });
-        match (found, damage) {
-            (Some(found), _) => found.map(Some),
-            (None, Some(damage)) => Err(damage),
-            (None, None) => Ok(None),
+        }
+        match damage {
+            Some(damage) => Err(damage),
+            None => Ok(None),
         }
     }
 
     /// The first entry that may have `hash` and whose location `is_it` accepts. References stay where they are: a line of memory that
     /// who only gives an entry another location need not wait for. For the writer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn first(
         &self,
         hash: u64,
         mut is_it: impl FnMut(Location) -> bool,
     ) -> Option<Found> {
-        self.probe::<false, _>(
-            hash,
-            |Candidate {
-                 position, location, ..
-             }| {
-                let location = location.filter(|&location| is_it(location))?;
-                Some(Found { position, location })
-            },
-        )
+        let mut search = Search::<false>::new(self, hash);
+        while let Some(candidate) = search.next() {
+            if let Some(location) = candidate.location.filter(|&location| is_it(location)) {
+                let position = candidate.position;
+                return Some(Found { position, location });
+            }
+        }
+        None
     }
 
     /// The entry that may have `hash` and whose location and reference `is_it` accepts. One that is only reserved has no
@@ -127,9 +274,13 @@ impl Table {
         hash: u64,
         is_it: impl Fn(Option<Location>, u32) -> bool,
     ) -> Option<Position> {
-        self.probe::<true, _>(hash, |candidate| {
-            is_it(candidate.location, candidate.reference).then_some(candidate.position)
-        })
+        let mut search = Search::<true>::new(self, hash);
+        while let Some(candidate) = search.next() {
+            if is_it(candidate.location, candidate.reference) {
+                return Some(candidate.position);
+            }
+        }
+        None
     }
 
     /// Whether the entry with `location` is at `position`, which may be of an earlier table.
@@ -159,99 +310,10 @@ impl Table {
             && self.encoding().location(lanes.field(line, slot)).is_none()
     }
 
-    /// Calls `visit` for every slot whose tag fits `hash`, until it answers. A slot is visited again if an
-    /// entry moved meanwhile: an entry that was there throughout is never missed.
-    #[inline]
-    fn probe<const REFERENCES: bool, R>(
-        &self,
-        hash: u64,
-        mut visit: impl FnMut(Candidate) -> Option<R>,
-    ) -> Option<R> {
-        let (home, tag) = self.home(hash);
-        let second = self.other(home, lane(tag));
-        let (home, second) = (self.place(home), self.place(second));
-        // Many lookups need it as well; so it comes at the same time as the first.
-        prefetch(second.line);
-        if REFERENCES {
-            self.prefetch_references(home.bucket);
-        }
-        loop {
-            // Acquired, so that what is seen from now on is no older than this count.
-            let before = self.moves.load(Ordering::Acquire);
-            let natives = |lanes: &Lanes| !lanes.displaced();
-            let (answer, lanes) = self.visit::<REFERENCES, R>(home, tag, natives, &mut visit);
-            if answer.is_some() {
-                return answer;
-            }
-            if lanes.overflow(Overflow::Second) > 0 {
-                let guests = Lanes::displaced;
-                let (answer, _) = self.visit::<REFERENCES, R>(second, tag, guests, &mut visit);
-                if answer.is_some() {
-                    return answer;
-                }
-            }
-            if lanes.overflow(Overflow::Stash) > 0 {
-                let answer = self.probe_stash::<REFERENCES, R>(home.bucket, tag, &mut visit);
-                if answer.is_some() {
-                    return answer;
-                }
-            }
-            if self.moves.load(Ordering::Relaxed) == before {
-                return None;
-            }
-        }
-    }
-
-    #[cold]
-    fn probe_stash<const REFERENCES: bool, R>(
-        &self,
-        home: usize,
-        tag: u64,
-        visit: &mut impl FnMut(Candidate) -> Option<R>,
-    ) -> Option<R> {
-        self.stash().find_map(|bucket| {
-            let of_home = |_: &Lanes| {
-                let is_of_home = |&slot: &usize| self.stash_home(Position { bucket, slot }) == home;
-                let slots = (0..SLOTS).filter(is_of_home);
-                slots.fold(0, |mask, slot| mask | 1 << slot)
-            };
-            let place = self.place(bucket);
-            self.visit::<REFERENCES, R>(place, tag, of_home, visit).0
-        })
-    }
-
     #[inline]
     pub(super) fn place(&self, bucket: usize) -> BucketPlace<'_> {
         let line = self.line(bucket);
         BucketPlace { bucket, line }
-    }
-
-    /// Calls `visit` for the slots of a bucket with `tag`, of those that `among` answers. Answers the lanes as well. There is
-    /// hardly ever more than one, so that none is kept while another is visited: the bucket is looked at again.
-    #[inline(always)]
-    fn visit<const REFERENCES: bool, R>(
-        &self,
-        place: BucketPlace<'_>,
-        tag: u64,
-        among: impl Fn(&Lanes) -> u32,
-        visit: &mut impl FnMut(Candidate) -> Option<R>,
-    ) -> (Option<R>, Lanes) {
-        let mut unseen = u32::MAX;
-        loop {
-            let (lanes, candidate) = self.stable(|| {
-                let lanes = Lanes::load(place.line);
-                let slots = lanes.matches(lane(tag)) & unseen & among(&lanes);
-                let candidate = self.candidate::<REFERENCES>(place, tag, &lanes, slots);
-                (lanes, candidate)
-            });
-            let Some(candidate) = candidate else {
-                return (None, lanes);
-            };
-            unseen = u32::MAX << candidate.position.slot << 1;
-            if let Some(answer) = visit(candidate) {
-                return (Some(answer), lanes);
-            }
-        }
     }
 
     /// The first of `slots` whose whole tag is `tag`. Inside a version window.
