@@ -30,7 +30,7 @@ impl Place {
 impl Table {
     /// Chooses a free slot for a new entry, moving another one out of the way if need be; `None` if there is
     /// no room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reserve(&self, fingerprint: u64) -> Option<Place> {
         let (home, tag) = self.encoding().home_and_tag(fingerprint);
         let position = match self.free(home) {
@@ -53,7 +53,7 @@ impl Table {
     }
 
     /// Puts an entry into a chosen slot; without a location, one that readers do not find yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(
         &self,
         place: &Place,
@@ -70,36 +70,37 @@ impl Table {
             Some(location) => self.encoding().field(tag, location),
             None => self.encoding().field_without_location(tag),
         };
-        self.change(|| {
-            let displaced = overflow == Some(Overflow::Second);
-            self.slots(position.bucket).set(
-                position.slot,
-                Content::new(lane(tag), field),
-                displaced,
-            );
-            self.set_reference(position, reference);
-            if overflow == Some(Overflow::Stash) {
-                self.set_stash_home(position, home);
-            }
-            if let Some(overflow) = overflow {
-                self.slots(home).add_overflow(overflow);
-            }
-        });
+        let content = Content::new(lane(tag), field);
+        let displaced = overflow == Some(Overflow::Second);
+        let change = self.change();
+        self.slots(position.bucket)
+            .set(position.slot, content, displaced);
+        self.set_reference(position, reference);
+        if overflow == Some(Overflow::Stash) {
+            self.set_stash_home(position, home);
+        }
+        if let Some(overflow) = overflow {
+            self.slots(home).add_overflow(overflow);
+        }
+        drop(change);
         self.count_stash(overflow, 1);
     }
 
     /// Replaces the location of an entry.
+    #[inline(always)]
     pub(super) fn set_location(&self, position: Position, location: Location) {
         let slots = self.slots(position.bucket);
         let content = slots.content(position.slot);
         let field = self.encoding().with_location(content.field(), location);
         let content = Content::new(content.tag(), field);
-        self.change(|| slots.write(position.slot, content));
+        let _change = self.change();
+        slots.write(position.slot, content);
     }
 
     /// Notes where in the slab the key of an entry is from now on.
     pub(super) fn supply_reference(&self, position: Position, reference: u32) {
-        self.change(|| self.set_reference(position, reference));
+        let _change = self.change();
+        self.set_reference(position, reference);
     }
 
     /// Removes the entry with `hash` at `position`.
@@ -111,12 +112,12 @@ impl Table {
     /// Removes the entry at `position` that has this home.
     pub(super) fn clear_at(&self, home: usize, position: Position) {
         let overflow = self.overflow_of(home, position.bucket);
-        self.change(|| {
-            self.slots(position.bucket).clear(position.slot);
-            if let Some(overflow) = overflow {
-                self.slots(home).remove_overflow(overflow);
-            }
-        });
+        let change = self.change();
+        self.slots(position.bucket).clear(position.slot);
+        if let Some(overflow) = overflow {
+            self.slots(home).remove_overflow(overflow);
+        }
+        drop(change);
         self.count_stash(overflow, -1);
     }
 
@@ -203,17 +204,16 @@ impl Table {
         } else {
             from.bucket
         };
-        self.change(|| {
-            let moves = self.moves.load(Ordering::Relaxed);
-            self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
-            self.slots(to.bucket).set(to.slot, content, !was_displaced);
-            self.set_reference(to, reference);
-            self.slots(from.bucket).clear(from.slot);
-            if was_displaced {
-                self.slots(home).remove_overflow(Overflow::Second);
-            } else {
-                self.slots(home).add_overflow(Overflow::Second);
-            }
-        });
+        let _change = self.change();
+        let moves = self.moves.load(Ordering::Relaxed);
+        self.moves.store(moves.wrapping_add(1), Ordering::Relaxed);
+        self.slots(to.bucket).set(to.slot, content, !was_displaced);
+        self.set_reference(to, reference);
+        self.slots(from.bucket).clear(from.slot);
+        if was_displaced {
+            self.slots(home).remove_overflow(Overflow::Second);
+        } else {
+            self.slots(home).add_overflow(Overflow::Second);
+        }
     }
 }

@@ -59,6 +59,7 @@ impl<H: KeyHash> Index<H> {
     }
 
     /// Sees to it that the key of the entry at `position`, which is `key`, is in memory if it belongs there.
+    #[inline(always)]
     pub(super) fn supply(
         &self,
         shard: &Shard,
@@ -67,9 +68,21 @@ impl<H: KeyHash> Index<H> {
         position: Position,
         key: &[u8],
     ) -> std::result::Result<(), Shortage> {
-        if shard.missing_keys() == 0 || table.reference(position) != NO_REFERENCE {
-            return Ok(());
+        match shard.missing_keys() == 0 || table.reference(position) != NO_REFERENCE {
+            true => Ok(()),
+            false => self.supply_missing(shard, writer, table, position, key),
         }
+    }
+
+    #[inline(never)]
+    fn supply_missing(
+        &self,
+        shard: &Shard,
+        writer: &mut Writer,
+        table: &Table,
+        position: Position,
+        key: &[u8],
+    ) -> std::result::Result<(), Shortage> {
         if writer.is_slab_short(table, key.len()) {
             return Err(Shortage::Slab);
         }

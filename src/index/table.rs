@@ -77,7 +77,7 @@ impl KeyMemory {
         &self.slab
     }
 
-    #[inline]
+    #[inline(always)]
     fn line(&self, bucket: usize) -> &ByteLine {
         &self.references.lines(bucket / (2 * LINES))[bucket / 2 % LINES]
     }
@@ -387,7 +387,7 @@ impl Table {
     }
 
     /// Does nothing if the keys are on disk only.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_reference(&self, position: Position, reference: u32) {
         let Some(keys) = &self.keys else {
             return;
@@ -446,16 +446,30 @@ impl Table {
         }
     }
 
-    /// Does `write` while the version is odd. For the writer only; short, and must not panic.
-    #[inline]
-    pub(super) fn change(&self, write: impl FnOnce()) {
-        let version = self.version.load(Ordering::Relaxed);
+    /// Readers look again at what they see until the answer is dropped. For the writer only, and for a short time.
+    #[inline(always)]
+    pub(super) fn change(&self) -> Change<'_> {
+        let before = self.version.load(Ordering::Relaxed);
         self.version
-            .store(version.wrapping_add(1), Ordering::Relaxed);
+            .store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
-        write();
+        let version = &self.version;
+        Change { version, before }
+    }
+}
+
+/// The writer is changing something: the version is odd.
+#[must_use]
+pub(super) struct Change<'t> {
+    version: &'t AtomicU64,
+    before: u64,
+}
+
+impl Drop for Change<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
         self.version
-            .store(version.wrapping_add(2), Ordering::Release);
+            .store(self.before.wrapping_add(2), Ordering::Release);
     }
 }
 
