@@ -197,13 +197,13 @@ impl Shared {
     /// Makes an attempt, again as long as it is refused and memory comes back: another thread that makes the index smaller takes some
     /// for that first.
     pub(super) fn relieved<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        for _ in 0..MOST_RELIEFS {
+        let mut reliefs = 0;
+        loop {
             match attempt() {
-                Err(error) if self.relieve(&error) => {}
+                Err(error) if reliefs < MOST_RELIEFS && self.relieve(&error) => reliefs += 1,
                 done => return done,
             }
         }
-        attempt()
     }
 
     /// After `error`, which an attempt met: whether memory has been found by acting on it, so that it is worth another try. Waits a tenth of

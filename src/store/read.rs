@@ -91,6 +91,7 @@ impl Store {
     }
 
     /// Calls `use_record` with the verified record of `key` and its segment.
+    #[inline(always)]
     pub(super) fn with_record<R>(
         &self,
         key: &[u8],
@@ -106,8 +107,7 @@ impl Store {
         index.make_present(&guard, hash)?;
         // `find` may offer several candidates, but at most one of them holds the key.
         let mut use_record = Some(use_record);
-        // Taken out, so that `use_record` may itself read from a store.
-        let mut scratch = SCRATCH.take();
+        let mut scratch = Vec::new();
         let mut undecided = None;
         let found = index.find(&guard, hash, |location| {
             let checks = shared.options.read_checks;
@@ -131,7 +131,7 @@ impl Store {
                 },
             }
         });
-        if scratch.capacity() <= SCRATCH_KEPT {
+        if (1..=SCRATCH_KEPT).contains(&scratch.capacity()) {
             SCRATCH.set(scratch);
         }
         shared.counters.count(Operation::Get);
@@ -148,6 +148,7 @@ impl Store {
 
 impl Contents {
     /// The record at `location`, checked, if it is one of `key`.
+    #[inline(always)]
     fn read<'a>(
         &'a self,
         guard: &'a Guard,
@@ -160,6 +161,10 @@ impl Contents {
             return Ok(None);
         };
         let offset = live.offset(location);
+        if !live.segment.is_mapped() && scratch.capacity() == 0 {
+            // Taken out, so that who uses the record may itself read from a store.
+            *scratch = SCRATCH.take();
+        }
         let view = live.segment.record(offset, scratch)?;
         Ok(is_of(&view, key, checks)?.then_some((live, view)))
     }
