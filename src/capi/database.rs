@@ -127,17 +127,21 @@ pub fn failure(db: *mut freyja_db) -> Result<Option<Error>> {
 }
 
 /// The status of an outcome; a panic marks the handle.
+#[inline(always)]
 fn answer(db: *mut freyja_db, outcome: Result<freyja_status>) -> c_int {
     match outcome {
         Ok(status) => status as c_int,
-        Err(error) => {
-            let code = code_of(&error);
-            if error.kind() == ErrorKind::Panic {
-                mark(db, error);
-            }
-            code
-        }
+        Err(error) => refusal(db, error),
     }
+}
+
+#[cold]
+fn refusal(db: *mut freyja_db, error: Error) -> c_int {
+    let code = code_of(&error);
+    if error.kind() == ErrorKind::Panic {
+        mark(db, error);
+    }
+    code
 }
 
 fn mark(db: *mut freyja_db, panic: Error) {
@@ -155,15 +159,13 @@ fn number(db: *mut freyja_db) -> Result<usize> {
 }
 
 impl Database {
+    #[inline(always)]
     fn check_usable(&self) -> Result<()> {
         self.check_process()?;
-        if self.panic.get().is_some() {
-            return Err(Error::new(
-                ErrorKind::Failed,
-                "a defect stopped this handle: close it and open the store again",
-            ));
+        match self.panic.get() {
+            None => Ok(()),
+            Some(_) => Err(stopped()),
         }
-        Ok(())
     }
 
     fn check_process(&self) -> Result<()> {
@@ -172,6 +174,14 @@ impl Database {
             "the store was opened by a parent of this process: open stores after fork, not before",
         )
     }
+}
+
+#[cold]
+fn stopped() -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        "a defect stopped this handle: close it and open the store again",
+    )
 }
 
 #[cfg(test)]

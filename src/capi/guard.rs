@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Runs `body`; a panic becomes an error of kind [`ErrorKind::Panic`]. What the body may leave half-done is
 /// not used again: the caller marks the handle.
+#[inline(always)]
 pub fn run(body: impl FnOnce() -> Result<freyja_status>) -> Result<freyja_status> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(defect(payload)))
 }

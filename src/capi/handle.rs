@@ -83,11 +83,13 @@ impl<T: Send + Sync + 'static, const KIND: usize> HandleTable<T, KIND> {
     }
 
     /// What `handle` stands for, valid as long as `guard` is.
+    #[inline(always)]
     pub fn borrow<'g>(&self, handle: usize, guard: &'g Guard) -> Result<&'g T> {
         Ok(&self.entry(handle, guard)?.value)
     }
 
     /// A share in what `handle` stands for, for calls that wait: they must not hold back the epoch.
+    #[inline(always)]
     pub fn share(&self, handle: usize) -> Result<Arc<T>> {
         Ok(self.entry(handle, &epoch::pin())?.value.clone())
     }
@@ -109,6 +111,7 @@ impl<T: Send + Sync + 'static, const KIND: usize> HandleTable<T, KIND> {
         Ok(value)
     }
 
+    #[inline(always)]
     fn entry<'g>(&self, handle: usize, guard: &'g Guard) -> Result<&'g Entry<T>> {
         if handle >> KIND_SHIFT != KIND {
             return Err(made_up());
@@ -120,6 +123,7 @@ impl<T: Send + Sync + 'static, const KIND: usize> HandleTable<T, KIND> {
         }
     }
 
+    #[inline(always)]
     fn slot(&self, number: usize) -> Option<&Slot<T>> {
         let (chunk, place) = chunk_and_place(number);
         self.chunks.get(chunk)?.get()?.get(place)
@@ -173,6 +177,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
     }
 }
 
+#[inline(always)]
 fn chunk_and_place(number: usize) -> (usize, usize) {
     let shifted = number + FIRST_CHUNK;
     let chunk = (shifted.ilog2() - FIRST_CHUNK.ilog2()) as usize;

@@ -208,7 +208,7 @@ impl Slots<'_> {
         self.update(7, 0, 1 << (HEADER_SHIFT as usize + slot));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn content(self, slot: usize) -> Content {
         let lower = self.word(slot / 2) >> (slot % 2 * 32) & 0xffff_ffff;
         let lane = self.word(FIRST_LANES + slot / 4) >> (slot % 4 * 16) & 0xffff;

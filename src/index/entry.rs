@@ -49,11 +49,13 @@ pub struct Vacant<'i> {
 
 impl<H: KeyHash> Occupied<'_, H> {
     /// The key's location.
+    #[inline(always)]
     pub fn location(&self) -> Location {
         self.found.location
     }
 
     /// Gives the key another location, which has no more bits than [`Index::entry`] was told.
+    #[inline(always)]
     pub fn replace(self, location: Location) {
         self.locked
             .table
@@ -84,6 +86,7 @@ impl<H: KeyHash> Occupied<'_, H> {
 
 impl Vacant<'_> {
     /// Puts the key into the index. `location` has no more bits than [`Index::entry`] was told.
+    #[inline(always)]
     pub fn insert(mut self, location: Location) {
         // The key first: whoever sees the slot can follow its reference.
         if let Some(appender) = &mut self.writer.appender {

@@ -36,6 +36,7 @@ pub trait KeyReader: Send + Sync {
 
     /// Whether the record at `location` reads as one of `key`, if that can be seen in memory, with nothing verified. `false`
     /// says nothing.
+    #[inline(always)]
     fn reads_as(&self, _guard: &Guard, _location: Location, _key: &[u8]) -> bool {
         false
     }
@@ -80,7 +81,7 @@ impl<H: KeyHash> Index<H> {
 
     /// The same, but the first entry whose record can be brought near passes for the one, and then it is not sure. `is_complete` says
     /// that all keys are in memory that belong there. For the holder of the lock.
-    #[inline]
+    #[inline(always)]
     pub(super) fn locate_likely(
         &self,
         table: &Table,
@@ -111,7 +112,7 @@ impl<H: KeyHash> Index<H> {
         self.reader.reads_as(guard, location, key)
     }
 
-    #[inline]
+    #[inline(always)]
     fn locate_before<const REPLACES: bool>(
         &self,
         table: &Table,
@@ -124,7 +125,7 @@ impl<H: KeyHash> Index<H> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn compare<const REPLACES: bool>(
         &self,
         table: &Table,

@@ -208,14 +208,14 @@ impl<H: KeyHash> Index<H> {
     }
 
     /// The hash of `key` for the other methods.
-    #[inline]
+    #[inline(always)]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash(key)
     }
 
     /// Calls `candidate` with each location whose key may have `hash` until it answers, and passes the answer on.
     /// A key that is in the index throughout is always among them; a location may be tried more than once.
-    #[inline]
+    #[inline(always)]
     pub fn find<R>(
         &self,
         guard: &Guard,
@@ -384,7 +384,7 @@ impl<H: KeyHash> Index<H> {
         }))
     }
 
-    #[inline]
+    #[inline(always)]
     fn table<'i>(&'i self, guard: &'i Guard, hash: u64) -> &'i Table {
         self.directory.load(guard).shard(hash).table().load(guard)
     }

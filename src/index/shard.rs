@@ -48,7 +48,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Whether the slab of the current `table` has no room for a key of this length.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_slab_short(&self, table: &Table, key_length: usize) -> bool {
         self.appender.is_some() && table.slab_bytes() + record_bytes(key_length) > self.slab_limit
     }
@@ -98,6 +98,7 @@ impl KeyPlace {
 }
 
 impl Totals {
+    #[inline(always)]
     pub(super) fn add(&mut self, key_length: usize, place: KeyPlace) {
         self.keys += 1;
         self.key_bytes = self.key_bytes.wrapping_add(key_length as u64);
@@ -173,6 +174,7 @@ impl Shard {
         &self.written.writer
     }
 
+    #[inline(always)]
     pub(super) fn totals(&self) -> Totals {
         let SharedTotals {
             keys,
@@ -201,6 +203,7 @@ impl Shard {
     }
 
     /// For the holder of the lock only.
+    #[inline(always)]
     pub(super) fn set_totals(&self, totals: Totals) {
         let SharedTotals {
             keys,

@@ -45,6 +45,7 @@ pub struct Totals {
 
 impl Totals {
     /// Adds a record, of whichever kind, behind those counted so far.
+    #[inline(always)]
     pub fn add(&mut self, kind: Kind, sequence: u64) {
         if !matches!(kind, Kind::Put | Kind::Tombstone) {
             return;

@@ -339,7 +339,7 @@ impl Segment {
     /// The record at `offset`. Its checksum is not verified: see [`RecordView::verify`]. Bytes that are not in memory
     /// already are read into `scratch`, which grows by no more than the readable bytes of the segment.
     /// Errors: `Corrupt` if no record can lie there, `Memory`, `Io`.
-    #[inline]
+    #[inline(always)]
     pub fn record<'a>(&'a self, offset: u64, scratch: &'a mut Vec<u8>) -> Result<RecordView<'a>> {
         match &self.content {
             Content::Mapped(mapping) => self.record_in(mapping, offset),
@@ -352,21 +352,26 @@ impl Segment {
 
     /// What stands before the key of the record at `offset`: enough for accounting, with nothing verified.
     /// Errors as [`Self::record`].
+    #[inline(always)]
     pub fn head_at(&self, offset: u64) -> Result<Head> {
-        let mut bytes = [0; MAX_HEAD_LEN];
-        let head = match &self.content {
+        match &self.content {
             Content::Mapped(mapping) => {
                 let bytes = readable_from(mapping, offset);
                 record::decode_head(bytes, bytes.len() as u64, &self.context)
+                    .map_err(|invalid| self.invalid_record(offset, invalid))
             }
-            Content::File(end) => {
-                let available = end.load(Ordering::Acquire).saturating_sub(offset);
-                let wanted = available.min(MAX_HEAD_LEN as u64) as usize;
-                self.read_exact_at(&mut bytes[..wanted], offset)?;
-                record::decode_head(&bytes[..wanted], available, &self.context)
-            }
-        };
-        head.map_err(|invalid| self.invalid_record(offset, invalid))
+            Content::File(end) => self.read_head(offset, end.load(Ordering::Acquire)),
+        }
+    }
+
+    #[inline(never)]
+    fn read_head(&self, offset: u64, end: u64) -> Result<Head> {
+        let mut bytes = [0; MAX_HEAD_LEN];
+        let available = end.saturating_sub(offset);
+        let wanted = available.min(MAX_HEAD_LEN as u64) as usize;
+        self.read_exact_at(&mut bytes[..wanted], offset)?;
+        record::decode_head(&bytes[..wanted], available, &self.context)
+            .map_err(|invalid| self.invalid_record(offset, invalid))
     }
 
     /// The key of the record at `offset`, as it reads, with nothing verified and without its value. Errors and `scratch` as
@@ -410,7 +415,7 @@ impl Segment {
     }
 
     /// As [`Self::key_at`], if the segment is mapped and a key can be read there.
-    #[inline]
+    #[inline(always)]
     pub fn mapped_key_at(&self, offset: u64) -> Option<&[u8]> {
         let Content::Mapped(mapping) = &self.content else {
             return None;
@@ -463,7 +468,7 @@ impl Segment {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn record_in<'a>(&'a self, mapping: &'a Mapping, offset: u64) -> Result<RecordView<'a>> {
         self.record_of(readable_from(mapping, offset), offset)
     }
@@ -480,6 +485,7 @@ impl Segment {
         }
     }
 
+    #[inline(never)]
     fn read_record(&self, offset: u64, end: u64, scratch: &mut Vec<u8>) -> Result<Head> {
         self.read_up_to(offset, end, scratch, Head::unpadded_len)
     }
@@ -629,7 +635,7 @@ fn prefetch_lines(bytes: &[u8]) {
 }
 
 // All readable bytes from `offset` on; none if that lies beyond the end.
-#[inline]
+#[inline(always)]
 fn readable_from(mapping: &Mapping, offset: u64) -> &[u8] {
     let Ok(offset) = usize::try_from(offset) else {
         return &[];

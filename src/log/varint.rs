@@ -14,7 +14,7 @@ pub fn len(number: u64) -> usize {
 }
 
 /// The encoding of `number` as a word, the lowest byte first, and its length; `None` if it takes more than four bytes.
-#[inline]
+#[inline(always)]
 pub fn short(number: u64) -> Option<(u32, usize)> {
     if number < 0x80 {
         return Some((number as u32, 1));
@@ -56,7 +56,7 @@ pub fn read(bytes: &[u8], position: &mut usize) -> Option<u64> {
 
 /// The number that the lowest bytes of `word` encode, the lowest first, and how many bytes that takes; `None` if it is not
 /// valid, or takes more than four. Without a branch that depends on the length.
-#[inline]
+#[inline(always)]
 pub fn read_short(word: u64) -> Option<(u64, usize)> {
     let ends = !word & 0x8080_8080;
     let end = ends & ends.wrapping_neg();

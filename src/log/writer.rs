@@ -243,6 +243,7 @@ impl SegmentWriter {
     /// Errors that leave everything as it was, so that the record was not written and others can be: `TooLarge` and
     /// `Invalid` for a record that this segment cannot hold, `Io` for a full disk, `Memory`. After any other error
     /// [`Self::failed`] is true.
+    #[inline(always)]
     pub fn append(&mut self, fields: &Fields<'_>) -> Result<u64> {
         let offset = self.end;
         let mut most = record::most_encoded(fields);
@@ -253,6 +254,7 @@ impl SegmentWriter {
         Ok(offset)
     }
 
+    #[inline(always)]
     fn publish_up_to(&mut self, end: u64) {
         self.end = end;
         if !self.output.publish(end) {
@@ -260,15 +262,19 @@ impl SegmentWriter {
         }
     }
 
+    #[inline(always)]
     fn check_not_failed(&self) -> Result<()> {
-        if self.failed {
-            let message = format!(
-                "{}: an earlier write failed; reopen the store",
-                self.segment.path().display()
-            );
-            return Err(Error::new(ErrorKind::Failed, message));
+        match self.failed {
+            true => Err(self.failed_before()),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    #[cold]
+    fn failed_before(&self) -> Error {
+        let path = self.segment.path().display();
+        let message = format!("{path}: an earlier write failed; reopen the store");
+        Error::new(ErrorKind::Failed, message)
     }
 
     /// Appends a mark: every sequence number up to and including `durable_sequence` is durable now. Returns whether
@@ -305,6 +311,7 @@ impl SegmentWriter {
     }
 
     // Whether a record may follow those that amount to `before`.
+    #[inline(always)]
     fn check_sequence(&self, fields: &Fields<'_>, before: &Totals) -> Result<()> {
         let header = self.segment.header();
         let next = match (header.origin, before.records) {
@@ -318,27 +325,35 @@ impl SegmentWriter {
             (_, Origin::Fresh) => fields.sequence == next,
             (_, Origin::Compaction) => fields.sequence >= next,
         };
-        if fits {
-            return Ok(());
+        match fits {
+            true => Ok(()),
+            false => Err(self.out_of_sequence(fields.sequence, next)),
         }
-        let (path, sequence) = (self.segment.path().display(), fields.sequence);
+    }
+
+    #[cold]
+    fn out_of_sequence(&self, sequence: u64, next: u64) -> Error {
+        let path = self.segment.path().display();
         let message = format!("{path}: sequence number {sequence} cannot follow; {next} is next");
-        Err(Error::new(ErrorKind::Invalid, message))
+        Error::new(ErrorKind::Invalid, message)
     }
 
     // Sees to it that a record of `len` bytes and, behind it, a footer find space.
+    #[inline(always)]
     fn reserve(&mut self, len: u64) -> Result<()> {
-        let path = self.segment.path();
         if !self.fits(len) {
-            let message = format!(
-                "{}: a record of {len} bytes does not fit into the segment",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
+            return Err(self.no_room(len));
         }
         let needed = self.end + len + FOOTER_LEN as u64;
         let reserved = self.output.reserve(self.segment.file(), needed, self.size);
-        reserved.map_err(|error| Error::io("allocate", path, &error))
+        reserved.map_err(|error| Error::io("allocate", self.segment.path(), &error))
+    }
+
+    #[cold]
+    fn no_room(&self, len: u64) -> Error {
+        let path = self.segment.path().display();
+        let message = format!("{path}: a record of {len} bytes does not fit into the segment");
+        Error::new(ErrorKind::TooLarge, message)
     }
 
     // A full disk, or a limit on the size of files, leaves at most a part of the record behind; cut off again, it never was there.

@@ -16,6 +16,7 @@ use crossbeam_epoch::{Atomic, Shared, unprotected};
 /// Marks the calling thread as a reader until the guard is dropped. Cheap (a thread-local store and a
 /// fence), re-entrant, and never waits. Do not hold a guard while waiting for input or output of unbounded
 /// length: it delays the freeing of everything retired meanwhile.
+#[inline(always)]
 pub fn pin() -> Guard {
     crossbeam_epoch::pin()
 }

@@ -376,7 +376,7 @@ impl KeyAppender {
     ///
     /// # Errors
     /// `TooLarge` if the key is longer than [`MAX_KEY_BYTES`] or the slab is full; `Memory` if no page can be had.
-    #[inline]
+    #[inline(always)]
     pub fn prepare(&mut self, key: &[u8]) -> Result<u32> {
         let start = self.slab.published_bytes();
         if key.len() >= 0x80 {

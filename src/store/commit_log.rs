@@ -121,6 +121,7 @@ impl Tail {
 
     /// Counts `records`, of `bytes` together, that were just appended to the active segment, the last of them at `location`;
     /// the first said that all before were durable if it `follows_durable`.
+    #[inline(always)]
     fn count(
         &mut self,
         records: u64,
@@ -237,6 +238,7 @@ impl CommitLog {
 
     /// As [`CommitLog::append`], if the record's location takes at most `location_bits` bits. Else writes nothing and
     /// answers `None`; [`CommitLog::location_bits`] has become larger then.
+    #[inline(always)]
     pub fn append_within(
         &self,
         mut fields: Fields<'_>,
@@ -262,6 +264,7 @@ impl CommitLog {
     }
 
     /// As [`Tail::count`]; asks for pages, and for successors of the active segment, when it is time.
+    #[inline(always)]
     fn count(
         &self,
         mut tail: MutexGuard<'_, Tail>,
@@ -297,23 +300,22 @@ impl CommitLog {
     }
 
     /// The end of the log, locked, ready for `count` more sequence numbers.
+    #[inline(always)]
     fn open_tail(&self, count: u64) -> Result<MutexGuard<'_, Tail>> {
         self.failure.check_writable()?;
         let tail = self.tail.lock();
         if tail.closed {
-            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+            return Err(closed());
         }
         if tail.next_sequence + count - 1 > MAX_SEQUENCE {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                "the store's sequence numbers are used up",
-            ));
+            return Err(used_up());
         }
         Ok(tail)
     }
 
     /// The active segment, which has room for what takes `len` bytes in a segment of a given base sequence, and nowhere more than
     /// `most`: a new one if need be.
+    #[inline(always)]
     fn make_room<'t>(
         &self,
         tail: &'t mut Tail,
@@ -332,6 +334,7 @@ impl CommitLog {
             .ok_or_else(|| Error::new(ErrorKind::Closed, "the store has no active segment"))
     }
 
+    #[cold]
     fn stop_if_failed(&self, writer: &SegmentWriter, error: Error) -> Error {
         match writer.failed() {
             true => self.stop(error),
@@ -359,6 +362,7 @@ impl CommitLog {
     }
 
     /// Begins a segment in which `len` bytes of records have room.
+    #[cold]
     fn rotate(&self, tail: &mut Tail, len: u64) -> Result<()> {
         self.finish_adoption()?;
         tail.pages.begin_segment(0);
@@ -594,6 +598,17 @@ fn sealed_share(size: u64, options: &Options) -> u64 {
     (size * FULL_SHARE)
         .div_ceil(options.segment_size)
         .min(FULL_SHARE)
+}
+
+#[cold]
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed")
+}
+
+#[cold]
+fn used_up() -> Error {
+    let message = "the store's sequence numbers are used up";
+    Error::new(ErrorKind::TooLarge, message)
 }
 
 /// Whether `error` says that something has run out. Opening or creating a segment has then changed nothing, and may succeed

@@ -35,13 +35,13 @@ thread_local! {
 
 impl Counters {
     /// Counts one `operation`.
-    #[inline]
+    #[inline(always)]
     pub fn count(&self, operation: Operation) {
         self.add(operation, 1);
     }
 
     /// Counts `number` of `operation`.
-    #[inline]
+    #[inline(always)]
     pub fn add(&self, operation: Operation, number: u64) {
         // A thread that is ending has no stripe of its own any more.
         let stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);

@@ -119,6 +119,7 @@ impl Usage {
 
     /// Counts a record with this head as dead; `None` if it can't be read. That is damage, which whoever reads the record
     /// itself hears of; the record may have been a put that some tombstone keeps dead.
+    #[inline(always)]
     pub(super) fn bury(&self, head: Option<&Head>) {
         match head {
             Some(head) if head.kind == Kind::Tombstone => {
@@ -195,12 +196,14 @@ impl Usage {
 
 impl LiveSegment {
     /// The location of the record at byte `offset` of this segment.
+    #[inline(always)]
     pub fn location(&self, offset: u64) -> Result<Location> {
         let unit = (self.first_chunk << CHUNK_BITS) + offset / UNIT;
         Location::new(unit).ok_or_else(location_limit)
     }
 
     /// The byte offset in this segment that `location`, one of its own, stands for.
+    #[inline(always)]
     pub fn offset(&self, location: Location) -> u64 {
         (location.raw() - (self.first_chunk << CHUNK_BITS)) * UNIT
     }

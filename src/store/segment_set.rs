@@ -428,7 +428,7 @@ impl SegmentSet {
     }
 
     /// The segment that `location` lies in.
-    #[inline]
+    #[inline(always)]
     pub fn find<'g>(&self, location: Location, guard: &'g Guard) -> Option<&'g LiveSegment> {
         self.by_chunk
             .get((location.raw() >> CHUNK_BITS) as usize, guard)
@@ -440,7 +440,7 @@ impl SegmentSet {
     }
 
     /// Brings the record at `location` near, if there may be one.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch(&self, location: Location, guard: &Guard) {
         if let Some(live) = self.find(location, guard) {
             live.segment.prefetch(live.offset(location));
@@ -473,6 +473,7 @@ impl SegmentSet {
     }
 
     /// Counts the record at `location` as dead.
+    #[inline(always)]
     pub fn bury(&self, location: Location, guard: &Guard) {
         let Some(live) = self.find(location, guard) else {
             return;
@@ -555,7 +556,7 @@ impl KeyReader for SegmentSet {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> bool {
         let Some(live) = self.find(location, guard) else {
             return false;

@@ -184,6 +184,7 @@ impl Store {
     }
 
     /// Returns when the record is as durable as the store's mode demands.
+    #[inline(always)]
     pub(super) fn acknowledge(&self, log: &CommitLog, appended: Appended) -> Result<()> {
         self.make_durable(log, appended)?;
         if appended.filled_a_segment && self.shared.options.background_threads == 0 {
@@ -192,6 +193,7 @@ impl Store {
         Ok(())
     }
 
+    #[inline(always)]
     fn make_durable(&self, log: &CommitLog, appended: Appended) -> Result<()> {
         let background = self.shared.options.background_threads > 0;
         if self.shared.options.sync_mode == SyncMode::Always {
@@ -222,6 +224,7 @@ impl Store {
         Ok(())
     }
 
+    #[cold]
     fn wake_background(&self) {
         if let Some(background) = &*self.background.lock() {
             background.wake();

@@ -272,7 +272,7 @@ impl MappingWriter {
 
     /// The `length` bytes at `offset`, whatever they are, to be written before [`Self::publish`], until when readers do not see them.
     /// `None` if `offset` is below the published end or the end above the limit, and where somebody carries out writes.
-    #[inline]
+    #[inline(always)]
     pub fn place(&mut self, offset: usize, length: usize) -> Option<&mut [u8]> {
         let end = offset.checked_add(length)?;
         if offset < self.mapping.published() || end > self.limit || self.heap_writes.is_some() {
@@ -287,7 +287,7 @@ impl MappingWriter {
 
     /// Brings lines near that are to be written soon, as many as `length` bytes before `end` have: those that lie [`AHEAD_BYTES`] farther on.
     /// A write that waits for memory holds up every read of what was just written beside it, and every lock.
-    #[inline]
+    #[inline(always)]
     fn prefetch_ahead(&self, end: usize, length: usize) {
         let lines = (end / LINE_BYTES - (end - length) / LINE_BYTES).min(MOST_LINES_AHEAD);
         // Beyond the mapping's end nothing is brought near, and nothing else happens.
@@ -299,6 +299,7 @@ impl MappingWriter {
 
     /// Lets readers see everything below `end`, which must have been written; never takes back what is
     /// published already and never publishes beyond the limit.
+    #[inline(always)]
     pub fn publish(&mut self, end: usize) {
         debug_assert!(end <= self.limit, "published beyond what may be touched");
         let end = end.min(self.limit);

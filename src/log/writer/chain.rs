@@ -41,13 +41,14 @@ impl SegmentWriter {
     }
 
     /// The same for one record, of which nothing is written if it is refused.
+    #[inline(always)]
     pub(super) fn append_one(&mut self, fields: &Fields<'_>, most: u64) -> Result<()> {
         let mut progress = self.begin_chain(most)?;
         self.append_link(fields, &mut progress)?;
         self.end_chain(&progress)
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin_chain(&mut self, most: u64) -> Result<Progress> {
         self.check_not_failed()?;
         self.reserve(most)?;
@@ -58,7 +59,7 @@ impl SegmentWriter {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn end_chain(&mut self, progress: &Progress) -> Result<()> {
         if !self.assembly.is_empty() {
             self.flush(progress.end, [&[], &[]])?;
@@ -68,6 +69,7 @@ impl SegmentWriter {
         Ok(())
     }
 
+    #[inline(always)]
     fn append_link(&mut self, fields: &Fields<'_>, progress: &mut Progress) -> Result<()> {
         self.check_sequence(fields, &progress.totals)?;
         if fields.expires_at_ms.is_some() {
@@ -83,6 +85,20 @@ impl SegmentWriter {
             progress.totals.add(fields.kind, fields.sequence);
             return Ok(());
         }
+        self.assemble_link(fields, progress, &record)
+    }
+
+    /// What is left of appending where the record cannot be written in its place.
+    #[inline(never)]
+    fn assemble_link(
+        &mut self,
+        fields: &Fields<'_>,
+        progress: &mut Progress,
+        record: &record::Prepared<'_>,
+    ) -> Result<()> {
+        let begin = progress.end;
+        let context = self.segment.context();
+        let len = record.encoded_len();
         let most = self.output.most_assembled();
         if fields.key.len() + fields.value.len() <= most {
             let before = self.assembly.len();
@@ -111,6 +127,7 @@ impl SegmentWriter {
     }
 
     /// Writes what is still assembled, and behind it `rest`, which ends at `end`.
+    #[inline(never)]
     fn flush(&mut self, end: u64, rest: [&[u8]; 2]) -> Result<()> {
         let [value, padding] = rest;
         let len = (self.assembly.len() + value.len() + padding.len()) as u64;
