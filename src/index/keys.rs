@@ -34,11 +34,10 @@ pub trait KeyReader: Send + Sync {
     /// `Corrupt` if no key can be read there, `Memory`, `Io`.
     fn read(&self, guard: &Guard, location: Location, key: &mut Vec<u8>) -> Result<()>;
 
-    /// Whether the record at `location` reads as one of `key`, if that can be seen in memory, with nothing verified. `false`
-    /// says nothing.
-    #[inline(always)]
-    fn reads_as(&self, _guard: &Guard, _location: Location, _key: &[u8]) -> bool {
-        false
+    /// How many bytes the record at `location` takes on disk, if it can be seen in memory that it reads as a put of `key`, with nothing
+    /// verified. `None` says nothing.
+    fn reads_as(&self, _guard: &Guard, _location: Location, _key: &[u8]) -> Option<u64> {
+        None
     }
 
     /// Asks for the beginning of the record at `location` to be brought near. Answers whether [`KeyReader::reads_as`] can see it.
@@ -108,7 +107,7 @@ impl<H: KeyHash> Index<H> {
 
     /// As [`KeyReader::reads_as`].
     #[inline]
-    pub(super) fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> bool {
+    pub(super) fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> Option<u64> {
         self.reader.reads_as(guard, location, key)
     }
 
@@ -136,7 +135,7 @@ impl<H: KeyHash> Index<H> {
     ) -> Comparison {
         let matches = match table.keys() {
             Some(keys) if reference != NO_REFERENCE => {
-                if REPLACES && self.reader.reads_as(guard, location, key) {
+                if REPLACES && self.reader.reads_as(guard, location, key).is_some() {
                     return Comparison::Match;
                 }
                 let matches = keys.slab().matches(reference, key);

@@ -89,10 +89,15 @@ impl<'i, H: KeyHash> Likely<'i, H> {
     /// stays so. Takes no memory. As in [`Index::entry`], damaged records do not count.
     #[inline]
     pub fn confirm(self, key: &[u8]) -> Confirmation<'i, H> {
-        let Occupied { locked, found, .. } = &self.occupied;
-        match locked.index.reads_as(locked.guard, found.location, key) {
-            true => Confirmation::Entry(Entry::Occupied(self.occupied)),
-            false => self.confirm_exactly(key),
+        let mut occupied = self.occupied;
+        let Occupied { locked, found, .. } = &occupied;
+        let record_bytes = locked.index.reads_as(locked.guard, found.location, key);
+        match record_bytes.is_some() {
+            true => {
+                occupied.record_bytes = record_bytes;
+                Confirmation::Entry(Entry::Occupied(occupied))
+            }
+            false => Self { occupied }.confirm_exactly(key),
         }
     }
 
@@ -123,6 +128,7 @@ impl<'i, H: KeyHash> Unseen<'i, H> {
                     locked,
                     found,
                     key_length,
+                    record_bytes: None,
                 }));
             }
             Err(error) if error.kind() != ErrorKind::Corrupt => Some(error),

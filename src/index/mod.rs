@@ -341,6 +341,7 @@ impl<H: KeyHash> Index<H> {
                             },
                             found,
                             key_length: key.len(),
+                            record_bytes: None,
                         });
                         return Ok((entry, is_sure));
                     }
@@ -381,6 +382,7 @@ impl<H: KeyHash> Index<H> {
             locked,
             found,
             key_length: key.len(),
+            record_bytes: None,
         }))
     }
 

@@ -31,6 +31,7 @@ impl<H: KeyHash> Index<H> {
             locked,
             found,
             key_length,
+            record_bytes: None,
         })
     }
 

@@ -414,15 +414,16 @@ impl Segment {
         }
     }
 
-    /// As [`Self::key_at`], if the segment is mapped and a key can be read there.
+    /// As [`Self::head_and_key_at`], if the segment is mapped and a key can be read there.
     #[inline(always)]
-    pub fn mapped_key_at(&self, offset: u64) -> Option<&[u8]> {
+    pub fn mapped_head_and_key_at(&self, offset: u64) -> Option<(Head, &[u8])> {
         let Content::Mapped(mapping) = &self.content else {
             return None;
         };
         let bytes = readable_from(mapping, offset);
         let head = record::decode_head(bytes, bytes.len() as u64, &self.context).ok()?;
-        bytes.get(head.head_len..head.head_len + head.key_len)
+        let key = bytes.get(head.head_len..head.head_len + head.key_len)?;
+        Some((head, key))
     }
 
     /// Asks for the line in which the record at `offset` begins to be brought near. Answers whether the segment is mapped, so

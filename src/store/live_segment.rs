@@ -126,12 +126,15 @@ impl Usage {
                 let bytes = &self.tombstone_bytes;
                 bytes.fetch_add(head.total_len, Ordering::Relaxed);
             }
-            head => {
-                let bytes = head.map_or(0, |head| head.total_len);
-                self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
-                self.puts.fetch_add(1, Ordering::Relaxed);
-            }
+            head => self.bury_put(head.map_or(0, |head| head.total_len)),
         }
+    }
+
+    /// Counts a put that takes `bytes` on disk as dead.
+    #[inline(always)]
+    pub(super) fn bury_put(&self, bytes: u64) {
+        self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.puts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts so many bytes of tombstones.

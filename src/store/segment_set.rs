@@ -12,6 +12,7 @@ use super::live_segment::{Dead, LiveSegment, Sealed, Usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{KeyReader, Location};
 use crate::log::footer::FOOTER_LEN;
+use crate::log::record::Kind;
 use crate::log::{Disposal, Segment};
 use crate::memory::budget::{HeapCharge, MemoryBudget};
 use crate::memory::epoch::{self, Guard};
@@ -482,6 +483,14 @@ impl SegmentSet {
         live.usage.bury(head.as_ref().ok());
     }
 
+    /// The same of a put that takes `bytes` on disk.
+    #[inline(always)]
+    pub fn bury_put(&self, location: Location, bytes: u64, guard: &Guard) {
+        if let Some(live) = self.find(location, guard) {
+            live.usage.bury_put(bytes);
+        }
+    }
+
     /// As [`SetTotals::content_bytes`], without a look at every segment.
     pub fn content_bytes(&self) -> u64 {
         let members = self.members.lock();
@@ -557,11 +566,10 @@ impl KeyReader for SegmentSet {
     }
 
     #[inline(always)]
-    fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> bool {
-        let Some(live) = self.find(location, guard) else {
-            return false;
-        };
-        live.segment.mapped_key_at(live.offset(location)) == Some(key)
+    fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> Option<u64> {
+        let live = self.find(location, guard)?;
+        let (head, own) = live.segment.mapped_head_and_key_at(live.offset(location))?;
+        (own == key && head.kind == Kind::Put).then_some(head.total_len)
     }
 
     #[inline]

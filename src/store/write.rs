@@ -100,9 +100,12 @@ impl Store {
             shared.novelty.note(matches!(entry, Entry::Vacant(_)));
             match entry {
                 Entry::Occupied(occupied) => {
-                    let old = occupied.location();
+                    let (old, bytes) = (occupied.location(), occupied.record_bytes());
                     occupied.replace(appended.location);
-                    segments.bury(old, &guard);
+                    match bytes {
+                        Some(bytes) => segments.bury_put(old, bytes, &guard),
+                        None => segments.bury(old, &guard),
+                    }
                 }
                 Entry::Vacant(vacant) => vacant.insert(appended.location),
             }
