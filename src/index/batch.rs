@@ -20,8 +20,9 @@ use crate::memory::epoch::Guard;
 use crate::memory::kept;
 use crate::memory::key_slab::check_key_length;
 
-/// How many changes ahead memory is brought near.
+/// How many changes ahead memory is brought near: first buckets, then records that the entries in them lead to.
 const AHEAD: usize = 12;
+const RECORDS_AHEAD: usize = 6;
 
 /// What is to become of one key.
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +62,11 @@ enum Known {
 }
 
 impl Known {
-    fn location(self) -> Option<Location> {
+    /// Where its record is, if nobody has looked at that yet.
+    fn unseen(self) -> Option<Location> {
         match self {
-            Self::Present(found) => Some(found.location),
-            Self::Absent | Self::New(..) => None,
+            Self::Present(found) if found.stored_bytes.is_none() => Some(found.location),
+            Self::Present(_) | Self::Absent | Self::New(..) => None,
         }
     }
 
@@ -99,7 +101,8 @@ impl<H: KeyHash> Index<H> {
     /// Locks the shards of all `changes` and makes everything ready for them, so that nothing can fail afterwards, whatever
     /// locations of at most `location_bits` bits the keys get.
     /// `changes` are ordered by their hashes and change each key once; the shards of all their hashes are present.
-    /// `known` hears of the locations that will be replaced, some of them more than once. Waits for other writers.
+    /// `unseen` hears of the locations that will be replaced and whose records nobody has looked at, some of them more than once.
+    /// Waits for other writers.
     ///
     /// No two keys of the index have the same location. The thread must not hold an [`super::Entry`] or another reservation.
     /// The keys that are new count as present already in [`Index::len`].
@@ -111,7 +114,7 @@ impl<H: KeyHash> Index<H> {
         guard: &'i Guard,
         changes: &'k [Change<'k>],
         location_bits: u32,
-        mut known: impl FnMut(Location),
+        mut unseen: impl FnMut(Location),
     ) -> Result<Reserved<'i, 'k, H>> {
         debug_assert!(changes.is_sorted_by_key(|change| change.hash));
         for change in changes.iter().take(AHEAD) {
@@ -151,7 +154,7 @@ impl<H: KeyHash> Index<H> {
                 changes: first..first,
                 in_this_table: first,
             });
-            match reserved.make_ready(end, &mut known)? {
+            match reserved.make_ready(end, &mut unseen)? {
                 Outcome::Ready => first = end,
                 Outcome::Split => {
                     // The halves were made without what was reserved in the whole, but for the bytes of the keys.
@@ -167,7 +170,7 @@ impl<H: KeyHash> Index<H> {
 
 impl<'i, H: KeyHash> Reserved<'i, '_, H> {
     /// Makes the shard that was locked last ready for all its changes, which end before `end`.
-    fn make_ready(&mut self, end: usize, known: &mut impl FnMut(Location)) -> Result<Outcome> {
+    fn make_ready(&mut self, end: usize, unseen: &mut impl FnMut(Location)) -> Result<Outcome> {
         let Some(held) = self.shards.last_mut() else {
             return Ok(Outcome::Ready);
         };
@@ -176,6 +179,12 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
             if let Some(later) = self.changes.get(number + AHEAD) {
                 let table = self.index.table(self.guard, later.hash);
                 table.prefetch(later.hash);
+            }
+            // Where keys are new one after the other, hardly any entry has the tag of one, and looking takes longer than it saves.
+            if self.known.last().is_some_and(|known| !known.is_new())
+                && let Some(later) = self.changes.get(number + RECORDS_AHEAD)
+            {
+                self.index.prefetch_records(self.guard, later.hash);
             }
             let ready = loop {
                 let newcomer = Newcomer {
@@ -195,8 +204,8 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
                 }
                 held.in_this_table = number;
             };
-            if let Some(location) = ready.location() {
-                known(location);
+            if let Some(location) = ready.unseen() {
+                unseen(location);
             }
             self.known.push(ready);
             held.changes.end = number + 1;
@@ -213,11 +222,12 @@ impl<'i, H: KeyHash> Reserved<'i, '_, H> {
             .sum()
     }
 
-    /// Calls `visit` with each of the changes whose key was there, and the location that it had.
-    pub fn for_each_known(&self, mut visit: impl FnMut(&Change<'_>, Location)) {
+    /// Calls `visit` with each of the changes whose key was there, the location that it had, and the bytes that its record takes on
+    /// disk, where that was seen.
+    pub fn for_each_known(&self, mut visit: impl FnMut(&Change<'_>, Location, Option<u64>)) {
         for (number, known) in self.known.iter().enumerate() {
             if let Known::Present(found) = known {
-                visit(&self.changes[number], found.location);
+                visit(&self.changes[number], found.location, found.stored_bytes);
             }
         }
     }
@@ -278,7 +288,7 @@ impl<'i> Held<'i> {
         if change.inserts && table.encoding().location_bits() < newcomer.location_bits {
             return Ok(Err(Shortage::LocationBits));
         }
-        let found = match index.locate_in(table, guard, hash, key) {
+        let found = match index.locate_to_replace(table, guard, hash, key) {
             // As for a single put: what is newer than a damaged record is found before it.
             Err(error) if change.inserts && error.kind() == ErrorKind::Corrupt => None,
             found => found?,

@@ -34,8 +34,6 @@ pub struct Occupied<'i, H: KeyHash = SeededHash> {
     pub(super) locked: Locked<'i, H>,
     pub(super) found: Found,
     pub(super) key_length: usize,
-    /// Bytes that its record takes on disk, where that has been seen already.
-    pub(super) record_bytes: Option<u64>,
 }
 
 /// A key that is not in the index, with a slot and slab bytes reserved for it. Dropping it instead of
@@ -58,8 +56,8 @@ impl<H: KeyHash> Occupied<'_, H> {
 
     /// How many bytes the key's record, a put, takes on disk; `None` if nobody has looked at it yet.
     #[inline(always)]
-    pub fn record_bytes(&self) -> Option<u64> {
-        self.record_bytes
+    pub fn stored_bytes(&self) -> Option<u64> {
+        self.found.stored_bytes
     }
 
     /// Gives the key another location, which has no more bits than [`Index::entry`] was told.

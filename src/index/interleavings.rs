@@ -60,7 +60,7 @@ fn locate(table: &Table, hash: u64) -> Option<Found> {
         assert_eq!(own, location.raw() == LOCATION, "half of two entries");
         assert!(own || (reference, location.raw()) == (1, 1));
         if own {
-            Comparison::Match
+            Comparison::Match(None)
         } else {
             Comparison::Other
         }

@@ -105,6 +105,15 @@ impl<H: KeyHash> Index<H> {
         self.locate_to_replace(table, guard, hash, key)
     }
 
+    /// Asks for the records of all entries that may have `hash` to be brought near.
+    #[inline]
+    pub(super) fn prefetch_records(&self, guard: &Guard, hash: u64) {
+        self.find(guard, hash, |location| {
+            self.reader.prefetch(guard, location);
+            None::<()>
+        });
+    }
+
     /// As [`KeyReader::reads_as`].
     #[inline]
     pub(super) fn reads_as(&self, guard: &Guard, location: Location, key: &[u8]) -> Option<u64> {
@@ -135,8 +144,8 @@ impl<H: KeyHash> Index<H> {
     ) -> Comparison {
         let matches = match table.keys() {
             Some(keys) if reference != NO_REFERENCE => {
-                if REPLACES && self.reader.reads_as(guard, location, key).is_some() {
-                    return Comparison::Match;
+                if REPLACES && let Some(bytes) = self.reader.reads_as(guard, location, key) {
+                    return Comparison::Match(Some(bytes));
                 }
                 let matches = keys.slab().matches(reference, key);
                 debug_assert!(matches.is_ok(), "a slot refers to a published key");

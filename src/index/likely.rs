@@ -91,10 +91,10 @@ impl<'i, H: KeyHash> Likely<'i, H> {
     pub fn confirm(self, key: &[u8]) -> Confirmation<'i, H> {
         let mut occupied = self.occupied;
         let Occupied { locked, found, .. } = &occupied;
-        let record_bytes = locked.index.reads_as(locked.guard, found.location, key);
-        match record_bytes.is_some() {
+        let stored_bytes = locked.index.reads_as(locked.guard, found.location, key);
+        match stored_bytes.is_some() {
             true => {
-                occupied.record_bytes = record_bytes;
+                occupied.found.stored_bytes = stored_bytes;
                 Confirmation::Entry(Entry::Occupied(occupied))
             }
             false => Self { occupied }.confirm_exactly(key),
@@ -128,7 +128,6 @@ impl<'i, H: KeyHash> Unseen<'i, H> {
                     locked,
                     found,
                     key_length,
-                    record_bytes: None,
                 }));
             }
             Err(error) if error.kind() != ErrorKind::Corrupt => Some(error),

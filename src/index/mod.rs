@@ -341,7 +341,6 @@ impl<H: KeyHash> Index<H> {
                             },
                             found,
                             key_length: key.len(),
-                            record_bytes: None,
                         });
                         return Ok((entry, is_sure));
                     }
@@ -382,7 +381,6 @@ impl<H: KeyHash> Index<H> {
             locked,
             found,
             key_length: key.len(),
-            record_bytes: None,
         }))
     }
 

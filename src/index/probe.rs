@@ -15,11 +15,14 @@ use crate::memory::prefetch::prefetch;
 pub(super) struct Found {
     pub(super) position: Position,
     pub(super) location: Location,
+    /// Bytes that its record, a put, takes on disk, where that was seen.
+    pub(super) stored_bytes: Option<u64>,
 }
 
 /// What comparing a key with that of a candidate came to.
 pub(super) enum Comparison {
-    Match,
+    /// With the bytes that the record takes on disk, where that was seen.
+    Match(Option<u64>),
     Other,
     /// The candidate's record is damaged; it may or may not be the one.
     Damaged(Error),
@@ -30,7 +33,7 @@ pub(super) enum Comparison {
 impl From<Result<bool>> for Comparison {
     fn from(matches: Result<bool>) -> Self {
         match matches {
-            Ok(true) => Self::Match,
+            Ok(true) => Self::Match(None),
             Ok(false) => Self::Other,
             Err(error) if error.kind() == ErrorKind::Corrupt => Self::Damaged(error),
             Err(error) => Self::Failed(error),
@@ -233,9 +236,12 @@ impl Table {
                 continue;
             };
             match compare(candidate.reference, location) {
-                Comparison::Match => {
-                    let position = candidate.position;
-                    return Ok(Some(Found { position, location }));
+                Comparison::Match(stored_bytes) => {
+                    return Ok(Some(Found {
+                        position: candidate.position,
+                        location,
+                        stored_bytes,
+                    }));
                 }
                 Comparison::Other => {}
                 Comparison::Damaged(error) => damage = Some(error),
@@ -259,8 +265,11 @@ impl Table {
         let mut search = Search::<false>::new(self, hash);
         while let Some(candidate) = search.next() {
             if let Some(location) = candidate.location.filter(|&location| is_it(location)) {
-                let position = candidate.position;
-                return Some(Found { position, location });
+                return Some(Found {
+                    position: candidate.position,
+                    location,
+                    stored_bytes: None,
+                });
             }
         }
         None

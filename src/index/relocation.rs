@@ -31,7 +31,6 @@ impl<H: KeyHash> Index<H> {
             locked,
             found,
             key_length,
-            record_bytes: None,
         })
     }
 

@@ -31,7 +31,7 @@ impl<H: KeyHash> Index<H> {
             let table = shard.table().load(guard);
             let found = table.locate(hash, |reference, candidate| {
                 match candidate == location && reference == NO_REFERENCE {
-                    true => Comparison::Match,
+                    true => Comparison::Match(None),
                     false => Comparison::Other,
                 }
             })?;

@@ -483,9 +483,12 @@ impl SegmentSet {
         live.usage.bury(head.as_ref().ok());
     }
 
-    /// The same of a put that takes `bytes` on disk.
+    /// The same of a record that is known to be a put of so many bytes on disk, if they are given.
     #[inline(always)]
-    pub fn bury_put(&self, location: Location, bytes: u64, guard: &Guard) {
+    pub fn bury_seen(&self, location: Location, bytes: Option<u64>, guard: &Guard) {
+        let Some(bytes) = bytes else {
+            return self.bury(location, guard);
+        };
         if let Some(live) = self.find(location, guard) {
             live.usage.bury_put(bytes);
         }

@@ -100,12 +100,9 @@ impl Store {
             shared.novelty.note(matches!(entry, Entry::Vacant(_)));
             match entry {
                 Entry::Occupied(occupied) => {
-                    let (old, bytes) = (occupied.location(), occupied.record_bytes());
+                    let (old, bytes) = (occupied.location(), occupied.stored_bytes());
                     occupied.replace(appended.location);
-                    match bytes {
-                        Some(bytes) => segments.bury_put(old, bytes, &guard),
-                        None => segments.bury(old, &guard),
-                    }
+                    segments.bury_seen(old, bytes, &guard);
                 }
                 Entry::Vacant(vacant) => vacant.insert(appended.location),
             }

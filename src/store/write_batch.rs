@@ -14,10 +14,13 @@ use crate::memory::kept::{self, Place};
 
 thread_local! {
     static LOCATIONS: Cell<Vec<Location>> = const { Cell::new(Vec::new()) };
-    static REPLACED: Cell<Vec<Location>> = const { Cell::new(Vec::new()) };
+    static REPLACED: Cell<Vec<Replaced>> = const { Cell::new(Vec::new()) };
     static CHANGES: Cell<Vec<Change<'static>>> = const { Cell::new(Vec::new()) };
     static SUPERSEDED: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
+
+/// Where a record lies that is replaced, and how many bytes it takes on disk, where that was seen.
+type Replaced = (Location, Option<u64>);
 
 impl Store {
     /// Writes the operations of `batch`, in order: after any crash all of them are there or none. An empty batch writes
@@ -57,7 +60,7 @@ impl Store {
                 index.make_present(&guard, change.hash)?;
             }
             // All that can fail comes before the log is written, so that nothing can be durable and unknown.
-            let prefetch = |known| segments.prefetch(known, &guard);
+            let prefetch = |unseen| segments.prefetch(unseen, &guard);
             let (mut reserved, appended) = loop {
                 let bits = log.location_bits();
                 let reserved = index
@@ -72,8 +75,8 @@ impl Store {
             shared.publication.publish(|| {
                 reserved.apply(|change| locations[change.number as usize]);
             });
-            reserved.for_each_known(|change, known| {
-                replaced.push(known);
+            reserved.for_each_known(|change, known, bytes| {
+                replaced.push((known, bytes));
                 if !change.inserts {
                     let had_expired = segments.has_expired(known, &shared.clock, &guard);
                     removed += u64::from(!had_expired.unwrap_or(false));
@@ -84,11 +87,11 @@ impl Store {
             let tombstones = plan.changes.iter().filter(|change| !change.inserts);
             let superseded = plan.superseded.iter().copied();
             let dead = superseded.chain(tombstones.map(|change| change.number));
-            for old in dead
-                .map(|number| locations[number as usize])
-                .chain(replaced.iter().copied())
-            {
-                segments.bury(old, &guard);
+            for number in dead {
+                segments.bury(locations[number as usize], &guard);
+            }
+            for &(old, bytes) in &replaced {
+                segments.bury_seen(old, bytes, &guard);
             }
             appended
         };

@@ -49,7 +49,7 @@ impl<H: KeyHash> Model<H> {
         }
         let wanted: Vec<Option<Location>> = changes.values().copied().collect();
         let mut replaced = BTreeMap::new();
-        reserved.for_each_known(|change, old| {
+        reserved.for_each_known(|change, old, _| {
             replaced.insert(change.key.to_vec(), old);
         });
         reserved.apply(|change| wanted[change.number as usize].unwrap());
