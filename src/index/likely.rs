@@ -92,13 +92,11 @@ impl<'i, H: KeyHash> Likely<'i, H> {
         let mut occupied = self.occupied;
         let Occupied { locked, found, .. } = &occupied;
         let stored_bytes = locked.index.reads_as(locked.guard, found.location, key);
-        match stored_bytes.is_some() {
-            true => {
-                occupied.found.stored_bytes = stored_bytes;
-                Confirmation::Entry(Entry::Occupied(occupied))
-            }
-            false => Self { occupied }.confirm_exactly(key),
+        if stored_bytes.is_none() {
+            return Self { occupied }.confirm_exactly(key);
         }
+        occupied.found.stored_bytes = stored_bytes;
+        Confirmation::Entry(Entry::Occupied(occupied))
     }
 
     #[cold]

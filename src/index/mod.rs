@@ -76,8 +76,10 @@ use entry::Locked;
 use growth::{Newcomer, Shortage};
 use image::Absent;
 use placement::Place;
+use probe::Found;
 use shape::Shape;
 use shard::{Shard, Totals, Writer};
+use supply::is_missing;
 use table::{NO_REFERENCE, Table};
 use table_memory::TableMemory;
 
@@ -321,9 +323,11 @@ impl<H: KeyHash> Index<H> {
                 };
                 match found {
                     Some(found) => {
-                        let supplied = self.supply(shard, &mut writer, table, found.position, key);
+                        let Found { position, .. } = found;
                         // Without its key in memory the entry is as good.
-                        if supplied == Err(Shortage::Slab)
+                        if is_missing(shard, table, position)
+                            && self.supply(shard, &mut writer, table, position, key)
+                                == Err(Shortage::Slab)
                             && self
                                 .make_room(shard, &mut writer, newcomer, Shortage::Slab, guard)
                                 .is_ok()

@@ -8,6 +8,12 @@ use super::table::{NO_REFERENCE, Position, Table};
 use super::{Index, Location, epoch::Guard};
 use crate::error::Result;
 
+/// Whether the key of the entry at `position` belongs into memory and is not there. For the holder of the shard's lock.
+#[inline(always)]
+pub(super) fn is_missing(shard: &Shard, table: &Table, position: Position) -> bool {
+    shard.missing_keys() > 0 && table.reference(position) == NO_REFERENCE
+}
+
 impl<H: KeyHash> Index<H> {
     /// Takes note that the record at `location` is one of `key`, whose hash is `hash`: if there is an entry of that
     /// record and its key belongs into memory but is not there yet, it is now. The key's shard must be present. Waits for
@@ -58,24 +64,9 @@ impl<H: KeyHash> Index<H> {
         shards.map(Shard::missing_keys).sum()
     }
 
-    /// Sees to it that the key of the entry at `position`, which is `key`, is in memory if it belongs there.
-    #[inline(always)]
-    pub(super) fn supply(
-        &self,
-        shard: &Shard,
-        writer: &mut Writer,
-        table: &Table,
-        position: Position,
-        key: &[u8],
-    ) -> std::result::Result<(), Shortage> {
-        match shard.missing_keys() == 0 || table.reference(position) != NO_REFERENCE {
-            true => Ok(()),
-            false => self.supply_missing(shard, writer, table, position, key),
-        }
-    }
-
+    /// Brings `key` into memory, which belongs there and is that of the entry at `position`, one that [`is_missing`].
     #[inline(never)]
-    fn supply_missing(
+    pub(super) fn supply(
         &self,
         shard: &Shard,
         writer: &mut Writer,

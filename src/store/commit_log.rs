@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::clock::ExpiryClock;
+use super::closed;
 use super::commit::GroupCommit;
 use super::failure::Failure;
 use super::live_segment::LiveSegment;
@@ -483,7 +484,7 @@ impl CommitLog {
         {
             let mut tail = self.tail.lock();
             if std::mem::replace(&mut tail.closed, true) {
-                return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+                return Err(closed());
             }
             tail.successors.give_up();
         }
@@ -598,11 +599,6 @@ fn sealed_share(size: u64, options: &Options) -> u64 {
     (size * FULL_SHARE)
         .div_ceil(options.segment_size)
         .min(FULL_SHARE)
-}
-
-#[cold]
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the store is closed")
 }
 
 #[cold]

@@ -112,6 +112,11 @@ pub struct Store {
     lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
+#[cold]
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed")
+}
+
 /// What the calls and the background thread share.
 struct Shared {
     directory: PathBuf,
@@ -140,7 +145,7 @@ impl Shared {
     #[inline]
     fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+            return Err(closed());
         }
         reserve::check()
     }
@@ -284,7 +289,7 @@ impl Store {
     /// other threads finish; later ones answer [`ErrorKind::Closed`], a second close too.
     pub fn close(&self) -> Result<()> {
         if self.shared.closed.swap(true, Ordering::AcqRel) {
-            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+            return Err(closed());
         }
         // Stopped first, so that it does not wait in line for a sync that nobody needs.
         // Not under its lock, which a call may want that the thread waits for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{CommitLog, OpenSegment, Place};
+use super::{CommitLog, OpenSegment, Place, closed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Segment;
 use crate::memory::epoch;
@@ -204,7 +204,7 @@ impl CommitLog {
     fn end_active(&self) -> Result<u64> {
         let mut tail = self.tail.lock();
         if tail.closed {
-            return Err(Error::new(ErrorKind::Closed, "the store is closed"));
+            return Err(closed());
         }
         self.end_active_if(&mut tail, |active| active.writer.totals().records > 0);
         Ok(tail.last_sequence)
