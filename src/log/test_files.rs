@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::log::footer::Footer;
 use crate::log::record::{Fields, Kind};
 use crate::log::segment_header::{Origin, SegmentHeader};
+use crate::log::segment_name::new_file_name;
 use crate::log::writer::Growth;
 use crate::log::{OpenedSegment, ReadMode, Segment, SegmentWriter};
 use crate::vfs::{
@@ -77,6 +78,8 @@ pub struct Controls {
     pub full_at: AtomicU64,
     /// Writes by calls fail with EIO after having written half.
     pub writes_fail: AtomicBool,
+    /// Writes by calls so far.
+    pub writes: AtomicU64,
     /// The read by a call that fails, once, with EIO: how many go before it.
     pub reads_until_failure: AtomicU64,
     /// Bytes read by calls so far.
@@ -96,6 +99,7 @@ impl TestDisk {
             reserves: way.reserves,
             full_at: AtomicU64::new(u64::MAX),
             writes_fail: AtomicBool::new(false),
+            writes: AtomicU64::new(0),
             reads_until_failure: AtomicU64::new(u64::MAX),
             bytes_read: AtomicU64::new(0),
         };
@@ -127,6 +131,17 @@ impl TestDisk {
         }
     }
 
+    /// The same, without a name.
+    pub fn create_unnamed(
+        &self,
+        header: &SegmentHeader,
+        size: u64,
+        way: Way,
+    ) -> Result<(SegmentWriter, Arc<Segment>)> {
+        let (growth, read_mode) = (way.growth, way.read_mode);
+        SegmentWriter::create_unnamed(self, self.directory(), header, size, growth, read_mode)
+    }
+
     /// Opens what stands in the file of `segment`.
     pub fn open(&self, segment: &Segment, read_mode: ReadMode) -> Result<OpenedSegment> {
         Segment::open(self, segment.path(), read_mode)
@@ -141,6 +156,11 @@ impl TestDisk {
     #[allow(clippy::disallowed_methods)] // looks at the file behind the back of the code under test
     pub fn read(&self, path: &Path) -> Vec<u8> {
         std::fs::read(path).unwrap()
+    }
+
+    /// All bytes of the file of `segment`, which has not got its name.
+    pub fn read_unnamed(&self, segment: &Segment) -> Vec<u8> {
+        self.read(&self.directory().join(new_file_name(segment.id())))
     }
 
     /// Puts `bytes` in the place of a file's, or a new file's, content.
@@ -181,6 +201,7 @@ impl File for TestFile {
         self.real.read_exact_at(buffer, offset)
     }
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.controls.writes.fetch_add(1, Ordering::Relaxed);
         let room = self
             .controls
             .full_at

@@ -17,6 +17,7 @@ use crate::memory::budget::MemoryBudget;
 use crate::vfs::{Access, File, Vfs};
 
 mod chain;
+mod gathered;
 mod output;
 mod space;
 
@@ -60,7 +61,7 @@ impl SegmentWriter {
         growth: Growth,
         read_mode: ReadMode,
     ) -> Result<(Self, Arc<Segment>)> {
-        let created = Self::create_unnamed(vfs, directory, header, size, growth, read_mode)?;
+        let mut created = Self::create_unnamed(vfs, directory, header, size, growth, read_mode)?;
         sabotage!(RenamedBeforeSync, {
             let new_path = directory.join(segment_name::new_file_name(header.segment_id));
             let path = directory.join(segment_name::file_name(header.segment_id));
@@ -68,8 +69,9 @@ impl SegmentWriter {
             return Ok(created);
         });
         let named = created
-            .1
-            .sync()
+            .0
+            .write_out()
+            .and_then(|()| created.1.sync())
             .and_then(|()| give_name(vfs, directory, header.segment_id));
         if let Err(error) = named {
             // The first failure is the one to report.
@@ -122,37 +124,31 @@ impl SegmentWriter {
         let space =
             Space::begin(&*file, size, growth).map_err(|error| failed("allocate", error))?;
         let header_bytes = header.encode();
-        let end = HEADER_LEN as u64;
-        let (output, content) = match space {
+        let (mut output, content) = match space {
             Some(space) if read_mode == ReadMode::Mapped => {
                 let capacity = mapping_len(path, size)?;
                 let (mapping, mut writer) = file
                     .map_append(0, capacity)
                     .map_err(|error| failed("map", error))?;
                 writer.set_limit(space.allocated as usize);
-                let written = match growth {
-                    Growth::Unknown => writer.write(0, &[&header_bytes]),
-                    Growth::Quick => {
-                        mapping.prefer_large_pages();
-                        mapping.make_readable(space.allocated as usize);
-                        // What is written through the mapping has its whole page written by the sync.
-                        let written = file.write_all_at(&header_bytes, 0);
-                        // The system's cache has them now, and will for a while, until records come.
-                        mapping.leave_pages();
-                        written
-                    }
-                };
-                written.map_err(|error| failed("write", error))?;
-                writer.publish(HEADER_LEN);
                 (Output::mapped(writer, space), Content::Mapped(mapping))
             }
-            space => {
-                file.write_all_at(&header_bytes, 0)
-                    .map_err(|error| failed("write", error))?;
-                let content = Content::File(AtomicU64::new(end));
-                (Output::of_file(space), content)
-            }
+            space => (Output::of_file(space), Content::File(AtomicU64::new(0))),
         };
+        let written = match (growth, &content) {
+            (Growth::Quick, Content::Mapped(mapping)) => {
+                mapping.prefer_large_pages();
+                mapping.make_readable(output.mapped_space().unwrap_or(0) as usize);
+                // What is written through the mapping has its whole page written by the sync.
+                let written = file.write_all_at(&header_bytes, 0);
+                // The system's cache has them now, and will for a while, until records come.
+                mapping.leave_pages();
+                written
+            }
+            (Growth::Whole, _) => output.gather(&header_bytes),
+            _ => output.write(&*file, 0, &[&header_bytes]),
+        };
+        written.map_err(|error| failed("write", error))?;
         let segment = Segment::with_content(
             path.into(),
             header.clone(),
@@ -161,22 +157,23 @@ impl SegmentWriter {
             content,
             false,
         );
-        let writer = Self {
+        let mut writer = Self {
             segment: segment.clone(),
             output,
             assembly: Vec::new(),
-            end,
+            end: 0,
             size,
             totals: Totals::default(),
             expired_until_ms: header.expired_until_ms,
             failed: false,
             budget: Arc::default(),
         };
+        writer.publish_up_to(HEADER_LEN as u64);
         Ok((writer, segment))
     }
 
     /// The same writer, but one that writes by calls, even where readers read through a mapping: for segments that are
-    /// synced after few records, and for those that nobody reads yet. A page dirtied through a mapping is written back with all of its folio,
+    /// synced after few records. A page dirtied through a mapping is written back with all of its folio,
     /// which may be 128 KiB, and for every sync it has to be protected, for which each processor that runs a thread of this process is
     /// interrupted, and faulted in once more; a call dirties the blocks it writes.
     pub fn writing_by_calls(mut self) -> Self {
@@ -184,8 +181,10 @@ impl SegmentWriter {
         self
     }
 
-    /// The same writer, but one that takes the memory for [sealing](Self::seal) from `budget`.
-    pub fn within(self, budget: Arc<MemoryBudget>) -> Self {
+    /// The same writer, but one that takes the memory for [sealing](Self::seal) from `budget`, and that for writing a segment
+    /// [as a whole](Growth::Whole).
+    pub fn within(mut self, budget: Arc<MemoryBudget>) -> Self {
+        self.output.gather_within(&budget);
         Self { budget, ..self }
     }
 
@@ -237,7 +236,8 @@ impl SegmentWriter {
         len <= self.size.saturating_sub(full)
     }
 
-    /// Appends a record and lets readers see it; returns its offset. A fresh segment takes consecutive sequence
+    /// Appends a record and lets readers see it, if the segment is not one to be written [as a whole](Growth::Whole); returns its
+    /// offset. A fresh segment takes consecutive sequence
     /// numbers from its base sequence on, the output of compaction increasing ones.
     ///
     /// Errors that leave everything as it was, so that the record was not written and others can be: `TooLarge` and
@@ -257,8 +257,9 @@ impl SegmentWriter {
     #[inline(always)]
     fn publish_up_to(&mut self, end: u64) {
         self.end = end;
-        if !self.output.publish(end) {
-            self.segment.publish(end);
+        let written = self.output.written(end);
+        if !self.output.publish(written) {
+            self.segment.publish(written);
         }
     }
 
@@ -362,9 +363,25 @@ impl SegmentWriter {
         Error::io("write", self.segment.path(), error)
     }
 
-    // Takes away what was written behind the last record, where that is possible: a file with reserved space keeps it.
+    // Takes away what was written behind the last record, where that is possible: a file with reserved space keeps it, and
+    // of what was gathered the records before may be missing.
     fn cut_back(&self) -> bool {
-        !self.output.reserves_space() && self.segment.file().set_len(self.end).is_ok()
+        !self.output.reserves_space()
+            && !self.output.gathers()
+            && self.segment.file().set_len(self.end).is_ok()
+    }
+
+    /// Writes what has been gathered of a segment that is written [as a whole](Growth::Whole), and lets readers see it. What comes
+    /// behind it is written record by record. After an error [`Self::failed`] is true.
+    pub fn write_out(&mut self) -> Result<()> {
+        self.check_not_failed()?;
+        let written = self.output.write_out(self.segment.file());
+        written.map_err(|error| {
+            self.failed = true;
+            Error::io("write", self.segment.path(), &error)
+        })?;
+        self.publish_up_to(self.end);
+        Ok(())
     }
 
     /// Lets the footer say that pairs with an expiry up to this moment, in milliseconds since 1970-01-01 UTC, have expired for
@@ -374,9 +391,10 @@ impl SegmentWriter {
     }
 
     /// Writes hints, if they are worth it, and the footer, which says that the store has `keys` keys, and cuts the file behind
-    /// it. The caller has synced the segment since the last record, syncs
+    /// it. The caller has [written all of the segment](Self::write_out) and synced it since the last record, syncs
     /// it again now, and then has [`Segment::reopen_sealed`]. After an error the file is in an unknown state.
     pub fn seal(self, keys: u64) -> Result<Footer> {
+        debug_assert!(!self.output.gathers(), "sealed before it was written");
         let hints = hints::collect(&self.segment, &self.totals, self.end, &self.budget);
         // Without hints, whatever keeps them from being made, the next open reads the records.
         let hints_end = match hints {

@@ -1,8 +1,11 @@
 //! How records get into a segment's file: through a mapping or by calls.
 
 use std::io;
+use std::sync::Arc;
 
+use super::gathered::Gathered;
 use super::space::Space;
+use crate::memory::budget::MemoryBudget;
 use crate::vfs::{File, MappingWriter};
 
 // Up to this many bytes are assembled before they are written. A call is dear, a copy is cheap; but a mapping takes the parts of a
@@ -22,6 +25,8 @@ pub(super) struct Output {
     mapping: Option<MappingWriter>,
     /// Whether bytes are written by calls.
     by_calls: bool,
+    /// Set where bytes are gathered before they are written by calls.
+    gathered: Option<Gathered>,
 }
 
 impl Output {
@@ -31,6 +36,7 @@ impl Output {
             space: Some(space),
             mapping: Some(mapping),
             by_calls: false,
+            gathered: None,
         }
     }
 
@@ -40,6 +46,44 @@ impl Output {
             space,
             mapping: None,
             by_calls: true,
+            gathered: None,
+        }
+    }
+
+    /// Gathers bytes from now on, beginning with the file's first ones, the `header`.
+    pub fn gather(&mut self, header: &[u8]) -> io::Result<()> {
+        self.by_calls = true;
+        let gathered = Gathered::beginning_with(header);
+        self.gathered = Some(gathered.map_err(|_| io::ErrorKind::OutOfMemory)?);
+        Ok(())
+    }
+
+    /// Gathers more at a time if `budget` has plenty of memory, and if it gathers at all.
+    pub fn gather_within(&mut self, budget: &Arc<MemoryBudget>) {
+        if let Some(gathered) = &mut self.gathered {
+            gathered.enlarge(budget);
+        }
+    }
+
+    /// Whether records may still be lost that were taken.
+    pub fn gathers(&self) -> bool {
+        self.gathered.is_some()
+    }
+
+    /// Up to where the file has been written, of the bytes up to `end` that were taken.
+    #[inline(always)]
+    pub fn written(&self, end: u64) -> u64 {
+        match &self.gathered {
+            Some(gathered) => gathered.written(),
+            None => end,
+        }
+    }
+
+    /// Writes what was gathered, and gathers no more.
+    pub fn write_out(&mut self, file: &dyn File) -> io::Result<()> {
+        match self.gathered.take() {
+            Some(mut gathered) => gathered.write_out(file),
+            None => Ok(()),
         }
     }
 
@@ -114,8 +158,9 @@ impl Output {
     /// Writes `parts` back to back from `offset` on. Nobody sees them before they are published.
     #[inline]
     pub fn write(&mut self, file: &dyn File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
-        match &mut self.mapping {
-            Some(mapping) if !self.by_calls => mapping.write(offset as usize, parts),
+        match (&mut self.mapping, &mut self.gathered) {
+            (Some(mapping), _) if !self.by_calls => mapping.write(offset as usize, parts),
+            (_, Some(gathered)) => gathered.take(file, parts),
             _ => write_parts(file, offset, parts),
         }
     }

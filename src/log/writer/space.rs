@@ -16,6 +16,9 @@ pub enum Growth {
     Unknown,
     /// So fast that its beginning is worth large pages; see [`crate::vfs::Mapping::prefer_large_pages`].
     Quick,
+    /// Nobody reads it before it has been written as a whole, see [`super::SegmentWriter::write_out`]: its records are gathered and
+    /// written by calls. Pages that were written through a mapping interrupt every other thread when they are synced.
+    Whole,
 }
 
 /// Space that the file system has reserved for the file, and how much more to ask for next time.
@@ -28,7 +31,7 @@ impl Space {
     /// Of a new file, to grow to `size` bytes; `None` where the file system reserves nothing.
     pub fn begin(file: &dyn File, size: u64, growth: Growth) -> io::Result<Option<Self>> {
         let step = match growth {
-            Growth::Unknown => FIRST_STEP,
+            Growth::Unknown | Growth::Whole => FIRST_STEP,
             Growth::Quick => LARGE_PAGE,
         };
         let first = step.min(size);

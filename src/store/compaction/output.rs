@@ -71,13 +71,11 @@ impl Output {
         let size = exact_size(content + grown + (manifest_len as u64).next_multiple_of(ALIGNMENT));
         let read_mode = place.options.read_mode;
         let (vfs, directory) = (&*place.vfs, &place.directory);
-        let growth = Growth::Unknown;
+        let growth = Growth::Whole;
         let (writer, segment) =
             SegmentWriter::create_unnamed(vfs, directory, &header, size, growth, read_mode)?;
         let budget = work.contents.segments.budget();
-        // Nobody reads it before it is complete, and pages that were written through a mapping interrupt every other thread when they are
-        // synced.
-        let mut writer = writer.writing_by_calls().within(budget.clone());
+        let mut writer = writer.within(budget.clone());
         writer.append_manifest(&manifest)?;
         let list = has_image.then(|| {
             let name = |header: &SegmentHeader| SegmentName {

@@ -30,7 +30,7 @@ pub fn take_over(
     images: &mut Paused<'_>,
 ) -> Step<u64> {
     let Output {
-        writer,
+        mut writer,
         segment,
         moves,
         expired,
@@ -45,6 +45,7 @@ pub fn take_over(
     let id = segment.id();
     sabotage!(ReplacedDeletedEarly, remove_files(work, plan));
     supersede_durably(log)?;
+    writer.write_out()?;
     segment.sync()?;
     let footer = writer.seal(index.len())?;
     segment.sync()?;
