@@ -14,6 +14,12 @@ impl<H: KeyHash> Index<H> {
         self.table(guard, hash).prefetch_home(hash);
     }
 
+    /// Brings both buckets near that a search for `hash` may read.
+    #[inline]
+    pub fn prefetch_search(&self, guard: &Guard, hash: u64) {
+        self.table(guard, hash).prefetch_buckets(hash);
+    }
+
     /// The location that [`Index::find`] of `hash` will probably offer first. Only a hint: it may be missing, or wrong
     /// while a writer is at work. Where it is missing, the bucket near that comes next is brought near.
     #[inline]

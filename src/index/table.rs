@@ -333,6 +333,14 @@ impl Table {
         self.prefetch_references(home);
     }
 
+    /// Brings near all that a lookup of `hash` may touch, and nothing else.
+    #[inline]
+    pub(super) fn prefetch_buckets(&self, hash: u64) {
+        let (home, tag) = self.home(hash);
+        prefetch(self.line(home));
+        prefetch(self.line(self.other(home, lane(tag))));
+    }
+
     /// Brings near what a lookup of `hash` touches first, and nothing else.
     #[inline]
     pub(super) fn prefetch_home(&self, hash: u64) {

@@ -13,8 +13,9 @@ use crate::log::{Event, Scanner};
 use crate::memory::epoch;
 use crate::store::live_segment::LiveSegment;
 
-/// So many records are read before the first is given away: what the index has to say of all of them comes from memory meanwhile.
-const LOOKED_AT_TOGETHER: usize = 16;
+/// So many records at least are read before one is given away, and as many at a time: what the index has to say of them comes from
+/// memory meanwhile.
+const READ_AHEAD: usize = 16;
 
 /// A put or tombstone, whose checksum was right.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ pub struct Merge<'v> {
     scanners: Vec<Scanner<'v>>,
     /// Of each segment that has not come to its end the next record.
     next: BinaryHeap<Reverse<Next>>,
-    /// What comes before these.
+    /// What comes before these: [`READ_AHEAD`] records at least, unless there are no more.
     read: VecDeque<Found>,
 }
 
@@ -81,7 +82,7 @@ impl<'v> Merge<'v> {
             victims,
             scanners: Vec::new(),
             next: BinaryHeap::new(),
-            read: VecDeque::with_capacity(LOOKED_AT_TOGETHER),
+            read: VecDeque::with_capacity(2 * READ_AHEAD),
         };
         for victim in victims {
             let scanner = Scanner::until(&victim.segment, victim.content_end())?;
@@ -96,22 +97,23 @@ impl<'v> Merge<'v> {
     /// The record that comes next. Damage to any of the segments ends the merge: what is lost cannot be moved, and its
     /// segment has to stay.
     pub fn next(&mut self) -> Step<Option<Found>> {
-        if self.read.is_empty() {
+        if self.read.len() <= READ_AHEAD {
             self.read_ahead()?;
         }
         Ok(self.read.pop_front())
     }
 
     fn read_ahead(&mut self) -> Step<()> {
-        while self.read.len() < LOOKED_AT_TOGETHER
+        let before = self.read.len();
+        while self.read.len() < before + READ_AHEAD
             && let Some(Reverse(Next(found))) = self.next.pop()
         {
             self.read.push_back(found);
             self.advance(found.victim)?;
         }
         let guard = epoch::pin();
-        for found in &self.read {
-            self.index.prefetch(&guard, found.hash);
+        for found in self.read.range(before..) {
+            self.index.prefetch_search(&guard, found.hash);
         }
         Ok(())
     }

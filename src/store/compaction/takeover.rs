@@ -1,25 +1,26 @@
 //! Lets a complete output take the place of the segments that it was made of.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::choice::Plan;
 use super::output::Output;
 use super::{Step, Work};
 use crate::error::Result;
-use crate::index::ShardSnapshot;
+use crate::index::{Location, ShardSnapshot};
 use crate::log::footer::{FOOTER_LEN, Footer};
-use crate::log::record::Kind;
+use crate::log::record::{Head, Kind};
 use crate::log::segment_header::HEADER_LEN;
+use crate::log::segment_name;
 use crate::log::writer::give_name;
-use crate::log::{Segment, segment_name};
 use crate::memory::epoch;
 use crate::store::commit_log::{CommitLog, Scope, is_shortage};
 use crate::store::contents::Contents;
 use crate::store::image::{MoveListWriter, Paused};
 use crate::store::live_segment::{LiveSegment, Sealed};
 
-/// After so many records memory that moving them has freed may be given back.
-const PINNED: usize = 64;
+/// So many entries are moved while what as many more touch in the index comes from memory.
+const MOVED_TOGETHER: usize = 16;
 
 /// Completes `output`, gives it its name and lets it take the place of the victims of `plan`; answers its length. Up to the
 /// name nothing is changed but the output's own file, and the list of moves. No image is written meanwhile.
@@ -97,6 +98,14 @@ fn supersede_durably(log: &CommitLog) -> Result<()> {
     log.sync(Scope::Everything)
 }
 
+/// A put that has been copied.
+struct Moved {
+    from: Location,
+    hash: u64,
+    offset: u64,
+    head: Head,
+}
+
 /// Lets the index refer to the records in `live` instead of those that they were copied from, unless they have been
 /// superseded since.
 fn move_entries(
@@ -107,42 +116,51 @@ fn move_entries(
     mut moves: impl Iterator<Item = (usize, u64)>,
 ) -> Result<()> {
     let index = &work.contents.index;
-    let segment: &Segment = &live.segment;
     let mut scratch = Vec::new();
-    let mut guard = epoch::pin();
     let mut offset = HEADER_LEN as u64;
-    let mut count = 0;
-    while offset < footer.records_end() {
-        let head = segment.head_at(offset)?;
-        match head.kind {
-            Kind::Put => {
-                let key = segment.key_at(offset, &mut scratch)?;
-                let hash = index.hash(key);
-                let from = match moves.next() {
-                    Some((victim, from)) => plan.victims[victim].location(from)?,
-                    None => break,
-                };
-                let to = live.location(offset)?;
-                match index.occupied_at(&guard, hash, from, key.len()) {
-                    Some(entry) => {
-                        entry.replace(to);
-                        // Whoever brings keys into memory does not come to this segment. Where that fails the key is
-                        // read from the disk.
-                        let _ = index.supply_key(&guard, hash, key, to);
-                    }
-                    None => live.usage.bury(Some(&head)),
+    let (mut near, mut coming): (Vec<Moved>, Vec<Moved>) = Default::default();
+    loop {
+        // A new guard each time, so that memory that moving has freed may be given back.
+        let guard = epoch::pin();
+        while coming.len() < MOVED_TOGETHER && offset < footer.records_end() {
+            let (head, key) = live.segment.head_and_key_at(offset, &mut scratch)?;
+            match head.kind {
+                Kind::Put => {
+                    let Some((victim, from)) = moves.next() else {
+                        break;
+                    };
+                    let put = Moved {
+                        from: plan.victims[victim].location(from)?,
+                        hash: index.hash(key),
+                        offset,
+                        head,
+                    };
+                    index.prefetch_search(&guard, put.hash);
+                    coming.push(put);
                 }
+                Kind::Tombstone => live.usage.bury(Some(&head)),
+                Kind::Mark | Kind::Footer | Kind::Hints | Kind::Manifest => {}
             }
-            Kind::Tombstone => live.usage.bury(Some(&head)),
-            Kind::Mark | Kind::Footer | Kind::Hints | Kind::Manifest => {}
+            offset += head.total_len;
         }
-        offset += head.total_len;
-        count += 1;
-        if count % PINNED == 0 {
-            guard.repin();
+        for put in near.drain(..) {
+            let to = live.location(put.offset)?;
+            match index.occupied_at(&guard, put.hash, put.from, put.head.key_len) {
+                Some(entry) => {
+                    entry.replace(to);
+                    // Whoever brings keys into memory does not come to this segment. Where that fails the key is
+                    // read from the disk.
+                    let key = live.segment.key_at(put.offset, &mut scratch)?;
+                    let _ = index.supply_key(&guard, put.hash, key, to);
+                }
+                None => live.usage.bury(Some(&put.head)),
+            }
         }
+        if coming.is_empty() {
+            return Ok(());
+        }
+        mem::swap(&mut near, &mut coming);
     }
-    Ok(())
 }
 
 /// Takes the puts at these places, which have expired, out of the index, unless they have been superseded since.
