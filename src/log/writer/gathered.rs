@@ -48,11 +48,7 @@ impl Gathered {
             return;
         }
         let mut bytes = Scratch::within(budget.clone());
-        // Whoever cannot have it goes on with less.
-        let moved = bytes
-            .reserve(LARGE_PAGE as usize, WHAT)
-            .and_then(|()| bytes.append(&self.bytes, WHAT));
-        if moved.is_ok() {
+        if bytes.append(&self.bytes, WHAT).is_ok() {
             self.bytes = bytes;
             self.stretch = LARGE_PAGE;
         }
@@ -72,9 +68,12 @@ impl Gathered {
                 let end = self.offset + self.bytes.len() as u64;
                 let room = (self.stretch - end % self.stretch) as usize;
                 let (now, later) = rest.split_at(rest.len().min(room));
-                self.bytes
-                    .append(now, WHAT)
-                    .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+                if self.bytes.append(now, WHAT).is_err() {
+                    // What finds no memory is not kept.
+                    self.write_out(file)?;
+                    file.write_all_at(now, self.offset)?;
+                    self.offset += now.len() as u64;
+                }
                 if now.len() == room {
                     self.write_out(file)?;
                 }

@@ -44,9 +44,10 @@ pub fn take_over(
     } = &work.contents;
     let place = log.place();
     let id = segment.id();
+    // First, as it gives memory back, and what follows may take long.
+    writer.write_out()?;
     sabotage!(ReplacedDeletedEarly, remove_files(work, plan));
     supersede_durably(log)?;
-    writer.write_out()?;
     segment.sync()?;
     let footer = writer.seal(index.len())?;
     segment.sync()?;

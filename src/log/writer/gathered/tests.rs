@@ -34,11 +34,12 @@ fn budgets() -> [(Arc<MemoryBudget>, u64); 2] {
 /// Appends some 5 MiB of records, of which one is longer than two stretches.
 fn append_all(writer: &mut SegmentWriter, mut appended: impl FnMut(&mut SegmentWriter)) {
     let mut random = Random::new(5);
+    let first = writer.totals().last_sequence.max(99) + 1;
     let mut append = |fields: Fields<'_>| {
         writer.append(&fields).unwrap();
         appended(writer);
     };
-    for sequence in 100..3000 {
+    for sequence in first..3000 {
         let key = random.bytes(20);
         let value_len = match sequence {
             500 => LARGE_PAGE / 2 * 5,
@@ -92,18 +93,37 @@ fn it_is_written_in_whole_stretches_and_readers_see_what_is_written() {
 }
 
 #[test]
-fn its_memory_is_of_the_budget_and_goes_back_when_it_is_written() {
+fn its_memory_grows_with_what_it_holds_and_goes_back_when_that_is_written() {
     for (budget, stretch) in budgets() {
         let way = whole_ways().next().unwrap();
         let disk = TestDisk::new(way);
         let (writer, _) = disk.create_unnamed(&header(), SIZE, way).unwrap();
         let mut writer = writer.within(budget.clone());
         writer.append(&put(100, b"key", b"value")).unwrap();
-        let lent = if stretch == LARGE_PAGE { stretch } else { 0 };
-        assert_eq!(budget.used(), lent);
+        let is_large = stretch == LARGE_PAGE;
+        assert_eq!(budget.used(), if is_large { SMALL_STRETCH } else { 0 });
+        append_all(&mut writer, |_| {});
+        assert_eq!(budget.used(), if is_large { LARGE_PAGE } else { 0 });
         writer.write_out().unwrap();
         assert_eq!((budget.used(), budget.refusals()), (0, 0));
     }
+}
+
+#[test]
+fn where_memory_has_become_scarce_it_is_the_same_file() {
+    let way = whole_ways().next().unwrap();
+    let files = [0, 8 << 20].map(|taken| {
+        let disk = TestDisk::new(way);
+        let budget = Arc::new(MemoryBudget::new(9 << 20));
+        let (writer, segment) = disk.create_unnamed(&header(), SIZE, way).unwrap();
+        let mut writer = writer.within(budget.clone());
+        budget.take(taken).unwrap();
+        append_all(&mut writer, |_| {});
+        writer.write_out().unwrap();
+        assert_eq!(budget.refusals() > 0, taken > 0);
+        disk.read_unnamed(&segment)
+    });
+    assert!(files[0] == files[1]);
 }
 
 #[test]
