@@ -7,7 +7,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::fork;
 use super::guard;
-use super::handle::HandleTable;
+use super::handle::{HandleTable, closed};
 use super::status::{code_of, freyja_status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::epoch;
@@ -58,6 +58,7 @@ impl<T: Send + 'static, const KIND: usize> ExclusiveTable<T, KIND> {
     }
 
     /// Runs a call that changes the thing or asks it something.
+    #[inline(always)]
     pub fn changing(
         &self,
         handle: usize,
@@ -70,14 +71,17 @@ impl<T: Send + 'static, const KIND: usize> ExclusiveTable<T, KIND> {
             call(&mut *self.lock(exclusive)?)
         });
         outcome.map_or_else(
-            |error| {
-                if error.kind() == ErrorKind::Panic {
-                    self.mark(handle);
-                }
-                code_of(&error)
-            },
+            |error| self.failed(handle, &error),
             |status| status as c_int,
         )
+    }
+
+    #[cold]
+    fn failed(&self, handle: usize, error: &Error) -> c_int {
+        if error.kind() == ErrorKind::Panic {
+            self.mark(handle);
+        }
+        code_of(error)
     }
 
     /// Calls `read` with the thing, which no other thread can use meanwhile. It may take long.
@@ -87,10 +91,10 @@ impl<T: Send + 'static, const KIND: usize> ExclusiveTable<T, KIND> {
         read(&*self.lock(&exclusive)?)
     }
 
+    #[inline(always)]
     fn lock<'e>(&self, exclusive: &'e Exclusive<T>) -> Result<MappedMutexGuard<'e, T>> {
         let locked = exclusive.thing.try_lock().ok_or_else(|| self.in_use())?;
-        MutexGuard::try_map(locked, Option::as_mut)
-            .map_err(|_| Error::new(ErrorKind::Closed, "the handle has been closed"))
+        MutexGuard::try_map(locked, Option::as_mut).map_err(|_| closed())
     }
 
     fn mark(&self, handle: usize) {
@@ -99,31 +103,44 @@ impl<T: Send + 'static, const KIND: usize> ExclusiveTable<T, KIND> {
         }
     }
 
+    #[inline(always)]
     fn checked(&self, handle: usize) -> Result<usize> {
-        if handle == 0 {
-            let message = format!("the {} is NULL", self.name);
-            return Err(Error::new(ErrorKind::Invalid, message));
+        match handle {
+            0 => Err(self.null()),
+            handle => Ok(handle),
         }
-        Ok(handle)
     }
 
+    #[inline(always)]
     fn check_usable(&self, exclusive: &Exclusive<T>) -> Result<()> {
         self.check_process(exclusive)?;
-        if exclusive.panicked.load(Ordering::Relaxed) {
-            let message = format!(
-                "a defect stopped this {}: free it and make another",
-                self.name
-            );
-            return Err(Error::new(ErrorKind::Failed, message));
+        match exclusive.panicked.load(Ordering::Relaxed) {
+            true => Err(self.defective()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
+    #[inline(always)]
     fn check_process(&self, exclusive: &Exclusive<T>) -> Result<()> {
         fork::check(
             exclusive.forks,
             "what the handle stands for was made by a parent of this process",
         )
+    }
+
+    #[cold]
+    fn null(&self) -> Error {
+        let message = format!("the {} is NULL", self.name);
+        Error::new(ErrorKind::Invalid, message)
+    }
+
+    #[cold]
+    fn defective(&self) -> Error {
+        let message = format!(
+            "a defect stopped this {}: free it and make another",
+            self.name
+        );
+        Error::new(ErrorKind::Failed, message)
     }
 
     #[cold]

@@ -22,6 +22,7 @@ pub fn free(batch: *mut freyja_batch) -> Result<()> {
 }
 
 /// Runs a call that changes the batch or asks it something.
+#[inline(always)]
 pub fn changing(
     batch: *mut freyja_batch,
     call: impl FnOnce(&mut Batch) -> Result<freyja_status>,

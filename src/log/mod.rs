@@ -21,7 +21,7 @@ pub(crate) mod test_files;
 #[cfg(test)]
 pub(crate) mod test_image;
 #[cfg(test)]
-mod test_random;
+pub(crate) mod test_random;
 pub mod varint;
 pub mod writer;
 

@@ -73,12 +73,14 @@ impl Batch {
     /// Fails with [`ErrorKind::TooLarge`] for a key above [`MAX_KEY_LEN`](crate::log::record::MAX_KEY_LEN) or a value above
     /// [`MAX_VALUE_LEN`] bytes, and if the batch would exceed its limit; with [`ErrorKind::Memory`]. The batch is
     /// then as it was.
+    #[inline(always)]
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.put_expiring(key, value, 0)
     }
 
     /// Adds a put as [`Batch::put`] does, of a pair that expires at the moment `expires_at_ms`, in milliseconds since
     /// 1970-01-01 UTC; 0 stands for never. See [`Store::put_expiring`](super::Store::put_expiring).
+    #[inline(always)]
     pub fn put_expiring(&mut self, key: &[u8], value: &[u8], expires_at_ms: u64) -> Result<()> {
         self.packing.add(&Operation {
             key,

@@ -47,7 +47,7 @@ pub struct End {
 
 impl End {
     /// How many bytes count with one operation more; [`ErrorKind::TooLarge`] if they are more than `limit_bytes`.
-    #[inline]
+    #[inline(always)]
     pub fn counted_with(&self, operation: &Operation<'_>, limit_bytes: u64) -> Result<u64> {
         let counted_bytes = self.counted_bytes + operation.counted_bytes();
         match counted_bytes <= limit_bytes {
@@ -57,7 +57,7 @@ impl End {
     }
 
     /// Counts one operation more, with which `counted_bytes` count.
-    #[inline]
+    #[inline(always)]
     pub fn count(&mut self, operation: &Operation<'_>, counted_bytes: u64) {
         self.count += 1;
         self.puts += u32::from(operation.value.is_some());
@@ -83,7 +83,7 @@ impl Packing {
     }
 
     /// Adds an operation, or fails as [`PackedOperations::parse`] does, or with [`ErrorKind::Memory`], and is as it was.
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, operation: &Operation<'_>) -> Result<()> {
         let (key, value) = (operation.key, operation.value.unwrap_or_default());
         check_lengths(key, value)?;
@@ -126,7 +126,7 @@ impl Packing {
 }
 
 /// The head of an operation in the lowest bytes of a number, and how many they are.
-#[inline]
+#[inline(always)]
 fn encode_head(operation: &Operation<'_>) -> (u128, usize) {
     let key_len = operation.key.len();
     match (operation.value, operation.expires_at_ms) {

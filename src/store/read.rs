@@ -195,15 +195,16 @@ fn is_trusted_of(view: RecordView<'_>, key: &[u8]) -> Result<bool> {
 }
 
 /// Refuses a key that no record can hold.
+#[inline(always)]
 pub(super) fn check_key(key: &[u8]) -> Result<()> {
-    if key.len() > MAX_KEY_LEN {
-        return Err(Error::new(
-            ErrorKind::TooLarge,
-            format!(
-                "the key has {} bytes; the limit is {MAX_KEY_LEN}",
-                key.len()
-            ),
-        ));
+    match key.len() <= MAX_KEY_LEN {
+        true => Ok(()),
+        false => Err(key_too_large(key.len())),
     }
-    Ok(())
+}
+
+#[cold]
+fn key_too_large(length: usize) -> Error {
+    let message = format!("the key has {length} bytes; the limit is {MAX_KEY_LEN}");
+    Error::new(ErrorKind::TooLarge, message)
 }

@@ -245,18 +245,19 @@ fn record<'a>(kind: Kind, key: &'a [u8], value: &'a [u8]) -> Fields<'a> {
 }
 
 /// Refuses a key or value that no record can hold.
+#[inline(always)]
 pub(super) fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
     check_key(key)?;
-    if value.len() > MAX_VALUE_LEN {
-        return Err(Error::new(
-            ErrorKind::TooLarge,
-            format!(
-                "the value has {} bytes; the limit is {MAX_VALUE_LEN}",
-                value.len()
-            ),
-        ));
+    match value.len() <= MAX_VALUE_LEN {
+        true => Ok(()),
+        false => Err(value_too_large(value.len())),
     }
-    Ok(())
+}
+
+#[cold]
+fn value_too_large(length: usize) -> Error {
+    let message = format!("the value has {length} bytes; the limit is {MAX_VALUE_LEN}");
+    Error::new(ErrorKind::TooLarge, message)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Writing batches.
 
+mod changes;
+
 use std::cell::Cell;
 
 use super::batch::Batch;
@@ -8,15 +10,14 @@ use super::counters::Operation;
 use super::packed::PackedOperations;
 use super::{Shared, Store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Change, Index, Location};
+use crate::index::Location;
 use crate::memory::epoch;
-use crate::memory::kept::{self, Place};
+use crate::memory::kept;
+use changes::{Changes, reserved_vec};
 
 thread_local! {
     static LOCATIONS: Cell<Vec<Location>> = const { Cell::new(Vec::new()) };
     static REPLACED: Cell<Vec<Replaced>> = const { Cell::new(Vec::new()) };
-    static CHANGES: Cell<Vec<Change<'static>>> = const { Cell::new(Vec::new()) };
-    static SUPERSEDED: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
 
 /// Where a record lies that is replaced, and how many bytes it takes on disk, where that was seen.
@@ -47,16 +48,16 @@ impl Store {
         if batch.is_empty() {
             return Ok(());
         }
-        let plan = Plan::new(&shared.contents(&epoch::pin()).index, batch)?;
+        let changes = Changes::new(&shared.contents(&epoch::pin()).index, batch)?;
         let mut locations = reserved_vec(&LOCATIONS, batch.len())?;
-        let mut replaced = reserved_vec(&REPLACED, plan.changes.len())?;
+        let mut replaced = reserved_vec(&REPLACED, changes.last.len())?;
         let mut removed = 0;
         let appended = {
             let guard = epoch::pin();
             let Contents {
                 index, segments, ..
             } = shared.contents(&guard);
-            for change in &plan.changes {
+            for change in &changes.last {
                 index.make_present(&guard, change.hash)?;
             }
             // All that can fail comes before the log is written, so that nothing can be durable and unknown.
@@ -64,7 +65,7 @@ impl Store {
             let (mut reserved, appended) = loop {
                 let bits = log.location_bits();
                 let reserved = index
-                    .reserve(&guard, &plan.changes, bits, prefetch)
+                    .reserve(&guard, &changes.last, bits, prefetch)
                     .inspect_err(|error| shared.note_damage(error))?;
                 match log.append_batch(batch, bits, &mut locations)? {
                     Some(appended) => break (reserved, appended),
@@ -84,8 +85,8 @@ impl Store {
             });
             drop(reserved);
             // Tombstones are garbage themselves as soon as nothing older can come back.
-            let tombstones = plan.changes.iter().filter(|change| !change.inserts);
-            let superseded = plan.superseded.iter().copied();
+            let tombstones = changes.last.iter().filter(|change| !change.inserts);
+            let superseded = changes.superseded.iter().copied();
             let dead = superseded.chain(tombstones.map(|change| change.number));
             for number in dead {
                 segments.bury(locations[number as usize], &guard);
@@ -97,7 +98,7 @@ impl Store {
         };
         kept::keep(&LOCATIONS, locations);
         kept::keep(&REPLACED, replaced);
-        plan.keep();
+        changes.keep();
         if batch.has_expiring() {
             shared.compactor.note_expiring();
         }
@@ -114,61 +115,4 @@ impl Shared {
             self.failure.record(error);
         }
     }
-}
-
-/// What a batch comes to.
-struct Plan<'b> {
-    /// The last operation on each key, in the order of the hashes.
-    changes: Vec<Change<'b>>,
-    /// Numbers of the other operations.
-    superseded: Vec<u32>,
-}
-
-impl<'b> Plan<'b> {
-    fn new(index: &Index, batch: PackedOperations<'b>) -> Result<Self> {
-        let mut changes: Vec<Change<'b>> = reserved_vec(&CHANGES, batch.len())?;
-        changes.extend((0..).zip(batch.iter()).map(|(number, operation)| Change {
-            hash: index.hash(operation.key),
-            key: operation.key,
-            number,
-            inserts: operation.value.is_some(),
-        }));
-        changes.sort_unstable_by(|one, other| {
-            one.hash
-                .cmp(&other.hash)
-                .then_with(|| one.key.cmp(other.key))
-                .then(one.number.cmp(&other.number))
-        });
-        let same_key =
-            |one: &Change<'_>, other: &Change<'_>| one.hash == other.hash && one.key == other.key;
-        let again = changes
-            .windows(2)
-            .filter(|pair| same_key(&pair[0], &pair[1]));
-        let mut superseded = reserved_vec(&SUPERSEDED, again.count())?;
-        // Of the operations on one key the last is kept: it takes the place of the first.
-        changes.dedup_by(|later, earlier| {
-            let same = same_key(later, earlier);
-            if same {
-                superseded.push(earlier.number);
-                *earlier = *later;
-            }
-            same
-        });
-        Ok(Self {
-            changes,
-            superseded,
-        })
-    }
-
-    fn keep(self) {
-        kept::keep(&CHANGES, self.changes);
-        kept::keep(&SUPERSEDED, self.superseded);
-    }
-}
-
-fn reserved_vec<T>(place: &'static Place<T>, length: usize) -> Result<Vec<T>> {
-    let mut vec = kept::take(place);
-    vec.try_reserve_exact(length)
-        .map_err(|_| Error::memory("writing a batch"))?;
-    Ok(vec)
 }

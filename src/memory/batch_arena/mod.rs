@@ -89,7 +89,7 @@ impl BatchArena {
     ///
     /// # Errors
     /// `Memory` if there is no more; then the arena is as it was.
-    #[inline]
+    #[inline(always)]
     pub fn append(&mut self, prefix: u128, prefix_len: usize, parts: [&[u8]; 2]) -> Result<()> {
         assert!(prefix_len <= PREFIX_BYTES);
         let [one, other] = parts;
