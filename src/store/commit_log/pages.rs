@@ -17,7 +17,7 @@ use crate::vfs::{LARGE_PAGE, Mapping};
 const AHEAD: u64 = 1 << 20;
 
 /// Large pages are worth while if so many bytes at least are written from one sync to the next, since each sync writes all of the last one.
-const LARGE_PAGE_BETWEEN_SYNCS: u64 = 16 << 20;
+const LARGE_PAGE_BETWEEN_SYNCS: u64 = 4 << 20;
 
 /// They are made ready in pieces of this length, so that nobody who maps or unmaps memory waits for long.
 const PIECE: usize = 64 << 10;

@@ -104,6 +104,7 @@ fn where_syncs_come_often_pages_are_not_large() {
         asked.into_iter().skip(16)
     };
     assert!(asked_between(1 << 20).all(|it| !it.large));
+    assert!(asked_between(5 << 20).all(|it| it.large));
     assert!(asked_between(24 << 20).all(|it| it.large));
     // Nor are there more of them than have to be: each sync writes them.
     let ahead = |it: Asked| it.pages.end.saturating_sub(it.possible.start);
