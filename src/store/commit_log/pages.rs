@@ -16,14 +16,44 @@ use crate::vfs::{LARGE_PAGE, Mapping};
 /// So many bytes behind the last record are ready at least.
 const AHEAD: u64 = 1 << 20;
 
-/// Large pages are worth while if so many bytes at least are written from one sync to the next, since each sync writes all of the last one.
-const LARGE_PAGE_BETWEEN_SYNCS: u64 = 4 << 20;
+/// Large pages are worth while if so many bytes at least are written from one sync to the next, since each sync writes all of the last
+/// one, and gets that come to it wait afterwards.
+const LARGE_PAGE_BETWEEN_SYNCS: u64 = 16 << 20;
+
+/// The same where puts come as fast as they can, which is what they help most.
+const LARGE_PAGE_AT_FULL_SPEED: u64 = 4 << 20;
 
 /// They are made ready in pieces of this length, so that nobody who maps or unmaps memory waits for long.
 const PIECE: usize = 64 << 10;
 
 /// Puts follow each other quickly if they take less time for a MiB: far less than the time between two syncs.
 const QUICK: Duration = Duration::from_millis(100);
+
+/// They come as fast as they can if they take less than this.
+const FULL_SPEED: Duration = Duration::from_millis(20);
+
+/// How quickly puts follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Speed {
+    #[default]
+    Slow,
+    Quick,
+    Full,
+}
+
+impl Speed {
+    /// Of `bytes` that took `time`.
+    fn of(bytes: u64, time: Duration) -> Self {
+        let takes_less = |a_mebibyte: Duration| {
+            time.as_nanos() << 20 <= a_mebibyte.as_nanos() * u128::from(bytes)
+        };
+        match (takes_less(FULL_SPEED), takes_less(QUICK)) {
+            (true, _) => Self::Full,
+            (false, true) => Self::Quick,
+            (false, false) => Self::Slow,
+        }
+    }
+}
 
 /// How far pages of the active segment are ready.
 #[derive(Default)]
@@ -33,7 +63,7 @@ pub struct PagesAhead {
     /// When that was last, and how many bytes had been written then.
     last_look: Option<(Duration, u64)>,
     /// What was found then.
-    puts_are_quick: bool,
+    speed: Speed,
     /// Up to here they are ready, or asked for.
     ready: u64,
     /// How many bytes had been written at the last sync of everything, if there was one, and how many since the one before.
@@ -65,7 +95,7 @@ impl PagesAhead {
 
     /// How fast the next segments will probably grow, when `written` bytes have been written.
     pub fn growth(&self, written: u64) -> Growth {
-        match self.puts_are_quick && self.syncs_are_rare(written) {
+        match self.puts_are_quick() && self.syncs_are_rare(written) {
             true => Growth::Quick,
             false => Growth::Unknown,
         }
@@ -73,13 +103,17 @@ impl PagesAhead {
 
     /// Whether so much is written between two syncs that large pages are worth while, when `written` bytes have been.
     fn syncs_are_rare(&self, written: u64) -> bool {
+        let enough = match self.speed {
+            Speed::Slow | Speed::Quick => LARGE_PAGE_BETWEEN_SYNCS,
+            Speed::Full => LARGE_PAGE_AT_FULL_SPEED,
+        };
         self.last_sync
-            .is_none_or(|(at, between)| between.max(written - at) >= LARGE_PAGE_BETWEEN_SYNCS)
+            .is_none_or(|(at, between)| between.max(written - at) >= enough)
     }
 
     /// Whether puts follow each other quickly, as far as that is known.
     pub fn puts_are_quick(&self) -> bool {
-        self.puts_are_quick
+        self.speed >= Speed::Quick
     }
 }
 
@@ -119,18 +153,17 @@ impl CommitLog {
         };
         let end = active.writer.end();
         let Some(space) = active.writer.mapped_space() else {
-            (pages.next_look, pages.puts_are_quick) = (u64::MAX, false);
+            (pages.next_look, pages.speed) = (u64::MAX, Speed::Slow);
             return false;
         };
         let now = self.place.vfs.monotonic();
         let last = pages.last_look.replace((now, *written_bytes));
-        pages.puts_are_quick = last.is_some_and(|(time, bytes)| {
-            let elapsed = now.saturating_sub(time).as_nanos() << 20;
-            elapsed <= QUICK.as_nanos() * u128::from(*written_bytes - bytes)
+        pages.speed = last.map_or(Speed::Slow, |(time, bytes)| {
+            Speed::of(*written_bytes - bytes, now.saturating_sub(time))
         });
         // Where more space has been reserved, more can be made ready.
         pages.next_look = space.min(end + AHEAD / 2);
-        if !pages.puts_are_quick {
+        if !pages.puts_are_quick() {
             return false;
         }
         let size = active.writer.size();

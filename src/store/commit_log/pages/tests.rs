@@ -99,13 +99,17 @@ fn pages_are_asked_for_up_to_the_end_of_a_large_one_once_all_of_it_has_space() {
 
 #[test]
 fn where_syncs_come_often_pages_are_not_large() {
-    let asked_between = |bytes| {
-        let asked = asked_between_syncs(SyncMode::None, 64 << 20, bytes, 4000, QUICKLY);
+    let asked_at = |pause, bytes| {
+        let asked = asked_between_syncs(SyncMode::None, 64 << 20, bytes, 4000, pause);
         asked.into_iter().skip(16)
     };
+    let asked_between = |bytes| asked_at(QUICKLY, bytes);
     assert!(asked_between(1 << 20).all(|it| !it.large));
     assert!(asked_between(5 << 20).all(|it| it.large));
     assert!(asked_between(24 << 20).all(|it| it.large));
+    let less_quickly = 4 * QUICKLY;
+    assert!(asked_at(less_quickly, 5 << 20).all(|it| !it.large));
+    assert!(asked_at(less_quickly, 24 << 20).all(|it| it.large));
     // Nor are there more of them than have to be: each sync writes them.
     let ahead = |it: Asked| it.pages.end.saturating_sub(it.possible.start);
     assert!(asked_between(1 << 20).all(|it| ahead(it) <= AHEAD));
