@@ -18,15 +18,15 @@ const SMALL_STRETCH: u64 = 64 << 10;
 /// What memory is taken for.
 const WHAT: &str = "writing a segment";
 
-/// Memory of which large stretches may take no more than one part in so many.
-const SCARCE: usize = 4;
+/// Large stretches are gathered where they take no more than one part in so many of the memory that is left.
+const PART_OF_MEMORY: usize = 4;
 
 /// What is to be written behind what has been.
 pub(super) struct Gathered {
     bytes: Scratch,
     /// Where they belong in the file.
     offset: u64,
-    /// Written are multiples of it.
+    /// What is written ends at a multiple of it, but for the last.
     stretch: u64,
 }
 
@@ -44,7 +44,7 @@ impl Gathered {
 
     /// Gathers large stretches from now on, if `budget` has plenty of memory.
     pub fn enlarge(&mut self, budget: &Arc<MemoryBudget>) {
-        if budget.available() / SCARCE < LARGE_PAGE as usize {
+        if budget.available() / PART_OF_MEMORY < LARGE_PAGE as usize {
             return;
         }
         let mut bytes = Scratch::within(budget.clone());
