@@ -184,7 +184,7 @@ impl SegmentWriter {
     /// The same writer, but one that takes the memory for [sealing](Self::seal) from `budget`, and that for writing a segment
     /// [as a whole](Growth::Whole).
     pub fn within(mut self, budget: Arc<MemoryBudget>) -> Self {
-        self.output.gather_within(&budget);
+        self.output.gather_within(&budget, self.size);
         Self { budget, ..self }
     }
 

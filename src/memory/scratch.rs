@@ -70,6 +70,21 @@ impl Scratch {
         self.length = 0;
     }
 
+    /// Takes the memory for `bytes` of `what` at once, and has the system give it, so that what was taken is what is in use.
+    ///
+    /// # Errors
+    /// `Memory`; then it is as it was.
+    pub fn fill_memory(&mut self, bytes: usize, what: &str) -> Result<()> {
+        self.reserve(bytes, what)?;
+        let Some(memory) = &mut self.memory else {
+            return Ok(());
+        };
+        memory[self.length..].fill(0);
+        let written = memory.len();
+        self.count(written);
+        Ok(())
+    }
+
     /// Makes room for `bytes` more of `what`.
     ///
     /// # Errors
@@ -148,5 +163,7 @@ mod tests {
         assert!(bytes() >= 8192);
         scratch.reserve(2 << 20, "a test").unwrap();
         assert_eq!(scratch.written, 4096);
+        scratch.fill_memory(3 << 20, "a test").unwrap();
+        assert_eq!((scratch.len(), scratch.written), (10, 4 << 20));
     }
 }

@@ -42,13 +42,14 @@ impl Gathered {
         })
     }
 
-    /// Gathers large stretches from now on, if `budget` has plenty of memory.
-    pub fn enlarge(&mut self, budget: &Arc<MemoryBudget>) {
+    /// Gathers large stretches from now on, if `budget` has plenty of memory; the file will not become longer than `size` bytes.
+    pub fn enlarge(&mut self, budget: &Arc<MemoryBudget>, size: u64) {
         if budget.available() / PART_OF_MEMORY < LARGE_PAGE as usize {
             return;
         }
         let mut bytes = Scratch::within(budget.clone());
-        if bytes.append(&self.bytes, WHAT).is_ok() {
+        let most = LARGE_PAGE.min(size) as usize;
+        if bytes.fill_memory(most, WHAT).is_ok() && bytes.append(&self.bytes, WHAT).is_ok() {
             self.bytes = bytes;
             self.stretch = LARGE_PAGE;
         }

@@ -58,10 +58,10 @@ impl Output {
         Ok(())
     }
 
-    /// Gathers more at a time if `budget` has plenty of memory, and if it gathers at all.
-    pub fn gather_within(&mut self, budget: &Arc<MemoryBudget>) {
+    /// Gathers more at a time if `budget` has plenty of memory, and if it gathers at all; the file has `size` bytes at most.
+    pub fn gather_within(&mut self, budget: &Arc<MemoryBudget>, size: u64) {
         if let Some(gathered) = &mut self.gathered {
-            gathered.enlarge(budget);
+            gathered.enlarge(budget, size);
         }
     }
 
