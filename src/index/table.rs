@@ -327,10 +327,8 @@ impl Table {
     /// Brings near all that a lookup of `hash` may touch, and an insertion touches next.
     #[inline]
     pub(super) fn prefetch_probe(&self, hash: u64) {
-        let (home, tag) = self.home(hash);
-        prefetch(self.line(home));
-        prefetch(self.line(self.other(home, lane(tag))));
-        self.prefetch_references(home);
+        self.prefetch_buckets(hash);
+        self.prefetch_references(self.home(hash).0);
     }
 
     /// Brings near all that a lookup of `hash` may touch, and nothing else.

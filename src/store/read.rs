@@ -199,12 +199,13 @@ fn is_trusted_of(view: RecordView<'_>, key: &[u8]) -> Result<bool> {
 pub(super) fn check_key(key: &[u8]) -> Result<()> {
     match key.len() <= MAX_KEY_LEN {
         true => Ok(()),
-        false => Err(key_too_large(key.len())),
+        false => Err(too_large("key", key.len(), MAX_KEY_LEN)),
     }
 }
 
+/// The answer to a key or value, as `what` says, of `length` bytes where `limit` are possible.
 #[cold]
-fn key_too_large(length: usize) -> Error {
-    let message = format!("the key has {length} bytes; the limit is {MAX_KEY_LEN}");
+pub(super) fn too_large(what: &str, length: usize, limit: usize) -> Error {
+    let message = format!("the {what} has {length} bytes; the limit is {limit}");
     Error::new(ErrorKind::TooLarge, message)
 }

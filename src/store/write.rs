@@ -6,8 +6,10 @@ use super::contents::Contents;
 use super::counters::Operation;
 use super::image;
 use super::options::SyncMode;
-use super::read::check_key;
-use crate::error::{Error, ErrorKind, Result};
+use super::read::{check_key, too_large};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
 use crate::index::{Confirmation, Entry, Prospect, Refuted};
 use crate::log::record::{Fields, Kind, MAX_VALUE_LEN};
 use crate::memory::epoch::{self, Guard};
@@ -250,14 +252,8 @@ pub(super) fn check_lengths(key: &[u8], value: &[u8]) -> Result<()> {
     check_key(key)?;
     match value.len() <= MAX_VALUE_LEN {
         true => Ok(()),
-        false => Err(value_too_large(value.len())),
+        false => Err(too_large("value", value.len(), MAX_VALUE_LEN)),
     }
-}
-
-#[cold]
-fn value_too_large(length: usize) -> Error {
-    let message = format!("the value has {length} bytes; the limit is {MAX_VALUE_LEN}");
-    Error::new(ErrorKind::TooLarge, message)
 }
 
 #[cfg(test)]

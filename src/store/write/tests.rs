@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::error::ErrorKind;
 use crate::index::KeyStorage;
 use crate::store::Options;
 use crate::vfs::simulated::{Crash, Effect, Repeat, SimulatedDisk};
